@@ -1,0 +1,1 @@
+"""One file per method; found by the registry because it is here."""

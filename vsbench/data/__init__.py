@@ -1,0 +1,1 @@
+"""Pairs of H&E and IHC images: pairing, decoding, splits, augmentation, loading."""

@@ -1,0 +1,141 @@
+"""The method contract: a card, a configuration, networks, ``training_step`` and ``translate``.
+
+A method knows no device, file, log or optimizer step; the engine (``vsbench.engine.trainer``) does these in one place.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from vsbench.config import build_config, config_type
+from vsbench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader must know about a method."""
+
+    title: str
+    citation: str
+    origin: str  # the official code
+    licence: str  # of the official code; ours is written anew
+    pairing: Literal["paired", "weak", "unpaired"]  # what the training needs of the two images
+    losses: tuple[str, ...]  # the names of all loss terms, in the order of the phases
+    parameters: dict[str, int]  # trainable parameters of each network with the published defaults
+    deviations: tuple[str, ...] = ()  # from the official code, each with its reason
+    compute: str = ""  # what the paper says it took
+
+
+class MethodConfig(BaseModel):
+    """Fields every method has. Each is a ``--set KEY=VALUE`` key; subclasses set the published defaults.
+
+    Training lasts ``epochs`` at constant learning rate, then ``decay_epochs`` in which it falls linearly to zero. With
+    ``steps`` it lasts that many steps instead, split between the two phases in the same proportion.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variant: str = ""  # which of the method's variants these values started from; "" is the published method
+    batch_size: PositiveInt = 1
+    epochs: PositiveInt = 100
+    decay_epochs: NonNegativeInt = 100
+    steps: PositiveInt | None = None
+    lr: PositiveFloat = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    load_size: NonNegativeInt = 286  # bicubic resize of the whole tile to this square before cropping; 0: as it is
+    crop_size: PositiveInt = 256
+    flip: bool = True  # mirror left-right with probability ½, both images of a pair alike when aligned
+    decay_phase: Literal["crop", "shrink"] = "crop"  # shrink: in the decay phase the whole tile becomes the crop
+    loader: Literal["aligned", "unaligned"] = "aligned"  # unaligned: any IHC tile, cropped and flipped on its own
+    sampling: Literal["permute", "replace"] = "permute"  # replace: each H&E tile drawn at random, with replacement
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "MethodConfig":
+        if 0 < self.load_size < self.crop_size:
+            raise ValueError(f"crop_size {self.crop_size} does not fit into load_size {self.load_size}")
+        return self
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch: (B, 3, H, W) float in [−1, 1] each, and the ids of the H&E tiles.
+
+    ``ihc[i]`` belongs to ``he[i]`` with the aligned loader, and is a random other tile with the unaligned one.
+    """
+
+    he: Tensor
+    ihc: Tensor
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a training step: minimise the sum of ``losses`` (weights applied) with the optimizers in ``drives``."""
+
+    drives: tuple[str, ...]
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+C = TypeVar("C", bound=MethodConfig)
+
+
+class Method(nn.Module, ABC, Generic[C]):
+    """A virtual staining method. Weights are its ``state_dict``."""
+
+    card: ClassVar[Card]
+    variants: ClassVar[dict[str, dict[str, Any]]] = {}  # name → values that differ from the published defaults
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # "cpu" at least; "paper" is the defaults themselves
+
+    def __init__(self, config: C) -> None:
+        super().__init__()
+        self.config: C = config
+
+    @classmethod
+    def configure(cls, preset: str = "paper", options: dict[str, Any] | None = None) -> Any:
+        """The configuration of this method: defaults, then the variant's values, then the preset's, then ``options``.
+
+        Raises UsageError naming an unknown preset, variant or option, or a value that cannot be.
+        """
+        given = options or {}
+        presets = {"paper": {}, **cls.presets}
+        if preset not in presets:
+            raise UsageError(f"unknown preset {preset!r}: {cls.card.title} has {', '.join(presets)}")
+        variant = given.get("variant", "")
+        if variant and variant not in cls.variants:
+            known = ", ".join(cls.variants) or "none"
+            raise UsageError(f"unknown variant {variant!r}: the variants of {cls.card.title} are {known}")
+        return build_config(config_type(cls), {**cls.variants.get(variant, {}), **presets[preset], **given})
+
+    @property
+    @abstractmethod
+    def size_multiple(self) -> int:
+        """Height and width of the images must be multiples of this; the engine pads and crops where they are not."""
+
+    @abstractmethod
+    def optimizers(self) -> dict[str, Optimizer]:
+        """The optimizers by the names that phases drive; each parameter belongs to exactly one."""
+
+    @abstractmethod
+    def training_step(self, batch: Batch) -> Iterator[Phase]:
+        """Yield the phases of one step in order. The engine steps the optimizers of a phase before it asks for the next.
+
+        Randomness comes from torch's global generators, which the engine seeds, stores and restores.
+        """
+
+    @abstractmethod
+    def translate(self, he: Tensor) -> Tensor:
+        """(B, 3, H, W) float in [−1, 1] → the same; one by one as in a batch; nothing random."""
+
+    def training_state(self) -> dict[str, Any]:
+        """What a resumed training needs besides weights and optimizers (image pools): tensors, numbers, lists, dicts."""
+        return {}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``training_state`` gave."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no training state but was given {sorted(state)}")

@@ -1,0 +1,1 @@
+"""One file per metric family; private modules start with an underscore."""

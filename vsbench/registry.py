@@ -1,0 +1,131 @@
+"""Finds methods, data sets and metrics: files in our own folders, and entry points of installed packages.
+
+Listing imports none of them (and so no torch). A plugin that does not load is reported and leaves the rest alone.
+In our own folders a file *is* an entry and its name the name; names with a leading underscore are private.
+"""
+
+import ast
+import importlib
+import importlib.util
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vsbench.errors import PluginError, UsageError
+
+# group (package of our own, and name of the entry-point group) → the contract its classes fulfil
+CONTRACTS = {
+    "vsbench.methods": ("vsbench.method", "Method"),
+    "vsbench.datasets": ("vsbench.dataset", "Dataset"),
+    "vsbench.metrics": ("vsbench.metric", "Metric"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered name: where it comes from, and its first line of documentation (empty if unreadable)."""
+
+    name: str
+    module: str
+    attribute: str | None  # None: the one class in the module that fulfils the contract
+    source: str  # "vsbench", or the distribution that brought it
+    summary: str
+
+
+@cache
+def entries(group: str) -> dict[str, Entry]:
+    """All entries of a group by name, our own first, each part in alphabetical order.
+
+    A plugin whose name is taken already appears as ``<distribution>:<name>``.
+    """
+    package = importlib.import_module(group)
+    found = {}
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
+        if not info.name.startswith("_"):
+            module = f"{group}.{info.name}"
+            found[info.name] = Entry(info.name, module, None, "vsbench", _summary(module))
+    for point in sorted(entry_points(group=group), key=lambda p: p.name):
+        entry = _plugin(point)
+        name = entry.name if entry.name not in found else f"{entry.source}:{entry.name}"
+        found[name] = entry
+    return found
+
+
+def names(group: str) -> list[str]:
+    """The registered names of a group."""
+    return list(entries(group))
+
+
+def load(group: str, name: str) -> Any:
+    """The class registered under ``name``.
+
+    Raises UsageError for an unknown name (listing the known ones), PluginError where the module does not import or
+    holds no class that fulfils the contract.
+    """
+    known = entries(group)
+    if name not in known:
+        kind = group.rsplit(".", 1)[-1]
+        raise UsageError(f"unknown name {name!r}: the {kind} are {', '.join(known)}")
+    entry = known[name]
+    try:
+        module = importlib.import_module(entry.module)
+    except Exception as error:
+        raise PluginError(
+            f"{name} (from {entry.source}): importing {entry.module} failed with {type(error).__name__}: "
+            f"{_one_line(error)}; mend or uninstall it"
+        ) from error
+    contract_module, contract_name = CONTRACTS[group]
+    contract = getattr(importlib.import_module(contract_module), contract_name)
+    if entry.attribute is None:
+        return _only_class(module, contract)
+    found = getattr(module, entry.attribute, None)
+    if not (isinstance(found, type) and issubclass(found, contract)):
+        raise PluginError(f"{name} (from {entry.source}): {entry.module}:{entry.attribute} is no {contract_name}")
+    return found
+
+
+def load_all(group: str) -> tuple[dict[str, Any], dict[str, PluginError]]:
+    """(classes by name, what went wrong by name)."""
+    loaded, broken = {}, {}
+    for name in entries(group):
+        try:
+            loaded[name] = load(group, name)
+        except PluginError as error:
+            broken[name] = error
+    return loaded, broken
+
+
+def _only_class(module: ModuleType, contract: type) -> type:
+    classes = [
+        c
+        for c in vars(module).values()
+        if isinstance(c, type) and issubclass(c, contract) and c.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise PluginError(f"{module.__name__}: expected one {contract.__name__} in the file, found {len(classes)}")
+    return classes[0]
+
+
+def _plugin(point: EntryPoint) -> Entry:
+    source = point.dist.name if point.dist is not None else "an unnamed package"
+    return Entry(point.name, point.module, point.attr or None, source, _summary(point.module))
+
+
+def _summary(module: str) -> str:
+    """First line of a module's docstring, read without running the module; empty where that is not possible."""
+    try:
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            return ""
+        docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    except Exception:  # a broken plugin must not break the listing; load() tells what is wrong with it
+        return ""
+    return docstring.partition("\n")[0]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

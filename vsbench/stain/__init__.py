@@ -1,0 +1,1 @@
+"""Stain physics: optical density, colour deconvolution, integrated DAB density."""
