@@ -15,6 +15,10 @@ from torch.optim import Optimizer
 from vsbench.config import build_config, config_type
 from vsbench.errors import UsageError
 
+DecayPhase = Literal["crop", "shrink"]  # shrink: in the decay phase the whole tile is resized to the crop
+Loader = Literal["aligned", "unaligned"]  # unaligned: any IHC tile at random, cropped and flipped on its own
+Sampling = Literal["permute", "replace"]  # replace: each H&E tile drawn at random, with replacement
+
 
 @dataclass(frozen=True)
 class Card:
@@ -50,9 +54,9 @@ class MethodConfig(BaseModel):
     load_size: NonNegativeInt = 286  # bicubic resize of the whole tile to this square before cropping; 0: as it is
     crop_size: PositiveInt = 256
     flip: bool = True  # mirror left-right with probability ½, both images of a pair alike when aligned
-    decay_phase: Literal["crop", "shrink"] = "crop"  # shrink: in the decay phase the whole tile becomes the crop
-    loader: Literal["aligned", "unaligned"] = "aligned"  # unaligned: any IHC tile, cropped and flipped on its own
-    sampling: Literal["permute", "replace"] = "permute"  # replace: each H&E tile drawn at random, with replacement
+    decay_phase: DecayPhase = "crop"
+    loader: Loader = "aligned"
+    sampling: Sampling = "permute"
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "MethodConfig":
@@ -122,7 +126,7 @@ class Method(nn.Module, ABC, Generic[C]):
 
     @abstractmethod
     def training_step(self, batch: Batch) -> Iterator[Phase]:
-        """Yield the phases of one step in order. The engine steps the optimizers of a phase before it asks for the next.
+        """Yield the phases of one step in order; the optimizers of a phase have stepped before the next is asked for.
 
         Randomness comes from torch's global generators, which the engine seeds, stores and restores.
         """
@@ -132,7 +136,7 @@ class Method(nn.Module, ABC, Generic[C]):
         """(B, 3, H, W) float in [−1, 1] → the same; one by one as in a batch; nothing random."""
 
     def training_state(self) -> dict[str, Any]:
-        """What a resumed training needs besides weights and optimizers (image pools): tensors, numbers, lists, dicts."""
+        """What a resumed training needs besides weights and optimizers (image pools): tensors, lists, dicts."""
         return {}
 
     def load_training_state(self, state: dict[str, Any]) -> None:

@@ -64,6 +64,7 @@ class Metric(ABC):
     values: ClassVar[tuple[Value, ...]]
     needs: ClassVar[tuple[str, ...]] = ()  # keys of ``vsbench.weights.MANIFEST``
     needs_truth: ClassVar[bool] = False  # True: exists only where the true IHC is known
+    device: str = "cpu"  # where a metric with a network runs it
 
     def unavailable(self) -> str | None:
         """Why this metric can't be computed here (weights or a package missing, and the mend); None if it can."""
@@ -76,7 +77,7 @@ class Metric(ABC):
 
     def per_image(self, sample: Sample) -> dict[str, float]:
         """The columns of one pair. NaN where a number does not exist (a constant image has no correlation), never 0."""
-        raise TypeError(f"{type(self).__name__} measures in batches: call update()")
+        raise TypeError(f"{type(self).__name__} measures in batches, not {sample.id} alone: call update()")
 
     @abstractmethod
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:

@@ -1,36 +1,39 @@
 """Bytes to RGB: the kind of an image is decided by its content, whatever its name says."""
 
-import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from vsbench.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-MAX_PIXELS = 400_000_000  # a 20,000 × 20,000 tile; larger is a decompression bomb or a whole slide
+MAX_PIXELS = 178_000_000  # about 13,000², within the limit Pillow itself enforces; larger is a bomb or a whole slide
+PNG_BIT_DEPTH = 24  # its place in the file: signature 8, length 4, "IHDR" 4, width 4, height 4 (PNG specification)
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Decode an image file to (H, W, 3) uint8 RGB. RGBA is laid over white; no resize, no rotation, no colour profile.
+    """Decode an image file to (H, W, 3) uint8 RGB, a writable array of its own.
+
+    What is transparent is laid over white. No resize, no colour profile; turned only where a TIFF's own orientation
+    says so (a JPEG's EXIF orientation is not followed).
 
     Raises DataError, naming the file, where it is missing, empty, truncated, no image of a known format, larger than
-    ``MAX_PIXELS``, or not 8-bit RGB(A): grey, palette, CMYK and 16-bit images carry no stain colours to measure.
+    ``MAX_PIXELS``, of several pages, or not 8-bit RGB(A): grey, palette, CMYK and 16-bit images are refused, since a
+    conversion nobody asked for would change the stain colours that are measured.
     """
     with _opened(path) as image:
-        if image.mode not in ("RGB", "RGBA"):
-            raise DataError(f"{path}: {_describe(image.mode)} image; convert it to 8-bit RGB")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # odd metadata is of no consequence for the pixels
-                image.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{path}: damaged image ({_one_line(error)}); fetch the file again") from None
-        if image.mode == "RGBA":
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-        return np.asarray(image)
+        with _refusing_damage(path):
+            image.load()
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            return np.array(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
+        return np.array(image)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -51,31 +54,56 @@ def require_equal_sizes(images: dict[Path, NDArray[np.uint8]]) -> None:
             )
 
 
-def _opened(path: Path) -> Image.Image:
-    try:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image with its header read and found to be 8-bit RGB(A) of a bearable size."""
+    with _refusing_damage(path):
         if path.stat().st_size == 0:
             raise DataError(f"{path}: empty file (zero bytes); fetch it again")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit below replaces Pillow's warning
-            image = Image.open(path, formats=FORMATS)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        image = Image.open(path, formats=FORMATS)
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError(f"{path}: {image.height}×{image.width} pixels, more than {MAX_PIXELS:,}; cut it into tiles")
+        with _refusing_damage(path):
+            kind, pages = _kind(path, image), getattr(image, "n_frames", 1)  # one-image formats have no n_frames
+        if kind != "RGB":
+            raise DataError(f"{path}: {kind} image; convert it to 8-bit RGB")
+        if pages > 1:
+            raise DataError(f"{path}: holds {pages} images; save the one that is meant to a file of its own")
+        yield image
+
+
+def _kind(path: Path, image: Image.Image) -> str:
+    """What the image is, "RGB" for 8-bit RGB and RGBA. Pillow would cut 16-bit colour to 8 bits unasked."""
+    if image.mode not in ("RGB", "RGBA"):
+        kinds = {"L": "grey", "LA": "grey", "1": "black-and-white", "P": "palette", "PA": "palette", "F": "float"}
+        return kinds.get(image.mode, "grey (more than 8 bits)" if image.mode.startswith("I") else image.mode)
+    bits = 8
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            bits = file.read(PNG_BIT_DEPTH + 1)[PNG_BIT_DEPTH]
+    elif isinstance(image, TiffImageFile):
+        bits = max(image.tag_v2.get(BITSPERSAMPLE, (8,)))
+    return "RGB" if bits == 8 else f"{bits}-bit RGB"
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """Whatever Pillow raises on bad bytes becomes one line that names the file."""
+    try:
+        yield
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image of a known format ({', '.join(FORMATS)})") from None
+        raise DataError(f"{path}: no image that can be read ({', '.join(FORMATS)}, 8 bits a channel)") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; cut it into tiles") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: unreadable ({_one_line(error)}); fetch the file again") from None
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise DataError(f"{path}: {image.height}×{image.width} pixels, more than {MAX_PIXELS:,}; cut it into tiles")
-    return image
+    except OSError as error:
+        if error.strerror is None:  # a decoder's complaint, not the file system's
+            raise _damaged(path, error) from None
+        raise DataError(f"{path}: {error.strerror.lower()}; check the path and your rights to read it") from None
+    except (ArithmeticError, EOFError, LookupError, SyntaxError, TypeError, ValueError, zlib.error) as error:
+        raise _damaged(path, error) from None
 
 
-def _describe(mode: str) -> str:
-    kinds = {"L": "grey", "LA": "grey", "1": "black-and-white", "P": "palette", "CMYK": "CMYK", "F": "float"}
-    return kinds.get(mode, "16-bit grey" if mode.startswith("I") else mode)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"{path}: damaged image ({reason}); fetch the file again")

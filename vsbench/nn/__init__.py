@@ -1,1 +1,17 @@
 """Networks that more than one method uses."""
+
+from vsbench.nn.init import initialise
+from vsbench.nn.patches import PatchSampler
+from vsbench.nn.patchgan import PatchDiscriminator
+from vsbench.nn.resnet import ResnetGenerator
+from vsbench.nn.spectral import advance_spectral_norm
+from vsbench.nn.unet import UNetGenerator
+
+__all__ = [
+    "PatchDiscriminator",
+    "PatchSampler",
+    "ResnetGenerator",
+    "UNetGenerator",
+    "advance_spectral_norm",
+    "initialise",
+]

@@ -1,0 +1,232 @@
+"""The phantom's microscope: sections of the tissue, their stains, and what a slide scanner makes of them.
+
+A nucleus absorbs by the path of light through it inside the section, which is what makes its edge soft and lets
+nuclei lie over each other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
+
+from vsbench.stain.density import (
+    DAB,
+    EOSIN,
+    HAEMATOXYLIN,
+    SCANNER_EOSIN,
+    SCANNER_HAEMATOXYLIN,
+    stain_matrix,
+    transmitted_intensity,
+)
+
+from ._phantom_tissue import GLAND, TUMOUR, Array, Tissue
+
+SMALL = 7  # half of the window that most nuclei but the large ones are drawn in
+MEMBRANE_WIDTH = 1.3
+MEMBRANE_REACH = 16.0  # space farther from any epithelial cell's centre belongs to none
+
+
+@dataclass(frozen=True)
+class Nuclei:
+    """The pixels of all nuclei in a section, as one flat list; a pixel appears once per nucleus over it."""
+
+    pixel: NDArray[np.intp]  # index into the flattened section
+    cell: NDArray[np.intp]  # row of the cell table
+    path: Array  # length of the light's path through the nucleus over the section's thickness, 0…1
+    rim: Array  # squared distance from the nucleus's axis: 0 in the middle, 1 at its widest outline
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a section holds, (H, W) maps of 0…1 but for the textures, which have zero mean and unit variance."""
+
+    nuclei: Nuclei
+    epithelium: Array
+    tissue: Array  # 0 in lumens, clefts and gaps
+    membrane: Array
+    neighbours: NDArray[np.intp]  # (H, W, 2): rows of the cells on the two sides of the nearest membrane
+    fibres: Array
+    dense: Array  # 0 in the fissures between bundles of fibres
+    chromatin: Array
+    granules: Array
+
+
+@dataclass(frozen=True)
+class Staining:
+    """How a slide was stained: strengths (1 is usual) and the light that passes bare glass, RGB."""
+
+    haematoxylin: float
+    eosin: float
+    eosin_purity: float  # 0: as scanners see it, 1: as pure as Ruifrok's
+    dab: float
+    counterstain: float
+    glass: Array
+
+
+def cut(tissue: Tissue, z: float, thickness: float, y: Array, x: Array) -> Section:
+    """The section from depth z to z + thickness, seen at canvas coordinates ``y``, ``x``, (H, W) each."""
+    middle = z + thickness / 2
+    height = tissue.architecture.on_plane(middle, y, x) - tissue.edge
+    glandular = _step(tissue.kind_edge - tissue.kind.on_plane(middle, y, x), 0.08)
+    gaps = tissue.gaps.on_plane(middle, y, x)
+    granules = tissue.granules.on_plane(middle, y, x)
+    lumen = glandular * _step(height - (tissue.lumen - tissue.edge) + 0.06 * gaps, 0.04)
+    cleft = np.exp(-(((height + 0.06) / 0.09) ** 2)) * _step(gaps - 0.2, 0.3)
+    oedema = _step(-height - 0.2, 0.1) * _step(gaps - 1.7, 0.15)
+    across, along = (_at_pixel(flow, y, x) for flow in tissue.flow)
+    fibres = tissue.fibres.on_plane(middle, across, along)
+    membrane, neighbours = _membranes(tissue, middle, y, x, height > -0.1)
+    return Section(
+        nuclei=_nuclei(tissue, z, thickness, y, x),
+        epithelium=_step(height, 0.03),
+        tissue=(1 - lumen) * (1 - cleft) * (1 - oedema),
+        membrane=membrane,
+        neighbours=neighbours,
+        fibres=fibres,
+        dense=1 - 0.8 * _step(0.5 * gaps - fibres - 1.25, 0.25),
+        chromatin=tissue.chromatin.on_plane(middle, y, x),
+        granules=granules,
+    )
+
+
+def haematoxylin_eosin(tissue: Tissue, section: Section, staining: Staining) -> Array:
+    """(H, W, 3) optical density of the section in H&E."""
+    cells = tissue.cells
+    nuclei = section.nuclei
+    chromatin = cells["chromatin"].to_numpy()
+    # pale nuclei are vesicular: their chromatin lies at the rim
+    vesicular = np.clip(1.1 - chromatin, 0, 0.6)[nuclei.cell]
+    rim = 1 + vesicular * (1.6 * nuclei.rim - 0.7)
+    amount = chromatin[nuclei.cell] * nuclei.path * rim
+    nuclear = _spread(section, amount) * (1 + 0.30 * section.chromatin)
+    covered = np.clip(1.4 * _spread(section, nuclei.path), 0, 1)
+    stroma = (1 - section.epithelium) * (0.25 + 0.08 * section.fibres + 0.03 * section.granules) * section.dense
+    cytoplasm = section.epithelium * (0.24 + 0.025 * section.granules - 0.05 * section.membrane)
+    eosin = np.clip(stroma + cytoplasm, 0.02, None) * section.tissue * (1 - 0.55 * covered)
+    basophil = section.epithelium * section.tissue * (0.15 + 0.015 * section.granules - 0.05 * section.membrane)
+    haematoxylin = np.clip(nuclear, 0, None) + basophil + 0.02 * section.tissue
+    amounts = np.stack([staining.haematoxylin * haematoxylin, staining.eosin * eosin], axis=-1)
+    eosin_colour = (1 - staining.eosin_purity) * SCANNER_EOSIN + staining.eosin_purity * EOSIN
+    return amounts @ stain_matrix(SCANNER_HAEMATOXYLIN, eosin_colour)
+
+
+def immuno(tissue: Tissue, section: Section, staining: Staining, dab: Array) -> Array:
+    """(H, W, 3) optical density of the section in IHC with the DAB amounts (H, W), as of ``nuclear_dab``."""
+    chromatin = tissue.cells["chromatin"].to_numpy()
+    nuclei = section.nuclei
+    counter = _spread(section, (0.14 + 0.30 * chromatin[nuclei.cell]) * nuclei.path * (0.85 + 0.3 * nuclei.rim))
+    counter = np.clip(counter * (1 + 0.25 * section.chromatin), 0, None) * np.exp(-1.2 * dab)  # DAB masks it
+    stroma = (1 - section.epithelium) * (0.035 + 0.012 * section.fibres) * section.dense
+    faint = np.clip(stroma + section.epithelium * (0.055 + 0.008 * section.granules), 0, None) * section.tissue
+    amounts = np.stack([staining.counterstain * (counter + 0.8 * faint), dab + 0.6 * faint], axis=-1)
+    return amounts @ stain_matrix(HAEMATOXYLIN, DAB)
+
+
+def nuclear_dab(section: Section, amount: Array) -> Array:
+    """(H, W) DAB density of a nuclear marker; ``amount`` per cell is that of a nucleus as thick as the section."""
+    texture = np.clip(1 + 0.18 * section.chromatin, 0, None)
+    return _spread(section, amount[section.nuclei.cell] * section.nuclei.path) * texture
+
+
+def membrane_dab(section: Section, amount: Array) -> Array:
+    """(H, W) DAB density of a membrane marker: what both neighbours bring to their membrane, and a trace inside."""
+    sides = amount[section.neighbours]  # (H, W, 2)
+    broken = np.clip(1 + 0.35 * section.granules, 0, None)
+    inside = np.clip(1 - 1.4 * _spread(section, section.nuclei.path), 0, 1) * 0.10 * sides[..., 0]
+    return (section.membrane * sides.mean(axis=-1) * broken + inside) * section.epithelium * section.tissue
+
+
+def scan(density: Array, glass: Array, blur: float, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Optical density to an 8-bit RGB image: Beer–Lambert, the optics' blur, the sensor's noise (grey levels)."""
+    image = transmitted_intensity(density) * (glass / 255)
+    if blur > 0:
+        image = gaussian_filter(image, (blur, blur, 0), truncate=3)
+    image = image + noise * rng.standard_normal(image.shape)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _nuclei(tissue: Tissue, z: float, thickness: float, y: Array, x: Array) -> Nuclei:
+    """Rasterise the nuclei that the section meets, small and large ones apart to spare empty windows."""
+    long = tissue.cells["long"].to_numpy()
+    depth = np.sqrt(long * tissue.cells["short"].to_numpy())  # semi-axis along the light
+    centre_z = tissue.cells["z"].to_numpy()
+    met = np.flatnonzero((centre_z + depth > z) & (centre_z - depth < z + thickness))
+    extent = 1.1 * long[met] + 1
+    dent = 1 + np.clip(0.10 * _at_pixel(tissue.gaps.plane(z), y, x), -0.17, 0.4)  # outlines are not quite elliptic
+    small = extent < SMALL
+    reaches = ((met[small], SMALL), (met[~small], int(np.ceil(extent.max(initial=SMALL)))))
+    parts = [_rasterise(tissue, cells, reach, z, thickness, y, x, dent) for cells, reach in reaches]
+    return Nuclei(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _rasterise(
+    tissue: Tissue,
+    met: NDArray[np.intp],
+    reach: int,
+    z: float,
+    thickness: float,
+    y: Array,
+    x: Array,
+    dent: Array,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Array, Array]:
+    """The columns of ``Nuclei`` for the cells ``met``, drawn in windows of 2 · reach + 1 pixels."""
+    rows, columns = y.shape
+    table = tissue.cells.iloc[met]
+    tilt, long, short, level, centre_y, centre_x = (
+        table[name].to_numpy()[:, None, None] for name in ("tilt", "long", "short", "z", "y", "x")
+    )
+    # where on the grid a displaced centre lies: as far from its own place as the grid is displaced there
+    first_y, first_x = centre_y - y[0, 0], centre_x - x[0, 0]
+    near = np.clip(np.rint(first_y), 0, rows - 1).astype(int), np.clip(np.rint(first_x), 0, columns - 1).astype(int)
+    offset = np.arange(-reach, reach + 1)
+    window_y = np.rint(near[0] + centre_y - y[near]).astype(int) + offset[:, None]
+    window_x = np.rint(near[1] + centre_x - x[near]).astype(int) + offset
+    inside = (window_y >= 0) & (window_y < rows) & (window_x >= 0) & (window_x < columns)
+    pixel = np.where(inside, window_y * columns + window_x, 0)
+    dy, dx = y.ravel()[pixel] - centre_y, x.ravel()[pixel] - centre_x
+    along, across = np.cos(tilt) * dx + np.sin(tilt) * dy, np.cos(tilt) * dy - np.sin(tilt) * dx
+    rim = ((along / long) ** 2 + (across / short) ** 2) * dent.ravel()[pixel]
+    half = np.sqrt(long * short * np.clip(1 - rim, 0, None))  # half of the chord along the light
+    path = np.clip(np.minimum(level + half, z + thickness) - np.maximum(level - half, z), 0, None) / thickness
+    hit = inside & (path > 0)
+    cell = np.broadcast_to(met[:, None, None], hit.shape)
+    return pixel[hit], cell[hit], path[hit], rim[hit]
+
+
+def _membranes(
+    tissue: Tissue, z: float, y: Array, x: Array, where: NDArray[np.bool_]
+) -> tuple[Array, NDArray[np.intp]]:
+    """Where space is equally far from two epithelial cells, and which two these are; looked for only ``where`` true."""
+    membrane, neighbours = np.zeros(y.shape), np.zeros((*y.shape, 2), dtype=np.intp)
+    kind = tissue.cells["type"].to_numpy()
+    near = np.abs(tissue.cells["z"].to_numpy() - z) < MEMBRANE_REACH
+    rows = np.flatnonzero(((kind == TUMOUR) | (kind == GLAND)) & near)
+    if len(rows) < 2:
+        return membrane, neighbours
+    tree = cKDTree(tissue.cells[["z", "y", "x"]].to_numpy()[rows])
+    points = np.stack([np.full(where.sum(), z), y[where], x[where]], axis=-1)
+    distance, found = (np.asarray(column) for column in tree.query(points, k=2))
+    gap = distance[:, 1] - distance[:, 0]
+    membrane[where] = np.exp(-((gap / (2 * MEMBRANE_WIDTH)) ** 2)) * _step(MEMBRANE_REACH - 2 - distance[:, 0], 1.0)
+    neighbours[where] = rows[found]
+    return membrane, neighbours
+
+
+def _spread(section: Section, amount: Array) -> Array:
+    """(H, W) sum of the amounts of all nuclei over each pixel."""
+    shape = section.tissue.shape
+    total = np.bincount(section.nuclei.pixel, weights=amount, minlength=shape[0] * shape[1])
+    return total.astype(np.float64).reshape(shape)
+
+
+def _at_pixel(values: Array, y: Array, x: Array) -> Array:
+    row = np.clip(np.rint(y), 0, values.shape[0] - 1).astype(int)
+    column = np.clip(np.rint(x), 0, values.shape[1] - 1).astype(int)
+    return values[row, column]
+
+
+def _step(values: Array, width: float) -> Array:
+    """0 below zero, 1 above, within about ``width``."""
+    return 1 / (1 + np.exp(np.clip(-values / width, -50, 50)))

@@ -1,0 +1,115 @@
+"""IHC4BC: HER2, Ki67, ER and PR, 1000 × 1000 pairs of consecutive sections (Akbarnejad et al., 2023), in two layouts.
+
+Kaggle, without a split of its own (made here, by patient):
+
+    <root>/IHC4BC_Compressed/Images/HandE/Her2/Patient_0_1010/Subregion_11/0_1010_11_1_2.jpg     H&E
+    <root>/IHC4BC_Compressed/Images/IHC/Her2/Patient_0_1010/Subregion_11/0_1010_11_1_2.jpg       IHC: the same path
+
+The repack that published numbers belong to, split on disk:
+
+    <root>/IHC4BC_data/HER2/{trainA,trainB,valA,valB}/<name>.jpg     A: H&E, B: IHC; val is the test set
+
+Names are ``<number>_<patient>_<region>_<row>_<column>``; neighbouring tiles of a region overlap by half.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from vsbench.data.pairs import Pair, in_order, match
+from vsbench.data.search import (
+    Subfolders,
+    find_folders,
+    is_aligned,
+    stain_in,
+    stain_of,
+    subfolders,
+    the_one,
+)
+from vsbench.data.splits import keep_slides_of
+from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
+from vsbench.errors import DataError
+
+NAME = re.compile(r"[^_]+_(?P<patient>[^_]+)_\d+_\d+_\d+")
+FOLDERS = {"train": ("trainA", "trainB"), "test": ("valA", "valB")}
+
+
+class Config(DatasetConfig):
+    """How the Kaggle copy is split; the repack keeps the split it has on disk."""
+
+    ratio: float = Field(default=0.8, gt=0, lt=1)  # the share of the patients that are train
+    seed: int = 0  # another seed, another split
+
+
+class IHC4BC(Dataset[Config]):
+    """Four markers, many tiles; copies differ in number and split."""
+
+    card = DatasetCard(
+        title="IHC4BC",
+        citation=(
+            "Akbarnejad et al. Predicting Ki67, ER, PR, and HER2 Statuses from H&E-stained Breast Cancer Images. "
+            "arXiv:2308.01982, 2023"
+        ),
+        url="https://ihc4bc.github.io",
+        licence="not stated on the project page; see the Kaggle page akbarnejad1991/ihc4bc-compressed",
+        pairing="consecutive sections, registered by hand",
+        split_unit="Kaggle copy: patients; repack: unknown (slides may be shared by train and test)",
+        size=(1000, 1000),
+        counts={  # of the repack, as a user of it counted; the Kaggle copy has about 90,000 pairs in all and no split
+            ("her2", "train"): 15287,
+            ("ki67", "train"): 13890,
+            ("er", "train"): 13413,
+            ("pr", "train"): 13125,
+            **{(stain, "test"): 1000 for stain in ("her2", "ki67", "er", "pr")},
+        },
+        warnings=(
+            "copies of IHC4BC differ: Kaggle has about 90,000 pairs, the repack of the published rows 55,715 + 4,000, "
+            "and the USIGAN paper's table lists 81,206 + 4,000; compare only numbers of one copy",
+            "neighbouring tiles overlap by half: a split over tiles, as the repack's may be, puts the same pixels "
+            "into train and test; the Kaggle copy is split by patient here",
+            "the slide (here: the patient) is read from names of the form 0_1010_11_1_2; where a repack has others, "
+            "slides are unknown and intervals over slides cannot be computed",
+            "1000 is no multiple of 16: deep generators need padding",
+            "H&E and IHC are consecutive sections: no two nuclei correspond, and pixel metrics have a ceiling",
+        ),
+    )
+    stains = ("her2", "ki67", "er", "pr")
+
+    def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
+        """Pairs in the order of their names. DataError names a file that is not named as IHC4BC names its files."""
+        found = find_folders(
+            root, lambda children: _is_kaggle(children) or is_aligned(children), "ihc4bc", other="mist"
+        )
+        mine = [f for f in found if _is_kaggle(subfolders(f)) or stain_of(f, root) == stain]
+        folder = the_one(mine, root, f"folder of IHC4BC's {stain} (with HandE and IHC, or trainA or valA)")
+        children = subfolders(folder)
+        if _is_kaggle(children):
+            he_dir, ihc_dir = (_marker(children[side], stain) for side in ("hande", "ihc"))
+            pairs = in_order(_pairs(he_dir, ihc_dir, split, nested=True))
+            yield from keep_slides_of(pairs, split, self.config.ratio, self.config.seed, folder)
+        else:
+            he_dir, ihc_dir = (folder / name for name in FOLDERS[split])
+            yield from _pairs(he_dir, ihc_dir, split, nested=False)
+
+
+def _is_kaggle(children: Subfolders) -> bool:
+    return {"hande", "ihc"} <= children.keys()
+
+
+def _marker(side: Path, stain: str) -> Path:
+    """The folder of a marker in ``HandE`` or ``IHC``."""
+    return the_one([f for f in subfolders(side).values() if stain_in(f.name) == stain], side, f"folder of {stain}")
+
+
+def _pairs(he_dir: Path, ihc_dir: Path, split: str, nested: bool) -> list[Pair]:
+    """All pairs of two folders; the patient is read from every name, or (in the repack alone) from none."""
+    pairs = []
+    for _, he, ihc in match(he_dir, ihc_dir, nested):
+        name = NAME.fullmatch(he.stem)
+        pairs.append(Pair(he.stem, he, ihc, slide=name["patient"] if name else None, split=split))
+    unnamed = [pair.he for pair in pairs if pair.slide is None]
+    if unnamed and (nested or len(unnamed) < len(pairs)):
+        raise DataError(f"{unnamed[0]}: no patient in its name; expected the form 0_1010_11_1_2.jpg")
+    return pairs

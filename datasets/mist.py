@@ -1,0 +1,80 @@
+"""MIST: HER2, Ki67, ER and PR, 1024 × 1024 pairs of consecutive sections (Li et al., MICCAI 2023).
+
+    <root>/MIST/HER2/TrainValAB/trainA/67M2100642_15_18.jpg     H&E: slide, row, column of the tile
+    <root>/MIST/HER2/TrainValAB/trainB/67M2100642_15_18.jpg     IHC: the same name
+    <root>/MIST/HER2/TrainValAB/{valA,valB}/                    what papers call the test set
+
+The folder of a stain is looked for, so levels may be missing and archives may have left their suffix (``HER2-004``).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from vsbench.data.pairs import Pair, in_order, match
+from vsbench.data.search import find_aligned
+from vsbench.data.splits import keep_slides_of
+from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
+from vsbench.errors import DataError
+
+FOLDERS = {"train": ("trainA", "trainB"), "test": ("valA", "valB")}
+
+
+class Config(DatasetConfig):
+    """``split_by="slides"`` pools all tiles and splits them anew, each slide on one side, as the authors advise."""
+
+    split_by: Literal["official", "slides"] = "official"
+    ratio: float = Field(default=0.8, gt=0, lt=1)  # with "slides": the share of the slides that are train
+    seed: int = 0  # with "slides": another seed, another split
+
+
+class MIST(Dataset[Config]):
+    """Four markers; its published split shares slides between train and test."""
+
+    card = DatasetCard(
+        title="MIST",
+        citation=(
+            "Li et al. Adaptive Supervised PatchNCE Loss for Learning H&E-to-IHC Stain Translation with Inconsistent "
+            "Groundtruth Image Pairs. MICCAI 2023"
+        ),
+        url="https://github.com/lifangda01/AdaptiveSupervisedPatchNCE",
+        licence="none stated for the images; treat as research use, no redistribution",
+        pairing="consecutive sections",
+        split_unit='random tiles (slides are shared by train and test); slides with split_by="slides"',
+        size=(1024, 1024),
+        counts={
+            ("her2", "train"): 4642,
+            ("ki67", "train"): 4361,
+            ("er", "train"): 4153,
+            ("pr", "train"): 4139,
+            **{(stain, "test"): 1000 for stain in ("her2", "ki67", "er", "pr")},
+        },
+        warnings=(
+            "MIST's published split is random over tiles: train and test share slides and patients, so its scores are "
+            'optimistic; split_by="slides" keeps them apart, and its scores compare with no published ones',
+            "H&E and IHC are consecutive sections: no two nuclei correspond, and pixel metrics have a ceiling",
+        ),
+    )
+    stains = ("her2", "ki67", "er", "pr")
+
+    def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
+        """Pairs in the order of their names. DataError names a file whose name tells no slide."""
+        folder = find_aligned(root, stain, own="mist", other="ihc4bc")
+        if self.config.split_by == "official":
+            yield from _pairs(folder, split, split)
+        else:
+            pool = in_order(pair for part in FOLDERS for pair in _pairs(folder, part, split))
+            yield from keep_slides_of(pool, split, self.config.ratio, self.config.seed, folder)
+
+
+def _pairs(folder: Path, part: str, split: str) -> Iterator[Pair]:
+    he_dir, ihc_dir = (folder / name for name in FOLDERS[part])
+    for stem, he, ihc in match(he_dir, ihc_dir):
+        slide, underscore, _ = stem.partition("_")
+        if not (slide and underscore):
+            raise DataError(
+                f"{he}: no slide in its name; MIST's are <slide>_<row>_<column>, others are for the data set 'folder'"
+            )
+        yield Pair(id=stem, he=he, ihc=ihc, slide=slide, split=split)

@@ -1,0 +1,175 @@
+"""CycleGAN: unpaired translation by cycle consistency (Zhu et al., ICCV 2017).
+
+Two generators, to IHC and back to H&E, and a discriminator for each stain. What goes there and back must return.
+
+    L_G = (D_ihc(fake_ihc) − 1)² + (D_he(fake_he) − 1)² + λ |back_to_he(fake_ihc) − he|₁ + λ |to_ihc(fake_he) − ihc|₁
+          + λ λ_idt ( |to_ihc(ihc) − ihc|₁ + |back_to_he(he) − he|₁ )
+    L_D = ½ [ (D(real) − 1)² + D(fake from the pool)² ]  for each stain
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from vsbench.losses.adversarial import least_squares
+from vsbench.method import Batch, Card, Loader, Method, MethodConfig, Phase
+from vsbench.nn import PatchDiscriminator, ResnetGenerator
+
+
+class Config(MethodConfig):
+    """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
+
+    loader: Loader = "unaligned"
+    width: PositiveInt = 64
+    blocks: PositiveInt = 9
+    discriminator_layers: PositiveInt = 3
+    pool_size: NonNegativeInt = 50  # earlier fakes that a discriminator may see again; 0: only the current ones
+    lambda_adversarial: NonNegativeFloat = 1.0
+    lambda_cycle: NonNegativeFloat = 10.0
+    lambda_identity: NonNegativeFloat = 0.5  # times lambda_cycle; the paper has it for paintings only, the code always
+
+
+class ImagePool:
+    """Earlier generated images. Until it is full each image is stored and returned; later half of the time a stored
+    one is returned, and the new one takes its place. Decided image by image, as in the official code."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.images: list[Tensor] = []
+
+    def exchange(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) of new images → as many, new or old, without gradient."""
+        if self.size == 0:
+            return images.detach()
+        returned = []
+        for image in images.detach():
+            if len(self.images) < self.size:
+                self.images.append(image)
+                returned.append(image)
+            elif float(torch.rand(())) > 0.5:
+                place = int(torch.randint(self.size, ()))
+                returned.append(self.images[place])
+                self.images[place] = image
+            else:
+                returned.append(image)
+        return torch.stack(returned)
+
+
+class CycleGAN(Method[Config]):
+    """Two ResNets, two 70 × 70 PatchGANs, image pools."""
+
+    card = Card(
+        title="CycleGAN",
+        citation="Zhu et al. Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks. "
+        "ICCV 2017",
+        origin="https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix",
+        licence="BSD-2-Clause",
+        pairing="unpaired",
+        losses=(
+            "g_adversarial_ihc",
+            "g_adversarial_he",
+            "g_cycle_he",
+            "g_cycle_ihc",
+            "g_identity_ihc",
+            "g_identity_he",
+            "d_ihc_real",
+            "d_ihc_fake",
+            "d_he_real",
+            "d_he_fake",
+        ),
+        parameters={
+            "to_ihc": 11_378_179,
+            "to_he": 11_378_179,
+            "discriminator_ihc": 2_764_737,
+            "discriminator_he": 2_764_737,
+        },
+        deviations=(
+            "the learning rate falls from the end of the constant phase on; the official loop steps its scheduler "
+            "one epoch early and trains the last epoch at rate 0",
+            "the image pools are part of the training state, so that a resumed run is the same run",
+        ),
+        compute="not stated",
+    )
+    presets = {
+        "cpu": {
+            "width": 16, "blocks": 3, "discriminator_layers": 2, "batch_size": 1, "load_size": 0, "crop_size": 64,
+            "steps": 400, "lr": 1e-3,
+        },
+    }  # fmt: skip
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c = config
+        self.to_ihc = ResnetGenerator(c.width, c.blocks, antialias=False, init="normal")
+        self.to_he = ResnetGenerator(c.width, c.blocks, antialias=False, init="normal")
+        self.discriminator_ihc = PatchDiscriminator(c.width, c.discriminator_layers, antialias=False, init="normal")
+        self.discriminator_he = PatchDiscriminator(c.width, c.discriminator_layers, antialias=False, init="normal")
+        self.pools = {"ihc": ImagePool(c.pool_size), "he": ImagePool(c.pool_size)}
+
+    @property
+    def size_multiple(self) -> int:
+        """Two halvings."""
+        return self.to_ihc.size_multiple
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """One Adam for both generators, one for both discriminators."""
+        c = self.config
+        generators = [*self.to_ihc.parameters(), *self.to_he.parameters()]
+        discriminators = [*self.discriminator_ihc.parameters(), *self.discriminator_he.parameters()]
+        return {
+            "generators": Adam(generators, c.lr, c.betas),
+            "discriminators": Adam(discriminators, c.lr, c.betas),
+        }
+
+    def training_step(self, batch: Batch) -> Iterator[Phase]:
+        """Both generators; then both discriminators, on the fakes made before the generators moved."""
+        c, he, ihc, n = self.config, batch.he, batch.ihc, len(batch.he)
+        identity = c.lambda_cycle > 0 and c.lambda_identity > 0
+        # instance norm keeps images apart, so the identity inputs ride along with the first pass
+        there = self.to_ihc(torch.cat([he, ihc]) if identity else he)
+        back = self.to_he(torch.cat([ihc, he]) if identity else ihc)
+        fake_ihc, fake_he = there[:n], back[:n]
+
+        losses = {}
+        if c.lambda_adversarial > 0:
+            scores = self.discriminator_ihc(fake_ihc), self.discriminator_he(fake_he)
+            losses["g_adversarial_ihc"] = c.lambda_adversarial * least_squares(scores[0], real=True)
+            losses["g_adversarial_he"] = c.lambda_adversarial * least_squares(scores[1], real=True)
+        if c.lambda_cycle > 0:
+            losses["g_cycle_he"] = c.lambda_cycle * (self.to_he(fake_ihc) - he).abs().mean()
+            losses["g_cycle_ihc"] = c.lambda_cycle * (self.to_ihc(fake_he) - ihc).abs().mean()
+        if identity:
+            weight = c.lambda_cycle * c.lambda_identity
+            losses["g_identity_ihc"] = weight * (there[n:] - ihc).abs().mean()
+            losses["g_identity_he"] = weight * (back[n:] - he).abs().mean()
+        yield Phase(drives=("generators",), losses=losses)
+
+        if c.lambda_adversarial > 0:
+            pooled_ihc, pooled_he = self.pools["ihc"].exchange(fake_ihc), self.pools["he"].exchange(fake_he)
+            yield Phase(
+                drives=("discriminators",),
+                losses={
+                    "d_ihc_real": 0.5 * least_squares(self.discriminator_ihc(ihc), real=True),
+                    "d_ihc_fake": 0.5 * least_squares(self.discriminator_ihc(pooled_ihc), real=False),
+                    "d_he_real": 0.5 * least_squares(self.discriminator_he(he), real=True),
+                    "d_he_fake": 0.5 * least_squares(self.discriminator_he(pooled_he), real=False),
+                },
+            )
+
+    def translate(self, he: Tensor) -> Tensor:
+        """(B, 3, H, W) in [−1, 1] → the same. H and W must be multiples of 4. Deterministic."""
+        return self.to_ihc(he)
+
+    def training_state(self) -> dict[str, Any]:
+        """The image pools."""
+        return {name: list(pool.images) for name, pool in self.pools.items()}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Take the image pools back."""
+        device = next(self.parameters()).device
+        for name, pool in self.pools.items():
+            pool.images = [image.to(device) for image in state[name]]

@@ -1,0 +1,139 @@
+"""Results trees as an evaluation leaves them, made from nothing: small images, chosen numbers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from vsbench.stain.dab import integrated_density
+
+VALUES = {  # name: label, unit, best, protocol
+    "iod": ("IoD", "1e7 OD·px", "low", "iod/fiji"),
+    "iod_mae": (r"IoD$_\mathrm{MAE}$", "OD", "low", "iod_mae/fiji"),
+    "r_p": ("$R_p$", "%", "high", "r_p/iod-fiji"),
+    "r_c": ("$R_c$", "%", "high", "r_c/gray-mean"),
+    "r_avg": (r"$R_\mathrm{avg}$", "%", "high", "r_avg"),
+    "fid": ("FID", "1", "low", "fid/torch-fidelity"),
+    "phv_avg": (r"$\mathrm{PHV}_\mathrm{avg}$", "1", "low", "phv/released"),
+    "ssim": ("SSIM", "1", "high", "ssim/skimage-rgb-uniform7"),
+    "psnr": ("PSNR", "dB", "high", "psnr/skimage-rgb-255"),
+}
+
+
+class Tree:
+    """Writes runs under ``results/runs``; every pair is a small picture with brown nuclei, more of them in later ones."""
+
+    def __init__(self, root: Path, n: int = 6, size: int = 32) -> None:
+        self.results = root / "results"
+        self.images = root / "images"
+        self.n, self.size = n, size
+
+    def add(
+        self,
+        row: str,
+        values: dict[str, Any],
+        *,
+        dataset: str = "mist",
+        stain: str = "er",
+        title: str | None = None,
+        seed: int | None = 0,
+        kind: str = "trained",
+        **changes: Any,
+    ) -> Path:
+        """One run. A value is a number, "inf", a reason (text) where absent, or a dict that replaces fields."""
+        leaf = {"trained": f"seed-{seed}", "reference": "reference", "external": "external"}[kind]
+        folder = self.results / "runs" / f"{dataset}-{stain}" / row / leaf
+        evaluation = folder / "evaluation" / "native"
+        evaluation.mkdir(parents=True)
+        pairs, table = [], []
+        for i in range(self.n):
+            files = {part: self._image(f"{stain}-{part}", i) for part in ("he", "ihc", "truth")}
+            fake = None
+            if kind != "reference":
+                fake = folder / "images" / "test" / f"{i:03d}.png"
+                fake.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(self.picture(i, f"{row}{seed}{stain}")).save(fake)
+            pairs.append(
+                {"id": f"{i:03d}", "he": str(files["he"]), "ihc": str(files["ihc"]), "truth": str(files["truth"])}
+                | {"fake": None if fake is None else str(fake.relative_to(folder))}
+            )
+            real = np.asarray(Image.open(files["ihc"]))
+            line = {"id": f"{i:03d}", "slide": f"slide {i % 3}", "height": self.size, "width": self.size}
+            table.append(line | {"intden_real": integrated_density(real)})
+        pd.DataFrame(table).to_csv(evaluation / "per_image.csv", index=False)
+        summary = {
+            "schema": 1,
+            "kind": kind,
+            "dataset": dataset,
+            "stain": stain,
+            "split": "test",
+            "row": row,
+            "title": title or row,
+            "seed": seed if kind == "trained" else None,
+            "protocol": "native",
+            "n": self.n,
+            "n_slides": 3,
+            "sizes": [f"{self.size}x{self.size}"],
+            "data_digest": f"{hash_of(dataset + stain)}",
+            "images_digest": "0" * 64,
+            "vsbench": "0.1.0",
+            "pairs": pairs,
+            "warnings": ["slides are shared by train and test"],
+            "values": {name: reading(name, value) for name, value in values.items()},
+        }
+        (evaluation / "summary.json").write_text(json.dumps(summary | changes), encoding="utf-8")
+        (folder / "run.json").write_text(json.dumps({"kind": kind}), encoding="utf-8")
+        return folder
+
+    def picture(self, index: int, part: str) -> NDArray[np.uint8]:
+        """(size, size, 3): pale ground with nuclei; brown for IHC, violet for H&E."""
+        generator = np.random.default_rng([index, *part.encode()])
+        y, x = np.mgrid[: self.size, : self.size] / self.size
+        picture = np.full((self.size, self.size, 3), (236, 228, 235), float)
+        picture += 6 * generator.normal(size=picture.shape)
+        for _ in range(4 + 3 * index):
+            cx, cy, radius = *generator.random(2), 0.03 + 0.05 * generator.random()
+            brown = (120, 70, 40) if "-he" not in part else (110, 70, 150)
+            picture[np.hypot(x - cx, y - cy) < radius] = np.array(brown) + 12 * generator.normal(size=3)
+        return np.clip(picture, 0, 255).astype(np.uint8)
+
+    def _image(self, part: str, index: int) -> Path:
+        path = self.images / part / f"{index:03d}.png"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(self.picture(index, part)).save(path)
+        return path
+
+
+def hash_of(text: str) -> str:
+    """64 hexadecimal digits."""
+    return (text.encode().hex() * 64)[:64]
+
+
+def reading(name: str, value: Any) -> dict[str, Any]:
+    """The entry of one value in a summary."""
+    label, unit, best, protocol = VALUES[name]
+    entry = {"label": label, "unit": unit, "best": best, "protocol": protocol, "formula": "", "value": None, "reason": None}
+    if isinstance(value, dict):
+        return entry | value
+    if isinstance(value, str) and value != "inf":
+        return entry | {"reason": value}
+    return entry | {"value": value}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """An empty results tree."""
+    return Tree(tmp_path)
+
+
+@pytest.fixture
+def make_tree(tmp_path: Path) -> Callable[..., Tree]:
+    """A results tree with other pictures."""
+    return lambda **options: Tree(tmp_path, **options)

@@ -1,0 +1,151 @@
+"""Every registered metric under every check; those with networks get small random ones in place of the weights."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vsbench.checks.metrics import metric_checks, stained_samples
+from vsbench.metric import Metric
+from vsbench.registry import load, names
+
+GROUP = "vsbench.metrics"
+KNOWN_FAILURES: dict[tuple[str, str], str] = {}  # (metric, check): why
+
+
+@cache
+def small_inception() -> Any:
+    """Any network to features: 16 filters, whose means are the features."""
+    import torch
+    from torch import nn
+
+    class Features(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 16, 5)
+
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+            return (self.convolution(images / 127.5 - 1).relu().mean(dim=(2, 3)),)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Features()
+
+
+@cache
+def small_resnet() -> Any:
+    import torch
+    import torchvision
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
+
+
+@cache
+def random_alexnet() -> Any:
+    import torch
+    import torchvision
+
+    from vsbench.metrics.lpips import lpips_alex
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return lpips_alex(torchvision.models.alexnet(weights=None).state_dict())
+
+
+NETWORKS: dict[str, Callable[[], Any]] = {"fid": small_inception, "phv": small_resnet, "lpips": random_alexnet}
+
+
+def maker(name: str) -> Callable[[], Metric]:
+    metric = load(GROUP, name)
+    return (lambda: metric(network=NETWORKS[name]())) if name in NETWORKS else metric
+
+
+@pytest.mark.parametrize("check", metric_checks(), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", names(GROUP))
+def test_metric(name: str, check: Callable[[Callable[[], Metric]], None], request: pytest.FixtureRequest) -> None:
+    if reason := KNOWN_FAILURES.get((name, check.__name__)):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    check(maker(name))
+
+
+@pytest.mark.parametrize("name", names(GROUP))
+def test_every_metric_can_be_measured_here(name: str) -> None:
+    """A metric that needs weights must get a network above: none escapes the checks for want of weights."""
+    assert maker(name)().unavailable() is None
+
+
+@pytest.mark.parametrize("name", names(GROUP))
+def test_needed_weights_that_are_missing_are_named(name: str, monkeypatch: Any, tmp_path: Any) -> None:
+    for variable in ("VSBENCH_WEIGHTS", "XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    metric = load(GROUP, name)()
+    reason = metric.unavailable()
+    assert (reason is None) == (not metric.needs)
+    for needed in metric.needs:
+        assert reason is not None
+        assert needed in reason
+        assert "VSBENCH_WEIGHTS" in reason
+
+
+def test_names_are_unique_over_all_metrics() -> None:
+    """Columns of all families share one table, values one summary, features one archive."""
+    metrics = {name: maker(name)() for name in names(GROUP)}
+    updates = {name: metric.update(stained_samples()[:1]) for name, metric in metrics.items()}
+    for kind in (
+        [column for update in updates.values() for column in update.columns],
+        [feature for update in updates.values() for feature in update.features],
+        [value.name for metric in metrics.values() for value in metric.values],
+    ):
+        assert len(kind) == len(set(kind)), sorted(n for n in kind if kind.count(n) > 1)
+
+
+def test_a_broken_metric_fails_the_checks() -> None:
+    """The checks themselves can fail: each planted fault is caught by the check named."""
+    dab = load(GROUP, "dab")
+
+    class Zero(dab):  # type: ignore[misc, valid-type]  # a correlation that does not exist becomes 0
+        def finish(self, table: Any, features: Any) -> Any:
+            return {**super().finish(table, features), "r_p": 0.0}
+
+    class Undeclared(dab):  # type: ignore[misc, valid-type]
+        def finish(self, table: Any, features: Any) -> Any:
+            return {**super().finish(table, features), "r_q": 1.0}
+
+    class FirstOnly(dab):  # type: ignore[misc, valid-type]  # depends on the order of the images
+        def finish(self, table: Any, features: Any) -> Any:
+            return {**super().finish(table, features), "iod": float(table["intden"].iloc[0])}
+
+    class WholeBatch(dab):  # type: ignore[misc, valid-type]  # depends on the batch
+        def update(self, samples: Any) -> Any:
+            update = super().update(samples)
+            update.columns["intden"] = [float(np.mean(update.columns["intden"]))] * len(samples)
+            return update
+
+    class InPlace(dab):  # type: ignore[misc, valid-type]
+        def per_image(self, sample: Any) -> Any:
+            columns = super().per_image(sample)
+            sample.fake[:] = 0
+            return columns
+
+    class UpsideDown(dab):  # type: ignore[misc, valid-type]  # says that the worst is best
+        values = tuple(
+            type(v)(v.name, v.label, v.unit, "high" if v.best == "low" else "low", v.formula, v.protocol, v.column)
+            for v in dab.values
+        )
+
+    checks = {check.__name__: check for check in metric_checks()}
+    for broken, name in (
+        (Zero, "check_constant_images"),
+        (Zero, "check_single_image"),
+        (Undeclared, "check_results"),
+        (FirstOnly, "check_order"),
+        (WholeBatch, "check_batch_size"),
+        (InPlace, "check_leaves_no_trace"),
+        (UpsideDown, "check_perfect_images"),
+    ):
+        with pytest.raises(AssertionError):
+            checks[name](broken)

@@ -1,0 +1,141 @@
+"""``vsbench methods``, ``datasets``, ``metrics``: what is registered. ``vsbench doctor``: what works here."""
+
+import dataclasses
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vsbench import registry
+
+Name = Annotated[str | None, typer.Argument(help="Show the card of this one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def methods(name: Name = None, as_json: AsJson = False) -> None:
+    """List the methods, or show one's card, variants and settings."""
+    if name is None:
+        _list("vsbench.methods", as_json)
+        return
+    method = registry.load("vsbench.methods", name)
+    from vsbench.config import config_type
+
+    settings = {}
+    for key, field in config_type(method).model_fields.items():
+        settings[key] = field.get_default(call_default_factory=True)
+    _show({"name": name, **dataclasses.asdict(method.card)}, as_json, {
+        "variants": method.variants, "presets": method.presets, "settings": settings,
+    })  # fmt: skip
+
+
+def datasets(name: Name = None, as_json: AsJson = False) -> None:
+    """List the data sets, or show one's card, stains and options."""
+    if name is None:
+        _list("vsbench.datasets", as_json)
+        return
+    dataset = registry.load("vsbench.datasets", name)
+    from vsbench.config import config_type
+
+    card = dataclasses.asdict(dataset.card)
+    card["counts"] = {f"{stain} {split}": count for (stain, split), count in dataset.card.counts.items()}
+    options = {}
+    for key, field in config_type(dataset).model_fields.items():
+        options[key] = field.get_default(call_default_factory=True)
+    stains = ", ".join(dataset.stains) or "any name"
+    _show({"name": name, **card, "stains": stains, "splits": ", ".join(dataset.splits)}, as_json, {"options": options})
+
+
+def metrics(name: Name = None, as_json: AsJson = False) -> None:
+    """List the metric families, or show one's values with protocols, units and formulas."""
+    if name is None:
+        _list("vsbench.metrics", as_json)
+        return
+    metric = registry.load("vsbench.metrics", name)
+    missing = metric().unavailable()
+    values = {v.name: dataclasses.asdict(v) for v in metric.values}
+    _show({"name": name, "available": missing is None, "missing": missing or ""}, as_json, {"values": values})
+
+
+def doctor() -> None:
+    """Say what works here and what is missing, with the mend."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    from vsbench import __version__
+    from vsbench.data.root import find_data_root
+    from vsbench.errors import UserError
+
+    table = _table("", "state", "detail")
+    table.add_row("vsbench", "ok", f"{__version__} on Python {platform.python_version()}, {platform.system()}")
+    for package in ("torch", "torchvision", "torch-fidelity", "lpips", "lightning-fabric", "scikit-image"):
+        try:
+            table.add_row(package, "ok", version(package))
+        except PackageNotFoundError:
+            table.add_row(package, "missing", 'pip install "vsbench[networks]"')
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("Apple MPS")
+    table.add_row("devices", "ok", ", ".join([f"CPU ({torch.get_num_threads()} threads)", *devices]))
+    try:
+        table.add_row("data root", "ok", str(find_data_root(None)))
+    except UserError as error:
+        table.add_row("data root", "missing", str(error))
+    for group in registry.CONTRACTS:
+        kind = group.rpartition(".")[2]
+        loaded, broken = registry.load_all(group)
+        table.add_row(kind, "ok", ", ".join(loaded))
+        for name, error in broken.items():
+            table.add_row(f"{kind}: {name}", "broken", str(error))
+        if group == "vsbench.metrics":
+            for name, metric in loaded.items():
+                if reason := metric().unavailable():
+                    table.add_row(f"metric {name}", "n/a", reason)
+    _console().print(table)
+
+
+def _list(group: str, as_json: bool) -> None:
+    found = registry.entries(group).values()
+    if as_json:
+        rows = [{"name": e.name, "from": e.source, "summary": e.summary} for e in found]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = _table("name", "from", "")
+    for entry in found:
+        table.add_row(entry.name, entry.source, entry.summary)
+    _console().print(table)
+
+
+def _show(card: dict[str, Any], as_json: bool, more: dict[str, dict[str, Any]]) -> None:
+    if as_json:
+        print(json.dumps(card | more, indent=2, ensure_ascii=False, default=str))
+        return
+    table = _table("", "")
+    for key, value in card.items():
+        table.add_row(key, _text(value))
+    for title, entries in more.items():
+        for key, value in entries.items():
+            table.add_row(f"{title}: {key}", _text(value))
+    _console().print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "\n".join(str(v) for v in value) if all(isinstance(v, str) for v in value) else str(value)
+    if isinstance(value, dict):
+        return "\n".join(f"{k} = {v}" for k, v in value.items())
+    return "" if value is None else str(value)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    return Console(markup=False, highlight=False)

@@ -1,0 +1,42 @@
+"""Options that several commands share, so that they read and mean the same everywhere."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Results = Annotated[Path, typer.Option("--results", help="Folder of runs and reports.")]
+DatasetName = Annotated[str, typer.Option("--dataset", help="Data set: see vsbench datasets.")]
+Stain = Annotated[str, typer.Option("--stain", help="Stain: her2, ki67, er, pr, …")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Folder of the data sets; else $VSBENCH_DATA, else the settings file."),
+]
+DataOptions = Annotated[
+    list[str] | None, typer.Option("--data", metavar="KEY=VALUE", help="Option of the data set; repeatable.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+RESULTS = Path("results")
+
+
+def one_device(name: str) -> "Fabric":
+    """A Fabric on one device of a kind. Raises UsageError where that kind is not here."""
+    return make_fabric(name, devices=1, precision="32-true")
+
+
+def make_fabric(name: str, devices: int, precision: str) -> "Fabric":
+    """A Fabric on ``devices`` devices of a kind. Raises UsageError where the kind or the number is not here."""
+    from lightning_fabric import Fabric
+
+    from vsbench.errors import UsageError
+
+    kinds = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "mps": "mps"}
+    if name not in kinds:
+        raise UsageError(f"unknown device {name!r}: one of {', '.join(kinds)}")
+    try:
+        return Fabric(accelerator=kinds[name], devices=devices, precision=precision)  # type: ignore[arg-type]
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"--device {name}, --devices {devices}, --precision {precision}: {error}") from None

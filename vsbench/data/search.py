@@ -1,0 +1,107 @@
+"""Finds a data set's folders below a root: by names alone, in an order of our own, and no deeper than needed."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from vsbench.errors import DataError
+
+DEPTH = 4  # levels below the root: "histology/MIST/HER2/TrainValAB" is the deepest we have met
+SPELLINGS = {"her2": "her[-_ ]?2", "ki67": "ki[-_ ]?67", "er": "er", "pr": "pgr|pr"}  # of the markers, in folder names
+
+Subfolders = Mapping[str, Path]  # by lower-case name
+
+
+def find_folders(root: Path, holds: Callable[[Subfolders], bool], own: str, other: str | None = None) -> list[Path]:
+    """The folders at or below ``root`` whose sub-folders satisfy ``holds``, shallow first, then by name.
+
+    ``own`` and ``other`` are regular expressions: how this data set, and one that looks the same on disk, are called.
+    Folders called ``other`` are not entered. Where any of the folders found lies in one called ``own``, only these are
+    given. Nothing below a folder found is searched.
+
+    Raises DataError where ``root`` is no folder or a folder can't be listed.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; check the data root")
+    found: list[tuple[Path, str | None]] = []
+    level = [(root, _owner(root.absolute().name, own, other))]
+    for depth in range(DEPTH + 1):
+        below = []
+        for folder, owner in level:
+            children = subfolders(folder)
+            if holds(children):
+                found.append((folder, owner))
+            elif depth < DEPTH:
+                inner = [(child, _owner(child.name, own, other)) for child in children.values()]
+                below += [(child, named or owner) for child, named in inner if named != "other"]
+        level = below
+    return [f for f, owner in found if owner == "own"] or [f for f, owner in found if owner is None]
+
+
+def subfolders(folder: Path) -> dict[str, Path]:
+    """The visible sub-folders by lower-case name, in the order of these names.
+
+    Raises DataError where two names differ by case alone, or where the folder can't be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            paths = sorted(Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir())
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}; check your rights to read it") from None
+    found: dict[str, Path] = {}
+    for path in paths:
+        if twin := found.get(path.name.lower()):
+            raise DataError(f"{path}: {twin.name} beside it differs by case alone; keep one of them")
+        found[path.name.lower()] = path
+    return dict(sorted(found.items()))
+
+
+def stain_in(name: str) -> str | None:
+    """The one marker that a folder name spells ("HER2-004" → "her2"); None where it spells none, or several."""
+    found = [stain for stain, spelling in SPELLINGS.items() if _spells(name, spelling)]
+    return found[0] if len(found) == 1 else None
+
+
+def stain_of(folder: Path, root: Path) -> str | None:
+    """The marker that the innermost folder with one in its name spells, from ``folder`` out to ``root`` itself.
+
+    Where ``folder`` is ``root``, its parent's name counts too: people point right at ``HER2/TrainValAB``.
+    """
+    inside = folder.relative_to(root).parts
+    parts = [*root.absolute().parts[-1 if inside else -2 :], *inside]
+    return next((stain for name in reversed(parts) if (stain := stain_in(name))), None)
+
+
+def the_one(found: list[Path], root: Path, what: str) -> Path:
+    """The only folder of a list. Raises DataError naming the root where there is none, two of them where several."""
+    if not found:
+        raise DataError(f"{root}: no {what} within {DEPTH} levels below; give the data set's own folder as data root")
+    if len(found) > 1:
+        raise DataError(f"{root}: more than one {what}: {found[0]} and {found[1]}; give one of them as data root")
+    return found[0]
+
+
+def find_aligned(root: Path, stain: str, own: str, other: str) -> Path:
+    """The folder of ``stain`` that holds ``trainA`` or ``valA`` (A: H&E, B: IHC); the other levels may be missing.
+
+    ``own`` and ``other`` as in ``find_folders``. Raises DataError where there is none, or more than one.
+    """
+    found = find_folders(root, is_aligned, own, other)
+    return the_one([f for f in found if stain_of(f, root) == stain], root, f"folder of {stain} with trainA or valA")
+
+
+def is_aligned(children: Subfolders) -> bool:
+    """Whether a folder with these sub-folders holds ``trainA`` or ``valA``."""
+    return not {"traina", "vala"}.isdisjoint(children)
+
+
+def _owner(name: str, own: str, other: str | None) -> str | None:
+    is_own, is_other = _spells(name, own), other is not None and _spells(name, other)
+    if is_own == is_other:  # both ("IHC4BC_MIST" holds the two) says as little as neither
+        return None
+    return "own" if is_own else "other"
+
+
+def _spells(name: str, spelling: str) -> bool:
+    return re.search(rf"(?<![a-z0-9])(?:{spelling})(?![a-z0-9])", name.lower()) is not None

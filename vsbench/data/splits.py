@@ -1,0 +1,79 @@
+"""Splits: by slide, so that no slide is on both sides, or as text files say."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from math import floor
+from pathlib import Path
+
+from vsbench.data.pairs import Pair, few
+from vsbench.errors import DataError
+from vsbench.files import digest
+
+
+def by_slide(slides: Iterable[str], ratio: float, seed: int) -> dict[str, str]:
+    """Slide → "train" or "test": the share ``ratio`` of the slides (not of their tiles) is train, at least one each.
+
+    The slides are put in the order of SHA-256 over seed and name: the same on every machine, whatever the order in
+    which they come, and a slide more moves few of the others.
+
+    Raises DataError where there are fewer than two slides.
+    """
+    order = sorted(set(slides), key=lambda slide: digest([str(seed), slide]))
+    if len(order) < 2:
+        raise DataError(f"a split by slide needs two slides or more; found {', '.join(order) or 'none'}")
+    n_train = min(max(floor(ratio * len(order) + 0.5), 1), len(order) - 1)
+    return {slide: "train" if i < n_train else "test" for i, slide in enumerate(order)}
+
+
+def keep_slides_of(pairs: Collection[Pair], split: str, ratio: float, seed: int, root: Path) -> list[Pair]:
+    """Those pairs whose slide ``by_slide`` puts into ``split``.
+
+    Raises DataError, naming ``root``, where there are fewer than two slides, and the file of a pair without a slide.
+    """
+    slides = []
+    for pair in pairs:
+        if pair.slide is None:
+            raise DataError(f"{pair.he}: its slide is not known, so it can't be split by slide")
+        slides.append(pair.slide)
+    try:
+        sides = by_slide(slides, ratio, seed)
+    except DataError as error:
+        raise DataError(f"{root}: {error}") from None
+    return [pair for pair, slide in zip(pairs, slides, strict=True) if sides[slide] == split]
+
+
+def read_list(path: Path) -> list[str]:
+    """The stems in a UTF-8 text file, one a line; empty lines are passed over.
+
+    Raises DataError, naming the file, where it is missing, empty or no text, or names a stem twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # -sig: some editors put a mark at the start
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; a list holds one file stem a line") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: no UTF-8 text; a list holds one file stem a line") from None
+    stems = [line.strip() for line in lines if line.strip()]
+    if not stems:
+        raise DataError(f"{path}: an empty list; write one file stem a line")
+    if doubled := [stem for stem, times in Counter(stems).items() if times > 1]:
+        raise DataError(f"{path}: listed twice: {few(doubled)}; keep one line each")
+    return stems
+
+
+def by_lists(ids: Collection[str], lists: Mapping[str, Path]) -> dict[str, str]:
+    """Pair id → split, from one list file per split; pairs in no list are left out.
+
+    Raises DataError as ``read_list`` does, and where a stem is no pair's or is in two lists.
+    """
+    known = set(ids)
+    split_of: dict[str, str] = {}
+    for split, path in lists.items():
+        stems = read_list(path)
+        if unknown := [stem for stem in stems if stem not in known]:
+            raise DataError(f"{path}: no pair of that name: {few(unknown)}; a list holds file stems, without .png")
+        if shared := [stem for stem in stems if stem in split_of]:
+            other = lists[split_of[shared[0]]]
+            raise DataError(f"{path}: also in {other}: {few(shared)}; a pair belongs to one split")
+        split_of.update(dict.fromkeys(stems, split))
+    return split_of

@@ -1,0 +1,53 @@
+"""Losses on the optical density of DAB, as USIGAN defines it (eqs. 12–14)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+# Optical densities of haematoxylin, eosin and DAB in red, green and blue, not normalised: USIGAN's own matrix.
+STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
+GREY = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709 luma
+FLOOR = 1e-6  # darkest intensity; densities are measured in units of −ln of it
+
+
+def focal_calibration(alpha: float) -> float:
+    """What the released code adds to the grey level before the logarithm: 10^(−e^(1/α)), 0.018 at α = 1.8."""
+    return 10.0 ** -math.exp(1 / alpha)
+
+
+def focal_optical_density(intensity: Tensor, alpha: float, calibration: float = 0.0) -> Tensor:
+    """FOD of an image: the optical density of its DAB alone, raised to ``alpha``.
+
+    Parameters
+    ----------
+    intensity : (B, 3, H, W) float, transmitted light per channel in [0, 1].
+    alpha : focus on dense stain; ≥ 1 (paper 1.8).
+    calibration : added to the grey level, see ``focal_calibration``; 0 in the paper's equation.
+
+    Returns
+    -------
+    (B, H, W) float ≥ 0; 0 where there is no DAB.
+
+    The image is unmixed with ``STAINS``, rendered again with its DAB only, turned grey, and O = (−log₁₀ grey)^α.
+    Source: USIGAN eqs. 12–13.
+    """
+    mixing = torch.tensor(STAINS, dtype=torch.float64)
+    unmix_dab = torch.linalg.inv(mixing)[:, 2].to(intensity)
+    density = intensity.clamp_min(FLOOR).log() / math.log(FLOOR)
+    dab = torch.einsum("bchw,c->bhw", density, unmix_dab).clamp_min(0)
+    stained = dab[:, None] * intensity.new_tensor(STAINS[2])[None, :, None, None]
+    dab_only = torch.exp(math.log(FLOOR) * stained).clamp(0, 1)
+    grey = torch.einsum("bchw,c->bhw", dab_only, intensity.new_tensor(GREY))
+    grey = (grey + calibration).clamp_min(FLOOR)
+    base = (-torch.log10(grey)).clamp_min(0)
+    # the gradient of x^α at 0 is 0 for α > 1, but autograd needs a nonzero base to say so when α < 2
+    return torch.where(base > 0, base.clamp_min(1e-12).pow(alpha), torch.zeros_like(base))
+
+
+def density_gap(real: Tensor, fake: Tensor) -> Tensor:
+    """Mean over the batch of (mean O(real) − mean O(fake))²: the second term of USIGAN eq. 14 with N = H·W.
+
+    (B, H, W) densities; ``real`` is constant.
+    """
+    return (real.detach().flatten(1).mean(1) - fake.flatten(1).mean(1)).square().mean()

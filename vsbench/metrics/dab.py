@@ -1,0 +1,76 @@
+"""Is there as much stain as in the real IHC, and is it in the right images? IoD and R_p.
+
+One number per image, the integrated DAB density as Fiji reads it. All the rest is arithmetic on that column, so it can
+be bootstrapped over slides without touching an image again.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vsbench.metric import Absent, Metric, Sample, Value
+from vsbench.metrics._correlation import pearson
+from vsbench.stain.dab import measure_density
+
+MIN_IMAGES = 3  # two points always lie on a line: r would be ±1 whatever the images show
+
+
+class DabDensity(Metric):
+    """IoD and R_p of the USIGAN paper (eqs. 20, 22), and two forms of IoD that compare between data sets.
+
+    Î_i and I_i are the integrated densities of generated image i and of its adjacent real IHC, in OD·px. Columns
+    ``positive_area`` and ``positive_area_real``: fraction of pixels with an optical density of DAB of 0.4065 or more.
+    """
+
+    values = (
+        Value("iod", r"IoD", "1e7 OD·px", "low", "|Σ Î − Σ I| · 1e-7; errors of opposite sign cancel", "iod/fiji"),
+        Value("iod_rel", r"IoD$_\mathrm{rel}$", "1", "low", "|Σ Î − Σ I| / Σ I", "iod_rel/fiji"),
+        Value(
+            "iod_mae",
+            r"IoD$_\mathrm{MAE}$",
+            "OD",
+            "low",
+            "mean over i of |Î_i − I_i| / (H·W); nothing cancels",
+            "iod_mae/fiji",
+            column="iod_mae",
+        ),
+        Value("r_p", r"$R_p$", "%", "high", "100 · Pearson's r of the N pairs (Î_i, I_i)", "r_p/iod-fiji"),
+    )
+
+    def per_image(self, sample: Sample) -> dict[str, float]:
+        """Integrated densities and positive areas of both images, and the mean error of their optical density."""
+        fake, real = measure_density(sample.fake), measure_density(sample.real)
+        return {
+            "intden": fake.intden,
+            "intden_real": real.intden,
+            "iod_mae": abs(fake.intden - real.intden) / real.pixels,
+            "positive_area": fake.positive_area,
+            "positive_area_real": real.positive_area,
+        }
+
+    def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
+        """Set values; ``iod_rel`` and ``r_p`` are Absent where they do not exist."""
+        total, total_real = float(table["intden"].sum()), float(table["intden_real"].sum())
+        gap = abs(total - total_real)
+        relative = gap / total_real if total_real > 0 else Absent("the real images hold no DAB at all")
+        return {
+            "iod": 1e-7 * gap,
+            "iod_rel": relative,
+            "iod_mae": float(table["iod_mae"].mean()),
+            "r_p": pathology_correlation(table),
+        }
+
+
+def pathology_correlation(table: pd.DataFrame) -> float | Absent:
+    """R_p in percent from the columns ``intden`` and ``intden_real``; Absent below three images or for equal densities.
+
+    Source: USIGAN, eq. 22.
+    """
+    if len(table) < MIN_IMAGES:
+        return Absent(f"R_p needs at least {MIN_IMAGES} images, here are {len(table)}")
+    fake, real = table["intden"].to_numpy(), table["intden_real"].to_numpy()
+    r = pearson(fake, real)
+    if np.isnan(r):
+        which = "generated" if fake.min() == fake.max() else "real"
+        return Absent(f"the {which} images all have the same integrated density")
+    return 100 * r

@@ -1,0 +1,55 @@
+"""Patches of feature maps and the heads that embed them, for PatchNCE and its kin."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vsbench.nn.init import initialise
+
+
+def unit_length(x: Tensor) -> Tensor:
+    """Rows over the last dimension divided by their L2 norm + 1e-7, as CUT's code does."""
+    return x / (x.norm(dim=-1, keepdim=True) + 1e-7)
+
+
+def unit_length_shifted(x: Tensor) -> Tensor:
+    """Rows over the last dimension divided by √Σ(x + 1e-7)², as USIGAN's code does."""
+    return x / (x + 1e-7).square().sum(dim=-1, keepdim=True).sqrt()
+
+
+class PatchSampler(nn.Module):
+    """Draws positions of feature maps and embeds the features there: per layer Linear, ReLU, Linear, unit length.
+
+    The heads exist from the start (the official codes create them in the first forward pass).
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        patches: int = 256,
+        width: int = 256,
+        normalise: Callable[[Tensor], Tensor] = unit_length,
+    ) -> None:
+        super().__init__()
+        self.patches = patches
+        self.normalise = normalise
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width)) for c in channels
+        )
+        initialise(self, "xavier")
+
+    def draw(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Per layer, flat positions without repetition: ``patches`` of them, or all where there are fewer."""
+        return [torch.randperm(f.shape[2] * f.shape[3], device=f.device)[: self.patches] for f in features]
+
+    def forward(self, features: Sequence[Tensor], positions: Sequence[Tensor]) -> list[Tensor]:
+        """Embed (B, C, H, W) features at flat row-major positions, the same for all images: (B, N, width) per layer.
+
+        Always in float32: similarities near 1 and a temperature of 0.07 leave no room for half precision.
+        """
+        with torch.autocast(features[0].device.type, enabled=False):
+            return [
+                self.normalise(head(f.flatten(2)[..., where].mT.float()))
+                for head, f, where in zip(self.heads, features, positions, strict=True)
+            ]

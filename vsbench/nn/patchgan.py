@@ -1,0 +1,56 @@
+"""PatchGAN discriminators."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from vsbench.nn.init import initialise
+from vsbench.nn.resample import BlurDown
+from vsbench.nn.spectral import add_spectral_norm
+
+
+class PatchDiscriminator(nn.Module):
+    """(B, C, H, W) → (B, 1, h, w): one unbounded score per patch.
+
+    4 × 4 convolutions with LeakyReLU 0.2: ``layers`` that halve the map (width, 2·width, … at most 8·width channels),
+    one that keeps it, and the score. Antialiased: stride 1, then blur (CUT); else stride 2 (pix2pix, CycleGAN).
+    All but the first and last are normalised; with batch norm those convolutions have no bias.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        layers: int = 3,
+        channels: int = 3,
+        norm: Literal["instance", "batch"] = "instance",
+        antialias: bool = True,
+        spectral: bool = False,
+        init: Literal["normal", "xavier"] = "xavier",
+    ) -> None:
+        super().__init__()
+        normalise = nn.InstanceNorm2d if norm == "instance" else nn.BatchNorm2d
+        stride = 1 if antialias else 2
+        modules: list[nn.Module] = []
+        previous = channels
+        for depth in range(layers + 1):
+            current = width * min(2**depth, 8)
+            halves = depth < layers
+            first = depth == 0
+            modules.append(
+                nn.Conv2d(previous, current, 4, stride if halves else 1, 1, bias=first or norm == "instance")
+            )
+            if not first:
+                modules.append(normalise(current))
+            modules.append(nn.LeakyReLU(0.2))
+            if halves and antialias:
+                modules.append(BlurDown(current))
+            previous = current
+        modules.append(nn.Conv2d(previous, 1, 4, 1, 1))
+        self.model = nn.Sequential(*modules)
+        initialise(self, init)
+        if spectral:
+            add_spectral_norm(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score the patches of images."""
+        return self.model(x)

@@ -1,0 +1,105 @@
+"""The ResNet generator of CycleGAN and, antialiased, of CUT; its encoder gives the features of PatchNCE."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vsbench.nn.init import initialise
+from vsbench.nn.resample import BlurDown, BlurUp
+from vsbench.nn.spectral import add_spectral_norm
+
+
+class ResidualBlock(nn.Module):
+    """x + IN(conv(ReLU(IN(conv(x))))), 3 × 3 on reflected borders."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same."""
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(nn.Module):
+    """(B, 3, H, W) in [−1, 1] → the same; H and W multiples of 4.
+
+    conv7 (width), two halvings (2·width, 4·width), ``blocks`` residual blocks, two doublings, conv7, tanh; instance
+    normalisation without affine. Antialiased: stride-1 convolutions and blur (CUT); else strided and transposed
+    convolutions (CycleGAN). Layer numbers are those of the official codes: with antialiasing 0 is the padded image,
+    4 and 8 the convolutions before their normalisation, 12, 13, … the residual blocks.
+    """
+
+    size_multiple = 4
+
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int = 9,
+        antialias: bool = True,
+        spectral: bool = False,
+        init: Literal["normal", "xavier"] = "xavier",
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(3, width, 7))]
+        for channels in (width, 2 * width):
+            if antialias:
+                layers += [*_normalised(nn.Conv2d(channels, 2 * channels, 3, padding=1)), BlurDown(2 * channels)]
+            else:
+                layers += _normalised(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1))
+        layers += [ResidualBlock(4 * width) for _ in range(blocks)]
+        for channels in (4 * width, 2 * width):
+            if antialias:
+                layers += [BlurUp(channels), *_normalised(nn.Conv2d(channels, channels // 2, 3, padding=1))]
+            else:
+                up = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
+                layers += _normalised(up)
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+        initialise(self, init)
+        if spectral:
+            add_spectral_norm(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate images."""
+        return self.model(x)
+
+    def forward_with_features(self, x: Tensor, taps: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """The images, and the outputs of the layers numbered ``taps`` on the way, in that order."""
+        features = []
+        for number, layer in enumerate(self.model):
+            x = layer(x)
+            if number in taps:
+                features.append(x)
+        return x, features
+
+    def features(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        """The outputs of the layers numbered ``taps`` only: nothing after the last of them is computed."""
+        features = []
+        for number, layer in enumerate(self.model[: max(taps) + 1]):
+            x = layer(x)
+            if number in taps:
+                features.append(x)
+        return features
+
+    def channels(self, taps: Sequence[int]) -> list[int]:
+        """Channels of the features at ``taps``. Raises ValueError for a layer number that is not there."""
+        if not taps or list(taps) != sorted(set(taps)) or not 0 <= taps[0] <= taps[-1] < len(self.model):
+            raise ValueError(f"taps {tuple(taps)} must be increasing layer numbers from 0 to {len(self.model) - 1}")
+        with torch.no_grad():
+            device = next(self.parameters()).device
+            return [f.shape[1] for f in self.features(torch.zeros(1, 3, 16, 16, device=device), taps)]
+
+
+def _normalised(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()]

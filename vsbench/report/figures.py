@@ -1,0 +1,141 @@
+"""The scatter of content against pathology: R_p over R_c, one mark per row, with lines of equal R_avg."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from vsbench.errors import RunError
+from vsbench.files import write_text
+from vsbench.report.labels import label_points
+from vsbench.report.notation import mathtext, shorten, slug, stain_name
+from vsbench.report.style import COLUMN_WIDTH, GREY, KIND_COLOURS, new_figure, save, style
+from vsbench.report.tables import Comparison
+
+MARKERS = {"trained": "o", "external": "^"}
+REFERENCE_MARKERS = "sDvPX<>p*h"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as ``<stem>.pdf``, ``.png`` and its data ``.csv``, and what is missing in it, one sentence each."""
+
+    stem: Path
+    missing: tuple[str, ...] = ()
+
+    def file(self, suffix: str) -> Path:
+        """The file of one kind: ``pdf``, ``png`` or ``csv``."""
+        return self.stem.with_name(f"{self.stem.name}.{suffix}")
+
+    @property
+    def files(self) -> list[Path]:
+        """All three files."""
+        return [self.file(suffix) for suffix in ("pdf", "png", "csv")]
+
+
+def scatter_data(comparison: Comparison) -> pd.DataFrame:
+    """One line per row: R_c, R_p and R_avg in percent (mean and standard deviation over seeds; empty where absent)."""
+    lines = []
+    for row in comparison.rows:
+        line: dict[str, object] = {"dataset": comparison.dataset, "stain": comparison.stain, "kind": row.kind}
+        line |= {"row": row.key, "title": row.title, "seeds": len(row.runs)}
+        notes = []
+        for value in ("r_c", "r_p", "r_avg"):
+            cell = row.cell(value)
+            line |= {value: cell.mean, f"{value}_sd": cell.sd}
+            notes += [f"{value}: {f'{seed}: ' * (len(row.runs) > 1)}{reason}" for seed, reason in cell.missing]
+            difference = comparison.difference(row, value) if value in comparison.columns else None
+            notes += [f"{value}: {difference}"] if difference else []
+        lines.append(line | {"note": "; ".join(notes)})
+    return pd.DataFrame(lines)
+
+
+def scatter(comparison: Comparison, folder: Path) -> Drawn:
+    """Draw R_p over R_c into ``scatter-<dataset>-<stain>.{pdf,png,csv}``; bars are standard deviations over seeds.
+
+    Raises RunError where no row has both values.
+    """
+    table = scatter_data(comparison)
+    has_both = table["r_c"].notna() & table["r_p"].notna()
+    shown = table[has_both]
+    if shown.empty:
+        raise RunError(f"{comparison.name}: no row has both R_c and R_p; no scatter drawn")
+    missing = tuple(f"{line.title} ({line.note})" for line in table[~has_both].itertuples())
+    drawn = Drawn(folder / f"scatter-{slug(comparison.name)}", missing)
+    with style():
+        figure = new_figure(COLUMN_WIDTH, 0.9 * COLUMN_WIDTH)
+        axes = figure.add_axes((0.125, 0.125, 0.85, 0.81))
+        axes.set(xlim=_limits(shown["r_c"], shown["r_c_sd"]), ylim=_limits(shown["r_p"], shown["r_p_sd"]))
+        _lines_of_equal_average(axes)
+        _draw_points(axes, shown)
+        points = list(zip(shown["r_c"].astype(float), shown["r_p"].astype(float), strict=True))
+        label_points(axes, points, [shorten(title, 32) for title in shown["title"]])
+        labels = {value: mathtext(comparison.columns[value].label) for value in ("r_c", "r_p")}
+        axes.set_xlabel(f"{labels['r_c']} (%): structure of the H&E kept", labelpad=2)
+        axes.set_ylabel(f"{labels['r_p']} (%): DAB as in the real IHC", labelpad=1)
+        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        axes.set_title(title, fontsize=7, parse_math=False)
+        sns.despine(ax=axes)
+        save(figure, drawn.file("pdf"))
+        save(figure, drawn.file("png"))
+    write_text(drawn.file("csv"), table.to_csv(index=False))
+    return drawn
+
+
+def _draw_points(axes: Axes, shown: pd.DataFrame) -> None:
+    references = 0
+    for line in shown.to_dict("records"):
+        kind = str(line["kind"])
+        if kind == "reference":
+            marker = REFERENCE_MARKERS[references % len(REFERENCE_MARKERS)]
+            references += 1
+        else:
+            marker = MARKERS[kind]
+        axes.errorbar(
+            line["r_c"],
+            line["r_p"],
+            xerr=None if pd.isna(line["r_c_sd"]) else line["r_c_sd"],
+            yerr=None if pd.isna(line["r_p_sd"]) else line["r_p_sd"],
+            fmt=marker,
+            color=KIND_COLOURS[kind],
+            markerfacecolor="white" if kind == "reference" else KIND_COLOURS[kind],
+            markersize=4.5,
+            markeredgewidth=0.9,
+            elinewidth=0.7,
+            zorder=3,
+        )
+
+
+def _limits(values: Sequence[float] | pd.Series, spread: pd.Series) -> tuple[float, float]:
+    """Limits with a margin for labels; at least ten percentage points wide."""
+    sd = spread.astype(float).fillna(0.0)
+    low, high = float((values - sd).min()), float((values + sd).max())
+    margin = max(0.12 * (high - low), 5.0)
+    return low - margin, high + margin
+
+
+def _lines_of_equal_average(axes: Axes) -> None:
+    """Lines R_c + R_p = 2 R_avg at round values, each with its R_avg where it leaves the axes at the top or right."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if (right - left + top - bottom) / (2 * step) <= 8)
+    averages = np.arange(np.ceil((left + bottom) / (2 * step)) * step, (right + top) / 2, step)
+    symbol = r"$R_\mathrm{avg}$ = "  # once is enough
+    for average in averages:
+        axes.plot([left, right], [2 * average - left, 2 * average - right], color="0.85", linewidth=0.5, zorder=0)
+        x = min(right, 2 * average - bottom)  # where the line meets the right or the lower edge
+        y = 2 * average - x
+        axes.annotate(
+            f"{symbol if average == averages[-1] else ''}{average:g}",
+            (x, y),
+            textcoords="offset points",
+            xytext=(-1, 1),
+            ha="right",
+            va="bottom",
+            fontsize=5,
+            color=GREY,
+            annotation_clip=False,
+        )

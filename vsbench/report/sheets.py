@@ -1,0 +1,221 @@
+"""Sheets of images: the H&E, each method, the real IHC of the adjacent section, and the true IHC where it is known."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from vsbench.data.decode import read_rgb
+from vsbench.errors import RunError
+from vsbench.files import write_text
+from vsbench.report.figures import Drawn
+from vsbench.report.notation import shorten, slug
+from vsbench.report.style import DPI, GREY, PAGE_WIDTH, new_figure, save, style
+from vsbench.report.tables import SUMMARY, Comparison, EvaluatedRun, PairFiles, Row
+from vsbench.stain.dab import integrated_density
+
+PAIRS = 4
+METHODS = 7  # on one sheet; more methods make further sheets, each with the H&E and the real IHC again
+MAX_PIXELS = 512  # of a tile's side; larger images are averaged down: enough for 600 dpi in print
+RULE = (
+    f"up to {PAIRS} test pairs at evenly spaced ranks of the mean DAB density of the real IHC (four: at quantiles 1/8, "
+    "3/8, 5/8, 7/8), each from a slide not yet shown where there is one; ties by id"
+)
+MARGIN, GAP, CAPTION, HEAD, MAX_TILE, MAX_HEIGHT = 0.24, 0.04, 0.13, 0.36, 1.3, 7.5  # inches
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a sheet, as it is drawn. ``density``: its mean optical density of DAB; None for the H&E."""
+
+    head: str
+    path: Path
+    size: tuple[int, int]
+    pixels: NDArray[np.uint8]
+    density: float | None
+    row: str | None
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """The tiles of one test pair, H&E first."""
+
+    id: str
+    slide: str
+    tiles: list[Tile]
+
+
+def choose_pairs(table: pd.DataFrame, count: int = PAIRS) -> list[str]:
+    """Ids by ``RULE``, from faint to strong. ``table`` has columns id, slide (empty: unknown) and density."""
+    order = table.sort_values(["density", "id"]).reset_index(drop=True)
+    ids, slides = order["id"].tolist(), order["slide"].tolist()
+    count = min(count, len(ids))
+    chosen: list[int] = []
+    for step in range(count):
+        target = (step + 0.5) / count * len(ids) - 0.5
+        free = [rank for rank in range(len(ids)) if rank not in chosen]
+        seen = {slides[rank] for rank in chosen}
+        fresh = [rank for rank in free if slides[rank] and slides[rank] not in seen]
+        chosen.append(min(fresh or free, key=lambda rank: (abs(rank - target), ids[rank])))
+    return [ids[rank] for rank in sorted(chosen)]
+
+
+def image_sheets(comparison: Comparison, folder: Path) -> list[Drawn]:
+    """Draw ``images-<dataset>-<stain>[-<part>].{pdf,png,csv}``; the first seed stands for a method with several.
+
+    Raises RunError where no method was measured on the data of this comparison or its table lacks a column, DataError
+    naming an image that can't be read.
+    """
+    methods = [row for row in comparison.rows if row.is_method and comparison.same_data(row)]
+    if not methods:
+        raise RunError(f"{comparison.name}: no method was evaluated; no images to show")
+    table = _densities(methods[0].runs[0])
+    slides = dict(zip(table["id"], table["slide"], strict=True))
+    pairs = [(pair_id, slides[pair_id]) for pair_id in choose_pairs(table)]
+    n_sheets = -(-len(methods) // METHODS)
+    parts = [[methods[i] for i in part] for part in np.array_split(np.arange(len(methods)), n_sheets)]
+    left_out = [
+        f"{row.title}: measured on other images" for row in comparison.rows if row.is_method and row not in methods
+    ]
+    drawn = []
+    for number, part in enumerate(parts, start=1):
+        name = f"images-{slug(comparison.name)}{f'-{number}' if n_sheets > 1 else ''}"
+        drawn.append(Drawn(folder / name, tuple(left_out)))
+        _draw([_line(part, pair_id, slide) for pair_id, slide in pairs], drawn[-1])
+    return drawn
+
+
+def _line(methods: Sequence[Row], pair_id: str, slide: str) -> Line:
+    shared = methods[0].runs[0]
+    pair = _pair(shared, pair_id)
+    tiles = [_tile("H&E", shared.folder / pair.he, measured=False)]
+    for row in methods:
+        run = row.runs[0]
+        fake = _pair(run, pair_id).fake
+        if fake is None:
+            raise RunError(f"{run.folder / SUMMARY}: pair {pair_id} has no generated image; evaluate the run again")
+        tiles.append(_tile(row.title, run.folder / fake, row=row.key, seed=run.seed))
+    tiles.append(_tile("Real IHC (adjacent)", shared.folder / pair.ihc))
+    if pair.truth is not None:
+        tiles.append(_tile("True IHC", shared.folder / pair.truth))
+    return Line(pair_id, slide, tiles)
+
+
+def _tile(head: str, path: Path, measured: bool = True, row: str | None = None, seed: int | None = None) -> Tile:
+    pixels = read_rgb(path)
+    height, width, _ = pixels.shape
+    density = integrated_density(pixels) / (height * width) if measured else None
+    factor = -(-max(height, width) // MAX_PIXELS)
+    if factor > 1:
+        pixels = np.asarray(Image.fromarray(pixels).reduce(factor))
+    return Tile(head, path, (height, width), pixels, density, row, seed)
+
+
+def _pair(run: EvaluatedRun, pair_id: str) -> PairFiles:
+    found = [pair for pair in run.pairs if pair.id == pair_id]
+    if len(found) != 1:
+        raise RunError(f"{run.folder / SUMMARY}: {len(found)} pairs of id {pair_id}; evaluate the run again")
+    return found[0]
+
+
+def _densities(run: EvaluatedRun) -> pd.DataFrame:
+    """Columns id, slide, density (mean optical density of DAB in the real IHC) of a run's per-image table."""
+    path = run.folder / SUMMARY.with_name("per_image.csv")
+    try:
+        table = pd.read_csv(path, converters={"id": str, "slide": str})  # str: an id may be "NA" or "007"
+        density = table["intden_real"] / (table["height"] * table["width"])
+        table = pd.DataFrame({"id": table["id"], "slide": table["slide"], "density": density})
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{path}: unreadable ({' '.join(str(error).split())}); evaluate the run again") from None
+    if table["id"].tolist() != [pair.id for pair in run.pairs]:
+        raise RunError(f"{path}: its pairs are not those of {SUMMARY.name}; evaluate the run again")
+    return table
+
+
+def _draw(lines: Sequence[Line], drawn: Drawn) -> None:
+    heads = [tile.head for tile in max(lines, key=lambda line: len(line.tiles)).tiles]
+    width = min((PAGE_WIDTH - MARGIN) / len(heads) - GAP, MAX_TILE)
+    shapes = [line.tiles[0].size[0] / line.tiles[0].size[1] for line in lines]
+    width *= min(1.0, MAX_HEIGHT / (width * sum(shapes)))
+    total = HEAD + width * sum(shapes) + CAPTION * len(lines)
+    images = []
+    with style():
+        figure = new_figure(MARGIN + len(heads) * (width + GAP), total)
+        y = total - HEAD
+        for i, head in enumerate(heads):
+            text = "\n".join(textwrap.wrap(shorten(head, 42), max(8, int(15 * width)))[:3])
+            _text(figure, MARGIN + i * (width + GAP) + width / 2, y + 0.05, text)
+        for line, shape in zip(lines, shapes, strict=True):
+            y -= width * shape
+            name = "\n".join(shorten(text, 24) for text in (line.slide, line.id) if text)
+            _text(figure, MARGIN - 0.04, y + width * shape / 2, name, rotation=90)
+            for i, tile in enumerate(line.tiles):
+                axes = _axes(figure, MARGIN + i * (width + GAP), y, width, width * shape)
+                images.append(axes.imshow(tile.pixels, aspect="auto"))
+                if tile.density is not None:
+                    axes.set_xlabel(f"OD {tile.density:.3f}", fontsize=5, labelpad=1.5, color=GREY)
+            y -= CAPTION
+        for image in images:
+            image.set_interpolation("none")  # PDF keeps the pixels themselves
+        save(figure, drawn.file("pdf"))
+        for image in images:
+            smaller = image.get_size()[1] > width * DPI
+            image.set_interpolation("antialiased" if smaller else "nearest")  # never blurred by enlarging
+        save(figure, drawn.file("png"))
+    write_text(drawn.file("csv"), _data(lines).to_csv(index=False))
+
+
+def _data(lines: Sequence[Line]) -> pd.DataFrame:
+    records = [
+        {
+            "id": line.id,
+            "slide": line.slide,
+            "column": tile.head,
+            "row": tile.row,
+            "seed": tile.seed,
+            "path": str(tile.path),
+            "height": tile.size[0],
+            "width": tile.size[1],
+            "mean_od": tile.density,
+            "rule": RULE,
+        }
+        for line in lines
+        for tile in line.tiles
+    ]
+    return pd.DataFrame(records).astype({"seed": "Int64"})
+
+
+def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes without ticks at a place in inches."""
+    size = figure.get_size_inches()
+    axes = figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]))
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.3)
+    return axes
+
+
+def _text(figure: Figure, x: float, y: float, text: str, rotation: float = 0) -> None:
+    """Text at a place in inches: above it, or left of it and upwards."""
+    size = figure.get_size_inches()
+    figure.text(
+        x / size[0],
+        y / size[1],
+        text,
+        rotation=rotation,
+        ha="right" if rotation else "center",
+        va="center" if rotation else "bottom",
+        fontsize=4.5 if rotation else 6,
+        color=GREY if rotation else "black",
+        parse_math=False,
+        linespacing=1.1,
+        multialignment="center",
+    )

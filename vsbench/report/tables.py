@@ -1,0 +1,320 @@
+"""Evaluated runs as data: read, checked, grouped by data set and stain, seeds gathered. No markup here."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from vsbench.errors import RunError
+from vsbench.files import read_json
+
+SUMMARY = Path("evaluation/native/summary.json")
+KINDS = ("trained", "external", "reference")  # methods, methods whose images were made elsewhere, rows without a model
+
+
+class Reading(BaseModel):
+    """One set value of one run. ``value`` is None where it is absent; then ``reason`` says why."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    label: str
+    unit: str
+    best: Literal["low", "high"]
+    protocol: str
+    value: float | None
+    reason: str | None = None
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _infinity_is_a_word(cls, value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError('not a JSON number; infinity is "inf", an absent value null')
+        return {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _absent_has_a_reason(self) -> "Reading":
+        if self.value is None and not self.reason:
+            raise ValueError("absent without a reason")
+        return self
+
+
+class PairFiles(BaseModel):
+    """The images of one test pair, absolute or relative to the run folder; ``fake`` is None for reference rows."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    id: str
+    he: str
+    ihc: str
+    fake: str | None
+    truth: str | None
+
+
+class EvaluatedRun(BaseModel):
+    """A run's ``summary.json``, checked, and the run folder it lies in."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    folder: Path
+    schema_: Literal[1]
+    kind: Literal["trained", "external", "reference"]
+    dataset: str
+    stain: str
+    split: str
+    row: str
+    title: str
+    seed: int | None
+    n: int
+    n_slides: int | None
+    sizes: list[str]
+    data_digest: str
+    vsbench: str
+    pairs: list[PairFiles]
+    warnings: list[str]
+    values: dict[str, Reading]
+
+    @property
+    def data(self) -> tuple[str, int]:
+        """What was measured on: runs compare only where this is equal."""
+        return self.data_digest, self.n
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value of a row: mean over the seeds that have it, sample standard deviation over two and more.
+
+    ``mean`` is None where no seed has the value. ``missing`` holds (seed, why) of the seeds that do not count.
+    """
+
+    mean: float | None
+    sd: float | None
+    protocol: str | None
+    missing: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one method (its seeds) or reference on the same images. ``title`` is unique in its comparison."""
+
+    key: str
+    title: str
+    kind: str
+    runs: tuple[EvaluatedRun, ...]
+
+    @property
+    def is_method(self) -> bool:
+        """False for reference rows, which are never ranked."""
+        return self.kind != "reference"
+
+    def cell(self, value: str) -> Cell:
+        """The value over the seeds; where seeds differ in protocol, those of the most common one count."""
+        readings = [(_seed(run), run.values.get(value)) for run in self.runs]
+        protocol = most_common(r.protocol for _, r in readings if r is not None and r.value is not None)
+        numbers, missing = [], []
+        for seed, reading in readings:
+            if reading is None:
+                missing.append((seed, "not measured"))
+            elif reading.value is None:
+                missing.append((seed, str(reading.reason)))
+            elif reading.protocol != protocol:
+                missing.append((seed, f"measured by another protocol, {reading.protocol}"))
+            else:
+                numbers.append(reading.value)
+        if not numbers:
+            return Cell(None, None, None, tuple(missing))
+        finite = all(map(math.isfinite, numbers))
+        mean = statistics.fmean(numbers) if finite else sum(numbers)
+        sd = statistics.stdev(numbers) if finite and len(numbers) > 1 else None
+        return Cell(mean, sd, protocol, tuple(missing))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A value as a column: ``protocol`` is the most common among its cells, None where no row has the value."""
+
+    value: str
+    label: str
+    unit: str
+    best: Literal["low", "high"]
+    protocol: str | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows of one data set and stain: methods by title, then references by title.
+
+    ``data`` (digest, number of pairs) is what most runs were measured on; rows on other data are shown, never ranked.
+    """
+
+    dataset: str
+    stain: str
+    rows: tuple[Row, ...]
+    columns: dict[str, Column]
+    data: tuple[str, int]
+
+    @property
+    def name(self) -> str:
+        """``<dataset>-<stain>``, as the folder of its runs."""
+        return f"{self.dataset}-{self.stain}"
+
+    @property
+    def typical(self) -> EvaluatedRun:
+        """A run on the data of this comparison, for what all of them share."""
+        return next(row.runs[0] for row in self.rows if self.same_data(row))
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings of all runs, each once."""
+        return list(dict.fromkeys(text for row in self.rows for run in row.runs for text in run.warnings))
+
+    def same_data(self, row: Row) -> bool:
+        """Whether a row was measured on the images most rows were measured on."""
+        return row.runs[0].data == self.data
+
+    def difference(self, row: Row, value: str) -> str | None:
+        """Why a row's value must not be compared with its column; None where it may."""
+        if not self.same_data(row):
+            digest, n = row.runs[0].data
+            return f"measured on other images (N = {n}, data {digest[:12]})"
+        protocol, usual = row.cell(value).protocol, self.columns[value].protocol
+        if protocol is not None and protocol != usual:
+            return f"measured by another protocol, {protocol}"
+        return None
+
+    def ranks(self, value: str, places: int) -> dict[str, int]:
+        """1 (best) and 2 (second) by row key, among methods that may be compared; numbers equal in print share a rank.
+
+        Empty where fewer than two such methods have the value, or all are equal.
+        """
+        means = {
+            row.key: row.cell(value).mean for row in self.rows if row.is_method and not self.difference(row, value)
+        }
+        printed = {key: float(f"{mean:.{places}f}") for key, mean in means.items() if mean is not None}
+        if len(set(printed.values())) < 2:
+            return {}
+        podium = sorted(set(printed.values()), reverse=self.columns[value].best == "high")[:2]
+        return {key: podium.index(number) + 1 for key, number in printed.items() if number in podium}
+
+    def unbeaten(self, value: str) -> list[Row]:
+        """Reference rows strictly better than every method in this value; empty where no method has it."""
+        sign = 1 if self.columns[value].best == "high" else -1
+        comparable = [row for row in self.rows if not self.difference(row, value) and row.cell(value).mean is not None]
+        scores = {row.key: sign * (row.cell(value).mean or 0.0) for row in comparable}
+        methods = [scores[row.key] for row in comparable if row.is_method]
+        return [row for row in comparable if methods and not row.is_method and scores[row.key] > max(methods)]
+
+
+def load_results(results: Path) -> list[EvaluatedRun]:
+    """All evaluated runs under ``results/runs``, in the order of their folders; empty where there are none.
+
+    Raises RunError naming a ``summary.json`` that is damaged or partial, or that speaks of another run than its folder.
+    """
+    return [_read(path) for path in sorted((results / "runs").glob(f"*/*/*/{SUMMARY}"))]
+
+
+def unevaluated(results: Path) -> list[Path]:
+    """Run folders (with a ``run.json``) that hold no summary."""
+    folders = sorted(path.parent for path in (results / "runs").glob("*/*/*/run.json"))
+    return [folder for folder in folders if not (folder / SUMMARY).is_file()]
+
+
+def compare(runs: Iterable[EvaluatedRun]) -> list[Comparison]:
+    """Runs grouped by data set and stain, in alphabetical order."""
+    groups: dict[tuple[str, str], list[EvaluatedRun]] = {}
+    for run in runs:
+        groups.setdefault((run.dataset, run.stain), []).append(run)
+    return [_comparison(*key, groups[key]) for key in sorted(groups)]
+
+
+def problems(comparison: Comparison) -> list[str]:
+    """What in a comparison does not compare, one sentence each: rows on other images, values by other protocols."""
+    found = []
+    for row in comparison.rows:
+        reasons = dict.fromkeys(filter(None, (comparison.difference(row, value) for value in comparison.columns)))
+        found += [f"{comparison.name}: {row.title}: {reason}; shown, but not ranked" for reason in reasons]
+    return found
+
+
+def tidy(runs: Iterable[EvaluatedRun]) -> pd.DataFrame:
+    """One line per run and value; ``value`` is empty where absent, and ``reason`` says why."""
+    lines = [
+        {
+            "dataset": run.dataset,
+            "stain": run.stain,
+            "split": run.split,
+            "kind": run.kind,
+            "row": run.row,
+            "title": run.title,
+            "seed": run.seed,
+            "metric": name,
+            "unit": reading.unit,
+            "best": reading.best,
+            "protocol": reading.protocol,
+            "value": reading.value,
+            "reason": reading.reason,
+            "n": run.n,
+            "n_slides": run.n_slides,
+            "data_digest": run.data_digest,
+        }
+        for run in runs
+        for name, reading in run.values.items()
+    ]
+    return pd.DataFrame(lines).astype({"seed": "Int64", "n_slides": "Int64"})
+
+
+def most_common(items: Iterable[Any]) -> Any:
+    """The most frequent item, the smallest of several; None of none."""
+    counts: Mapping[Any, int] = Counter(items)
+    return min(counts, key=lambda item: (-counts[item], item), default=None)
+
+
+def _read(path: Path) -> EvaluatedRun:
+    folder = path.parents[2]
+    mend = f"run vsbench evaluate {folder} again"
+    try:
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise RunError(f"{path}: no JSON object; {mend}")
+        run = EvaluatedRun.model_validate({**content, "schema_": content.get("schema"), "folder": folder})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]).replace("schema_", "schema")
+        raise RunError(f"{path}: {where}: {first['msg']}; {mend}") from None
+    except (OSError, ValueError) as error:  # unreadable, no UTF-8, no JSON
+        raise RunError(f"{path}: damaged ({' '.join(str(error).split())}); {mend}") from None
+    place = (folder.parents[1].name, folder.parent.name)
+    if place != (f"{run.dataset}-{run.stain}", run.row):
+        raise RunError(f"{path}: speaks of {run.dataset}-{run.stain}/{run.row}, not of its folder; move it back")
+    if len(run.pairs) != run.n:
+        raise RunError(f"{path}: lists {len(run.pairs)} pairs but n is {run.n}; {mend}")
+    return run
+
+
+def _comparison(dataset: str, stain: str, runs: list[EvaluatedRun]) -> Comparison:
+    data = most_common(run.data for run in runs)
+    groups: dict[tuple[Any, ...], list[EvaluatedRun]] = {}
+    for run in runs:
+        groups.setdefault((run.kind == "reference", run.title.casefold(), run.row, run.data), []).append(run)
+    titles = Counter(group[0].title for group in groups.values())
+    rows = []
+    for key in sorted(groups):
+        first, seeds = groups[key][0], sorted(groups[key], key=lambda run: (run.seed is None, run.seed or 0))
+        name = first.row if first.data == data else f"{first.row}@{first.data_digest[:12]}/{first.n}"
+        title = first.title if titles[first.title] == 1 else f"{first.title} ({name})"
+        rows.append(Row(name, title, first.kind, tuple(seeds)))
+    columns = {}
+    for value in dict.fromkeys(name for run in runs for name in run.values):
+        reading = next(run.values[value] for run in runs if value in run.values)
+        protocol = most_common(protocol for row in rows if (protocol := row.cell(value).protocol) is not None)
+        columns[value] = Column(value, reading.label, reading.unit, reading.best, protocol)
+    return Comparison(dataset, stain, tuple(rows), columns, data)
+
+
+def _seed(run: EvaluatedRun) -> str:
+    return run.folder.name if run.seed is None else f"seed {run.seed}"
