@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from skimage.color import rgb2hed
-from vsbench.datasets.phantom import MARKERS, Phantom, PhantomConfig, Tile, render_tile, tile_names
+from vsbench.datasets.phantom import (  # type: ignore[import-not-found]  # mapped by setuptools, unseen by mypy
+    MARKERS,
+    Phantom,
+    PhantomConfig,
+    Tile,
+    render_tile,
+    tile_names,
+)
 
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import pairs_digest

@@ -14,7 +14,7 @@ def by_slide(slides: Iterable[str], ratio: float, seed: int) -> dict[str, str]:
     """Slide → "train" or "test": the share ``ratio`` of the slides (not of their tiles) is train, at least one each.
 
     The slides are put in the order of SHA-256 over seed and name: the same on every machine, whatever the order in
-    which they come, and a slide more moves few of the others.
+    which they come, and one slide more moves at most one of the others.
 
     Raises DataError where there are fewer than two slides.
     """

@@ -21,14 +21,14 @@ SCATTER_CAPTION = (
     "Bars: standard deviation over seeds."
 )
 SHEET_CAPTION = (
-    f"Test images. Rows: {prose(RULE)}. Below a tile: its mean optical density of DAB. "
+    f"test images. Rows, with slide and id: {prose(RULE)}. Below a tile: its mean optical density of DAB. "
     "Of a method with several seeds the first is shown."
 )
 
 
 @dataclass
 class Shown:
-    """What is shown of one data set and stain; ``missing``: what is not, and why, one sentence each."""
+    """What is shown of one data set and stain; ``missing``: figures that could not be drawn, and why."""
 
     comparison: Comparison
     scatters: list[Drawn] = field(default_factory=list)
@@ -68,6 +68,9 @@ def build_report(
     for one in shown:
         for sentence in (*problems(one.comparison), *one.missing):
             warn(sentence)
+        for drawn in (*one.scatters, *one.sheets):
+            for row in drawn.missing:
+                warn(f"{drawn.stem.name}: drawn without {row}")
     return [*(out / name for name in parts), *(path for one in shown for path in one.files)]
 
 
@@ -82,8 +85,6 @@ def _draw(comparison: Comparison, folder: Path, wanted: bool) -> Shown:
             shown.sheets += image_sheets(comparison, folder)
         except (RunError, DataError) as error:  # results often travel without their images
             shown.missing.append(f"{comparison.name}: no sheet of images; {error}")
-    for drawn in (*shown.scatters, *shown.sheets):
-        shown.missing += [f"{drawn.file('pdf').name}: {sentence}" for sentence in drawn.missing]
     return shown
 
 
@@ -109,18 +110,17 @@ def _body(shown: list[Shown], files: list[str]) -> list[str]:
         if _paper_file(dataset) in files:
             body.append(f"\\input{{{_paper_file(dataset)}}}")
         for one in group:
-            comparison, name = one.comparison, slug(one.comparison.name)
-            where = f"{escape(dataset)}, {escape(stain_name(comparison.stain))}"
+            where = f"{escape(dataset)}, {escape(stain_name(one.comparison.stain))}"
             body += [f"{prose(sentence)}.\n" for sentence in one.missing]
-            for drawn in one.scatters:
-                body.append(
-                    figure(f"figures/{drawn.file('pdf').name}", f"{where}: {SCATTER_CAPTION}", f"fig:scatter-{name}")
-                )
-            for i, drawn in enumerate(one.sheets, start=1):
-                caption = f"{where}: {SHEET_CAPTION}"
-                body.append(figure(f"figures/{drawn.file('pdf').name}", caption, f"fig:images-{name}-{i}"))
-            body += [f"\\input{{{_full_file(comparison)}}}", r"\clearpage"]
+            body += [_figure(drawn, f"{where}: {SCATTER_CAPTION}") for drawn in one.scatters]
+            body += [_figure(drawn, f"{where}: {SHEET_CAPTION}") for drawn in one.sheets]
+            body += [f"\\input{{{_full_file(one.comparison)}}}", r"\clearpage"]
     return body
+
+
+def _figure(drawn: Drawn, caption: str) -> str:
+    without = f" Without {prose('; '.join(drawn.missing))}." if drawn.missing else ""
+    return figure(f"figures/{drawn.file('pdf').name}", caption + without, f"fig:{drawn.stem.name}")
 
 
 def _paper_file(dataset: str) -> str:

@@ -31,7 +31,7 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Seque
     annotations = []
     for (x, y), point, name in zip(marks, points, names, strict=True):
         text = axes.annotate(name, point, textcoords="offset points", xytext=(0, 0), fontsize=6, annotation_clip=False)
-        text.set_parse_math(False)
+        text.set(parse_math=False, zorder=2, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3})
         extent = text.get_window_extent(renderer)
         best: tuple[float, Bbox, tuple[float, float]] | None = None
         for distance, direction in itertools.product(DISTANCES, DIRECTIONS):

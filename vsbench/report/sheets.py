@@ -82,14 +82,14 @@ def image_sheets(comparison: Comparison, folder: Path) -> list[Drawn]:
     pairs = [(pair_id, slides[pair_id]) for pair_id in choose_pairs(table)]
     n_sheets = -(-len(methods) // METHODS)
     parts = [[methods[i] for i in part] for part in np.array_split(np.arange(len(methods)), n_sheets)]
-    left_out = [
-        f"{row.title}: measured on other images" for row in comparison.rows if row.is_method and row not in methods
-    ]
+    others = [row for row in comparison.rows if row.is_method and not comparison.same_data(row)]
+    left_out = tuple(f"{row.title} (measured on other images)" for row in others)
+    sheets = [[_line(part, pair_id, slide) for pair_id, slide in pairs] for part in parts]
     drawn = []
-    for number, part in enumerate(parts, start=1):
+    for number, lines in enumerate(sheets, start=1):
         name = f"images-{slug(comparison.name)}{f'-{number}' if n_sheets > 1 else ''}"
-        drawn.append(Drawn(folder / name, tuple(left_out)))
-        _draw([_line(part, pair_id, slide) for pair_id, slide in pairs], drawn[-1])
+        drawn.append(Drawn(folder / name, left_out))
+        _draw(lines, drawn[-1])
     return drawn
 
 
@@ -213,7 +213,7 @@ def _text(figure: Figure, x: float, y: float, text: str, rotation: float = 0) ->
         rotation=rotation,
         ha="right" if rotation else "center",
         va="center" if rotation else "bottom",
-        fontsize=4.5 if rotation else 6,
+        fontsize=5 if rotation else 6,
         color=GREY if rotation else "black",
         parse_math=False,
         linespacing=1.1,

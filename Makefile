@@ -1,0 +1,39 @@
+# Each target creates .venv and installs what it needs; nothing is done twice.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := vsbench methods datasets tests benchmarks
+# mypy reads our methods and data sets as files: their import names come from package-dir, which it cannot see
+TYPED := vsbench $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_]*.py)
+
+.PHONY: demo test check install format clean
+
+demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
+	$(BIN)/vsbench demo
+
+test: .venv/.dev    ## all tests
+	$(BIN)/pytest
+
+check: .venv/.dev   ## formatting, lint, types
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy $(TYPED)
+
+install: .venv/.demo  ## vsbench in .venv, editable
+
+format: .venv/.dev
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[networks]'
+	touch $@
+
+.venv/.dev: .venv/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

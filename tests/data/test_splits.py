@@ -1,0 +1,84 @@
+"""Splits by slide and by list."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from vsbench.data.pairs import Pair
+from vsbench.data.splits import by_lists, by_slide, keep_slides_of, read_list
+from vsbench.errors import DataError
+
+SLIDES = [f"19M{i:07d}" for i in range(57)]
+
+
+def test_order_is_that_of_sha256_over_seed_and_slide() -> None:
+    order = sorted(SLIDES, key=lambda slide: hashlib.sha256(f"7\0{slide}\0".encode()).hexdigest())
+    sides = by_slide(reversed(SLIDES), ratio=0.8, seed=7)
+    assert [slide for slide in order if sides[slide] == "train"] == order[:46]  # 45.6 of 57, rounded
+    assert by_slide(SLIDES * 3, ratio=0.8, seed=7) == sides
+    assert by_slide(SLIDES, ratio=0.8, seed=8) != sides
+
+
+@pytest.mark.parametrize(("ratio", "n", "n_train"), [(0.5, 4, 2), (0.5, 5, 3), (0.01, 9, 1), (0.99, 9, 8), (0.8, 2, 1)])
+def test_ratio_is_of_the_slides_and_neither_side_is_empty(ratio: float, n: int, n_train: int) -> None:
+    assert list(by_slide(SLIDES[:n], ratio, seed=0).values()).count("train") == n_train
+
+
+def test_one_slide_more_moves_at_most_one_other() -> None:
+    for n in range(2, len(SLIDES)):
+        before, after = by_slide(SLIDES[:n], 0.7, seed=0), by_slide(SLIDES[: n + 1], 0.7, seed=0)
+        assert sum(before[slide] != after[slide] for slide in before) <= 1
+
+
+def test_a_split_by_slide_needs_two_slides_that_are_known(tmp_path: Path) -> None:
+    pairs = [Pair(f"t{i}", Path(f"t{i}.png"), Path("ihc.png"), "only", "test") for i in range(3)]
+    with pytest.raises(DataError, match=r"needs two slides or more; found only") as caught:
+        keep_slides_of(pairs, "test", 0.5, 0, tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}: ")
+    unknown = Pair("u", Path("u.png"), Path("ihc.png"), None, "test")
+    with pytest.raises(DataError, match=r"u\.png: its slide is not known"):
+        keep_slides_of([*pairs, unknown], "test", 0.5, 0, tmp_path)
+
+
+def test_the_two_sides_hold_every_pair_once_and_no_slide_twice(tmp_path: Path) -> None:
+    pairs = [Pair(f"{s}_{i}", Path(f"{s}_{i}"), Path("ihc"), s, "") for s in SLIDES for i in range(int(s[-1]) % 4 + 1)]
+    train, test = (keep_slides_of(pairs, split, 0.6, 3, tmp_path) for split in ("train", "test"))
+    assert sorted(pair.id for pair in train + test) == sorted(pair.id for pair in pairs)
+    assert {pair.slide for pair in train}.isdisjoint({pair.slide for pair in test})
+
+
+def test_lists_are_read_as_people_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes("\ufeffb 2+\r\n\r\n  a\r\nç".encode())
+    assert read_list(path) == ["b 2+", "a", "ç"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        (b"\n  \n", "an empty list"),
+        (b"\xff\xfe\x00", "no UTF-8 text"),
+        (b"a\nb\na\nb\nc\n", "listed twice: a, b;"),
+    ],
+)
+def test_bad_lists_are_named(content: bytes | None, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "test.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=reason) as caught:
+        read_list(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_lists_give_each_pair_one_split(tmp_path: Path) -> None:
+    lists = {split: tmp_path / f"{split}.txt" for split in ("train", "test")}
+    lists["train"].write_text("c\na\n")
+    lists["test"].write_text("b\n")
+    assert by_lists(["a", "b", "c", "spare"], lists) == {"a": "train", "b": "test", "c": "train"}
+    with pytest.raises(DataError, match=r"train\.txt: no pair of that name: c; "):
+        by_lists(["a", "b"], lists)
+    lists["test"].write_text("b\na\n")
+    with pytest.raises(DataError, match=r"test\.txt: also in .*train\.txt: a; "):
+        by_lists(["a", "b", "c"], lists)
