@@ -68,15 +68,15 @@ class Staining:
 def cut(tissue: Tissue, z: float, thickness: float, y: Array, x: Array) -> Section:
     """The section from depth z to z + thickness, seen at canvas coordinates ``y``, ``x``, (H, W) each."""
     middle = z + thickness / 2
-    height = tissue.architecture.on_plane(middle, y, x) - tissue.edge
-    glandular = _step(tissue.kind_edge - tissue.kind.on_plane(middle, y, x), 0.08)
+    layout = tissue.layout
+    height = layout.architecture.on_plane(middle, y, x) - layout.edge
+    glandular = _step(layout.kind_edge - layout.kind.on_plane(middle, y, x), 0.08)
     gaps = tissue.gaps.on_plane(middle, y, x)
-    granules = tissue.granules.on_plane(middle, y, x)
-    lumen = glandular * _step(height - (tissue.lumen - tissue.edge) + 0.06 * gaps, 0.04)
+    lumen = glandular * _step(height - (layout.lumen - layout.edge) + 0.06 * gaps, 0.04)
     cleft = np.exp(-(((height + 0.06) / 0.09) ** 2)) * _step(gaps - 0.2, 0.3)
     oedema = _step(-height - 0.2, 0.1) * _step(gaps - 1.7, 0.15)
     across, along = (_at_pixel(flow, y, x) for flow in tissue.flow)
-    fibres = tissue.fibres.on_plane(middle, across, along)
+    fibres = tissue.fibres.on_plane(z, across, along)
     membrane, neighbours = _membranes(tissue, middle, y, x, height > -0.1)
     return Section(
         nuclei=_nuclei(tissue, z, thickness, y, x),
@@ -86,8 +86,8 @@ def cut(tissue: Tissue, z: float, thickness: float, y: Array, x: Array) -> Secti
         neighbours=neighbours,
         fibres=fibres,
         dense=1 - 0.8 * _step(0.5 * gaps - fibres - 1.25, 0.25),
-        chromatin=tissue.chromatin.on_plane(middle, y, x),
-        granules=granules,
+        chromatin=tissue.chromatin.on_plane(z, y, x),
+        granules=tissue.granules.on_plane(z, y, x),
     )
 
 

@@ -42,9 +42,9 @@ def generator(*key: object) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Field:
-    """A smooth random field of zero mean and unit variance in three dimensions, two-dimensional arrays turned by depth.
+    """A smooth random field in three dimensions, of zero mean and unit variance: two planes, turned into each other.
 
-    Planes a distance d apart correlate by cos(d / coherence).
+    Planes a distance d apart correlate by cos(d / coherence), and no more from the depth of a quarter turn on.
     """
 
     here: Array  # (H, W)
@@ -53,7 +53,8 @@ class Field:
 
     def plane(self, z: float) -> Array:
         """(H, W) values at one depth."""
-        return np.cos(z / self.coherence) * self.here + np.sin(z / self.coherence) * self.beyond
+        angle = self._angle(z)
+        return np.cos(angle) * self.here + np.sin(angle) * self.beyond
 
     def on_plane(self, z: float, y: Array, x: Array) -> Array:
         """Values at points of one depth in canvas coordinates, linear between pixels, periodic beyond the canvas."""
@@ -61,9 +62,12 @@ class Field:
 
     def at(self, point: Array) -> Array:
         """Values at points (N, 3) of coordinates z, y, x on the canvas, as of the nearest pixel."""
-        angle = point[:, 0] / self.coherence
+        angle = self._angle(point[:, 0])
         y, x = np.clip(np.rint(point[:, 1:]), 0, len(self.here) - 1).astype(np.intp).T
         return np.cos(angle) * self.here[y, x] + np.sin(angle) * self.beyond[y, x]
+
+    def _angle(self, z: Array | float) -> Array:
+        return np.clip(np.asarray(z) / self.coherence, -np.pi / 2, np.pi / 2)
 
 
 def random_field(rng: np.random.Generator, side: int, scale: tuple[float, float], coherence: float) -> Field:
@@ -82,14 +86,35 @@ def smooth_noise(rng: np.random.Generator, side: int, scale: tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Region:
+    """What is drawn once per tile: how much tumour there is, and of which grade."""
+
+    epithelium_share: float  # of the area
+    gland_share: float  # of the epithelium
+    grade: float  # standard normal; nuclei become larger and paler with it
+    lymphocytes: float  # their odds among the cells of the stroma, where they don't crowd
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where is what: epithelium where ``architecture`` is above ``edge``, stroma below.
+
+    Epithelium is glandular where ``kind`` is below ``kind_edge``, with lumens where the architecture is above
+    ``lumen``, and solid tumour elsewhere.
+    """
+
+    architecture: Field
+    edge: float
+    lumen: float
+    kind: Field
+    kind_edge: float
+
+
+@dataclass(frozen=True)
 class Tissue:
     """A block of tissue. ``cells`` has a row per cell whose nucleus a section may meet."""
 
-    architecture: Field  # epithelium above ``edge``, stroma below
-    edge: float
-    lumen: float  # glands open into a lumen above it
-    kind: Field  # where positive, epithelium is solid tumour; elsewhere glands with a lumen
-    kind_edge: float
+    layout: Layout
     gaps: Field  # clefts and oedema
     fibres: Field  # in the coordinates of ``flow``
     flow: tuple[Array, Array]  # (H, W) each: across and along the fibres
@@ -98,41 +123,28 @@ class Tissue:
     cells: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class Region:
-    """What is drawn once per tile: how much tumour there is, and of which grade."""
-
-    tumour_share: float  # of the area, epithelium of any kind
-    gland_share: float  # of the epithelium
-    grade: float  # standard normal; nuclei become larger and paler with it
-    lymphocytes: float  # share among the cells of the stroma
-
-
 def grow(rng: np.random.Generator, size: int, region: Region) -> Tissue:
     """A tissue block for a tile of ``size`` pixels."""
     side = size + 2 * MARGIN
-    architecture = random_field(rng, side, (17, 17), coherence=60)
-    kind = random_field(rng, side, (45, 45), coherence=200)
-    swarm = random_field(rng, side, (16, 16), coherence=60)
-    edge = float(np.quantile(architecture.here, 1 - region.tumour_share))
-    lumen = float(np.quantile(architecture.here, 1 - LUMEN_SHARE * region.tumour_share))
-    kind_edge = float(np.quantile(kind.here, region.gland_share))
-    flow = _flow(rng, side, architecture.here)
-    cells = _place(rng, side, architecture, edge, lumen, kind, kind_edge, swarm, region)
-    cells = _shape(rng, cells, flow, architecture.here, region.grade)
+    layout = _lay_out(rng, side, region)
+    flow = _flow(rng, side, layout.architecture.here)
+    cells = _place(rng, side, layout, region.lymphocytes)
     return Tissue(
-        architecture,
-        edge,
-        lumen,
-        kind,
-        kind_edge,
+        layout,
         gaps=random_field(rng, side, (5, 5), coherence=30),
         fibres=random_field(rng, side, (1.5, 9), coherence=8),
         flow=flow,
         chromatin=random_field(rng, side, (1.1, 1.1), coherence=2),
         granules=random_field(rng, side, (1.6, 1.6), coherence=3),
-        cells=cells,
+        cells=_shape(rng, cells, flow, layout.architecture.here, region.grade),
     )
+
+
+def _lay_out(rng: np.random.Generator, side: int, region: Region) -> Layout:
+    architecture = random_field(rng, side, (17, 17), coherence=60)
+    kind = random_field(rng, side, (45, 45), coherence=200)
+    edge, lumen = np.quantile(architecture.here, 1 - np.array([1, LUMEN_SHARE]) * region.epithelium_share)
+    return Layout(architecture, float(edge), float(lumen), kind, float(np.quantile(kind.here, region.gland_share)))
 
 
 def _flow(rng: np.random.Generator, side: int, architecture: Array) -> tuple[Array, Array]:
@@ -145,35 +157,25 @@ def _flow(rng: np.random.Generator, side: int, architecture: Array) -> tuple[Arr
     return across, along + 14 * smooth_noise(rng, side, (26, 26))
 
 
-def _place(
-    rng: np.random.Generator,
-    side: int,
-    architecture: Field,
-    edge: float,
-    lumen: float,
-    kind: Field,
-    kind_edge: float,
-    swarm: Field,
-    region: Region,
-) -> pd.DataFrame:
+def _place(rng: np.random.Generator, side: int, layout: Layout, lymphocytes: float) -> pd.DataFrame:
     """Centres and types of cells: random, none closer than the two exclusion radii, in several rounds of darts."""
+    swarm = random_field(rng, side, (16, 16), coherence=60)  # lymphocytes crowd where it is high
     count = int(side * side * (DEPTH + 2 * REACH) / 600)
     kept = np.empty((0, 3))
     kept_type = np.empty(0, dtype=np.intp)
     for _ in range(6):
         point = rng.uniform((-REACH, 0, 0), (DEPTH + REACH, side, side), (count, 3))
-        height = architecture.at(point) - edge
-        glandular = kind.at(point) < kind_edge
-        crowd = swarm.at(point)
-        odds = region.lymphocytes * np.exp(1.6 * crowd)
-        lymphocyte = rng.uniform(size=count) < odds / (1 + odds)
-        kinds = np.where(
-            height > 0, np.where(glandular, GLAND, TUMOUR), np.where(lymphocyte, LYMPHOCYTE, FIBROBLAST)
-        ).astype(np.intp)
-        hollow = glandular & (height > 0.7 * (lumen - edge))  # nuclei keep to the outer part of the gland's wall
+        height = layout.architecture.at(point) - layout.edge
+        glandular = layout.kind.at(point) < layout.kind_edge
+        odds = lymphocytes * np.exp(1.6 * swarm.at(point))
+        epithelium = np.where(glandular, GLAND, TUMOUR)
+        stroma = np.where(rng.uniform(size=count) < odds / (1 + odds), LYMPHOCYTE, FIBROBLAST)
+        kinds = np.where(height > 0, epithelium, stroma).astype(np.intp)
+        # nuclei keep to the outer part of a gland's wall, and off the border of stroma and epithelium
+        hollow = glandular & (height > 0.7 * (layout.lumen - layout.edge))
+        border = (height > -0.1) & (height < 0.06)
         sparse = (kinds == FIBROBLAST) & (rng.uniform(size=count) < 0.93)
-        near_edge = (height > -0.1) & (height < 0.06)
-        good = ~(hollow | sparse | near_edge)
+        good = ~(hollow | border | sparse)
         point, kinds = point[good], kinds[good]
         radius = EXCLUSION[kinds]
         free = np.ones(len(point), dtype=bool)
@@ -202,10 +204,10 @@ def _shape(
     common = np.sqrt(SHARED_GRADE) * grade
     size, pale = common + np.sqrt(1 - SHARED_GRADE) * rng.standard_normal((2, count))
     y, x = cells["y"].to_numpy().astype(int), cells["x"].to_numpy().astype(int)
-    tilt = np.where(kind == FIBROBLAST, _direction(flow[0], y, x) + np.pi / 2, _direction(architecture, y, x))
-    loose = kind != FIBROBLAST
-    tilt = tilt + np.where(loose, 0.5, 0.2) * rng.standard_normal(count)
-    tilt = np.where((kind == TUMOUR) | (kind == LYMPHOCYTE), rng.uniform(0, np.pi, count), tilt)
+    wobble = rng.standard_normal(count)
+    along_fibres = _direction(flow[0], y, x) + np.pi / 2 + 0.2 * wobble
+    towards_lumen = _direction(architecture, y, x) + 0.5 * wobble
+    tilt = np.where(kind == FIBROBLAST, along_fibres, np.where(kind == GLAND, towards_lumen, np.pi * wobble))
     scale = np.exp(SIZE_SPREAD[kind] * size)
     uneven = np.exp(0.08 * rng.standard_normal(count))
     return cells.assign(

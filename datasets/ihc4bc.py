@@ -19,15 +19,7 @@ from pathlib import Path
 from pydantic import Field
 
 from vsbench.data.pairs import Pair, in_order, match
-from vsbench.data.search import (
-    Subfolders,
-    find_folders,
-    is_aligned,
-    stain_in,
-    stain_of,
-    subfolders,
-    the_one,
-)
+from vsbench.data.search import Subfolders, find_folders, is_aligned, stain_in, stain_of, subfolders, the_one
 from vsbench.data.splits import keep_slides_of
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
 from vsbench.errors import DataError

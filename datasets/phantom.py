@@ -32,7 +32,7 @@ from ._phantom_render import (
 )
 from ._phantom_tissue import MARGIN, TYPES, Array, Region, generator, grow, smooth_noise
 
-VERSION = "1"  # of the generator: the same configuration and version give the same images
+VERSION = "2"  # of the generator: the same configuration and version give the same images
 BORDER = 4  # pixels rendered beyond the tile, so that the blur has something to blur
 COLUMNS = 4  # tiles per row of a slide
 SLIDE_SHARE = 0.4  # share of the variance between tiles that all tiles of a slide have in common
@@ -156,7 +156,7 @@ def draw_region(config: PhantomConfig, name: str) -> Region:
     own = generator(VERSION, config.seed, name, "region").standard_normal(4)
     share, gland, grade, lymphocytes = np.sqrt(SLIDE_SHARE) * ours + np.sqrt(1 - SLIDE_SHARE) * own
     return Region(
-        tumour_share=float(0.12 + 0.68 * _logistic(1.4 * share)),
+        epithelium_share=float(0.12 + 0.68 * _logistic(1.4 * share)),
         gland_share=float(0.05 + 0.75 * _logistic(1.6 * gland - 0.6)),
         grade=float(grade),
         lymphocytes=float(0.25 * np.exp(0.9 * lymphocytes)),
@@ -173,7 +173,7 @@ def draw_staining(config: PhantomConfig, stain: str, slide: str) -> Staining:
     return Staining(
         haematoxylin=float(haematoxylin),
         eosin=float(eosin),
-        eosin_purity=float(he.uniform(0.1, 0.5)),
+        eosin_purity=float(he.uniform(0.05, 0.35)),
         dab=float(dab),
         counterstain=float(counterstain),
         glass=glass,

@@ -225,9 +225,9 @@ class USIGAN(Method[Config]):
 
     def density_correlation(self, real: Tensor, fake: Tensor) -> Tensor:
         """L_odc (eq. 14) of images in [−1, 1]: correlation of DAB densities in the batch, and their mean per image."""
-        c = self.config
+        c, dtype = self.config, torch.promote_types(fake.dtype, torch.float32)  # never in half precision
         with torch.autocast(fake.device.type, enabled=False):
-            densities = [self.density(image.float()) for image in (real, fake)]
+            densities = [self.density(image.to(dtype)) for image in (real, fake)]
             sums = [d * (d >= c.density_sum_threshold) for d in densities]
             return correlation_gap(*densities) + density_gap(*sums)
 

@@ -1,6 +1,6 @@
 """Every registered metric under every check; those with networks get small random ones in place of the weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -57,6 +57,17 @@ def random_alexnet() -> Any:
 
 
 NETWORKS: dict[str, Callable[[], Any]] = {"fid": small_inception, "phv": small_resnet, "lpips": random_alexnet}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """On idle cores as fast for small images, on busy ones many times faster."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def maker(name: str) -> Callable[[], Metric]:

@@ -15,6 +15,7 @@ from vsbench.datasets.phantom import (  # type: ignore[import-not-found]  # mapp
     Phantom,
     PhantomConfig,
     Tile,
+    express,
     render_tile,
     tile_names,
 )
@@ -38,9 +39,9 @@ def images_digest(rendered: Tile) -> str:
 
 @pytest.fixture(scope="module")
 def population() -> dict[str, list[Tile]]:
-    """Twelve full-size tiles per stain, over all slides of the default configuration."""
+    """Nine full-size tiles per stain, one of each slide of the default configuration."""
     config = PhantomConfig()
-    names = (tile_names(config, "train") + tile_names(config, "test"))[::6]
+    names = (tile_names(config, "train") + tile_names(config, "test"))[1::8]
     return {stain: [render_tile(config, stain, name) for name in names] for stain in ("ki67", "her2")}
 
 
@@ -100,20 +101,34 @@ def test_he_is_aligned_with_the_truth_more_than_with_the_adjacent_section(popula
 
 @pytest.mark.parametrize("unpredictable", [0.0, 0.25, 0.6])
 def test_unpredictable_share_of_the_variance(unpredictable: float) -> None:
-    config = PhantomConfig(size=64, unpredictable=unpredictable, slides_train=40, tiles_per_slide=2)
-    cells = pd.concat([render_tile(config, "ki67", name).cells for name in tile_names(config, "train")])
+    config = PhantomConfig(unpredictable=unpredictable)
+    grade = np.random.default_rng(0).standard_normal((300, 50))
+    cells = pd.concat([express(config, "ki67", f"tile {i}", tumour_cells(row)) for i, row in enumerate(grade)])
     r = np.corrcoef(cells["grade"], cells["expression"])[0, 1]
-    assert 1 - r**2 == pytest.approx(unpredictable, abs=0.06)
+    assert 1 - r**2 == pytest.approx(unpredictable, abs=0.03)
+    assert cells["expression"].std() == pytest.approx(1, abs=0.03)
 
 
-def test_expected_dab_is_unbiased_and_exact_when_all_is_predictable() -> None:
-    config = PhantomConfig(size=64, slides_train=50, tiles_per_slide=2, unpredictable=0.25)
-    tables = [render_tile(config, "her2", name).cells for name in tile_names(config, "train")]
-    bias = np.array([(cells["dab"] - cells["dab_expected"]).mean() for cells in tables])
-    assert abs(bias.mean()) < 3 * bias.std() / np.sqrt(len(bias))
+@pytest.mark.parametrize("stain", MARKERS)
+def test_expected_dab_is_the_mean_over_all_that_he_hides(stain: str) -> None:
+    config = PhantomConfig(unpredictable=0.5, batch_effect=0)
+    tables = [express(config, stain, f"tile {i}", tumour_cells(np.linspace(-2, 2, 9))) for i in range(600)]
+    dab = np.stack([cells["dab"] for cells in tables])  # (tiles, grades)
+    expected = tables[0]["dab_expected"].to_numpy()
+    error = dab.std(axis=0) / np.sqrt(len(dab))
+    assert (np.abs(dab.mean(axis=0) - expected) < 4 * error).all()
+    assert (np.sign(np.diff(expected)) == MARKERS[stain].grade).all()
+
+
+def test_all_is_known_when_nothing_is_unpredictable() -> None:
     known = tile(unpredictable=0, batch_effect=0)
+    assert known.dab.max() > 0.1
     np.testing.assert_allclose(known.cells["dab"], known.cells["dab_expected"], rtol=1e-9)
     np.testing.assert_allclose(known.dab, known.dab_expected, rtol=1e-9)
+
+
+def tumour_cells(grade: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"type": np.zeros(len(grade), dtype=int), "grade": grade})
 
 
 def test_positive_cells_are_seen_in_morphology(population: dict[str, list[Tile]]) -> None:
@@ -167,7 +182,7 @@ def test_fiji_reads_the_true_dab_from_the_true_image(stain: str, population: dic
     true = [rendered.dab.mean() for rendered in population[stain]]
     read = [integrated_density(rendered.truth) / rendered.truth[..., 0].size for rendered in population[stain]]
     slope, background = np.polyfit(true, read, 1)
-    assert np.corrcoef(true, read)[0, 1] > 0.99
+    assert np.corrcoef(true, read)[0, 1] > 0.97
     assert slope == pytest.approx(1, abs=0.2)
     assert 0 < background < 0.06
 

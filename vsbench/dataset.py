@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from vsbench.config import build_config, config_type
-from vsbench.data.pairs import Pair
+from vsbench.data.pairs import Pair, in_order
 from vsbench.errors import UsageError
 
 
@@ -54,7 +54,7 @@ class Dataset(ABC, Generic[C]):
         return cls(build_config(config_type(cls), options))
 
     def pairs(self, root: Path, stain: str, split: str) -> list[Pair]:
-        """All pairs of a stain and split in a stable order.
+        """All pairs of a stain and split by id.
 
         Raises UsageError for an unknown stain or split (listing the known ones) and DataError, naming the file or
         folder, where images are missing, doubled or not named as the data set names them.
@@ -63,8 +63,8 @@ class Dataset(ABC, Generic[C]):
             raise UsageError(f"unknown stain {stain!r}: {self.card.title} has {', '.join(self.stains)}")
         if split not in self.splits:
             raise UsageError(f"unknown split {split!r}: {self.card.title} has {', '.join(self.splits)}")
-        return list(self.find(root, stain, split))
+        return in_order(self.find(root, stain, split))
 
     @abstractmethod
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
-        """Yield the pairs; ``stain`` and ``split`` are known ones."""
+        """Yield the pairs in any order; ``stain`` and ``split`` are known ones."""

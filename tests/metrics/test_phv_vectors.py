@@ -42,7 +42,7 @@ def filled(index: int, name: str, shape: torch.Size) -> torch.Tensor:
         return torch.zeros(shape, dtype=torch.long)
     v = hashed(index, shape)
     if len(shape) == 4:
-        v = v * np.sqrt(6 / shape[1:].numel())
+        v = v * np.sqrt(6 * shape[0] / shape.numel())
     elif name.endswith("running_var"):
         v = 1 + 0.5 * v
     elif name.endswith("bn3.weight"):

@@ -27,7 +27,7 @@ VALUES = {  # name: label, unit, best, protocol
 
 
 class Tree:
-    """Writes runs under ``results/runs``; every pair is a small picture with brown nuclei, more of them in later ones."""
+    """Writes runs under ``results/runs``; pairs are small pictures with nuclei, more of them in later ones."""
 
     def __init__(self, root: Path, n: int = 6, size: int = 32) -> None:
         self.results = root / "results"
@@ -119,7 +119,15 @@ def hash_of(text: str) -> str:
 def reading(name: str, value: Any) -> dict[str, Any]:
     """The entry of one value in a summary."""
     label, unit, best, protocol = VALUES[name]
-    entry = {"label": label, "unit": unit, "best": best, "protocol": protocol, "formula": "", "value": None, "reason": None}
+    entry = {
+        "label": label,
+        "unit": unit,
+        "best": best,
+        "protocol": protocol,
+        "formula": "",
+        "value": None,
+        "reason": None,
+    }
     if isinstance(value, dict):
         return entry | value
     if isinstance(value, str) and value != "inf":

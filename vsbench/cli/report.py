@@ -5,21 +5,21 @@ from typing import Annotated
 
 import typer
 
+from vsbench.cli.options import RESULTS, Results
+
 
 def report(
-    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="RESULTS/report")] = None,
-    latex: Annotated[
-        bool, typer.Option("--latex", help="Also write LaTeX tables and a document that holds them.")
-    ] = False,
+    results: Results = RESULTS,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write to; else report/ in --results.")] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Also LaTeX tables, and a document that holds all.")] = False,
     figures: Annotated[bool, typer.Option(help="Draw the scatter and the sheets of images.")] = True,
 ) -> None:
-    """Write summary.csv, figures and, on request, LaTeX tables in the paper's layout."""
-    from vsbench.report.build import build_report  # here, so that the command line starts without matplotlib
+    """Write summary.csv, figures and LaTeX tables in the paper's layout."""
+    from vsbench.report.build import build_report
 
     for path in build_report(results, out or results / "report", latex, figures, warn=_warn):
         typer.echo(path)
 
 
 def _warn(sentence: str) -> None:
-    typer.secho(f"warning: {sentence}", err=True, fg=typer.colors.YELLOW)
+    typer.echo(f"warning: {sentence}", err=True)

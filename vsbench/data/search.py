@@ -17,15 +17,16 @@ def find_folders(root: Path, holds: Callable[[Subfolders], bool], own: str, othe
     """The folders at or below ``root`` whose sub-folders satisfy ``holds``, shallow first, then by name.
 
     ``own`` and ``other`` are regular expressions: how this data set, and one that looks the same on disk, are called.
-    Folders called ``other`` are not entered. Where any of the folders found lies in one called ``own``, only these are
-    given. Nothing below a folder found is searched.
+    Folders called ``other`` are not entered, and a root called so must have one called ``own`` inside. Where any of the
+    folders found is called ``own``, or lies in one that is, only these are given. Nothing below them is searched.
 
     Raises DataError where ``root`` is no folder or a folder can't be listed.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; check the data root")
     found: list[tuple[Path, str | None]] = []
-    level = [(root, _owner(root.absolute().name, own, other))]
+    root_owner = _owner(root.absolute().name, own, other)
+    level = [(root, root_owner if root_owner == "other" else None)]  # "own" at the root would tell nothing apart
     for depth in range(DEPTH + 1):
         below = []
         for folder, owner in level:

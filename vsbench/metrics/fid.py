@@ -42,7 +42,6 @@ class Fid(Metric):
         ),
         Value("fid_n", "FID $N$", "images", "high", "number of images in each of the two sets", "fid/torch-fidelity"),
     )
-    device: str = "cpu"
 
     def __init__(self, network: "nn.Module | None" = None) -> None:
         self.network = network

@@ -38,7 +38,6 @@ class LpipsDistance(Metric):
             column="lpips",
         ),
     )
-    device: str = "cpu"
 
     def __init__(self, network: "nn.Module | None" = None) -> None:
         self.network = network

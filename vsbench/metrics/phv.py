@@ -55,7 +55,6 @@ class Phv(Metric):
             column="phv_avg",
         ),
     )
-    device: str = "cpu"
 
     def __init__(self, network: "ResNet | None" = None) -> None:
         self.network = network

@@ -46,10 +46,12 @@ class PatchSampler(nn.Module):
     def forward(self, features: Sequence[Tensor], positions: Sequence[Tensor]) -> list[Tensor]:
         """Embed (B, C, H, W) features at flat row-major positions, the same for all images: (B, N, width) per layer.
 
-        Always in float32: similarities near 1 and a temperature of 0.07 leave no room for half precision.
+        In the type of the weights even under autocast: similarities near 1 and a temperature of 0.07 leave no room for
+        half precision.
         """
+        dtype = next(self.parameters()).dtype
         with torch.autocast(features[0].device.type, enabled=False):
             return [
-                self.normalise(head(f.flatten(2)[..., where].mT.float()))
+                self.normalise(head(f.flatten(2)[..., where].mT.to(dtype)))
                 for head, f, where in zip(self.heads, features, positions, strict=True)
             ]

@@ -103,7 +103,7 @@ def _tables(shown: list[Shown]) -> dict[str, str]:
 
 
 def _body(shown: list[Shown], files: list[str]) -> list[str]:
-    """The parts of the document: per data set the paper's table, then per stain the figures and all values."""
+    """The parts of the document: per data set the paper's table, then per stain all values and the figures."""
     body = []
     for dataset, group in groupby(shown, key=lambda one: one.comparison.dataset):
         body.append(section(dataset))
@@ -112,9 +112,10 @@ def _body(shown: list[Shown], files: list[str]) -> list[str]:
         for one in group:
             where = f"{escape(dataset)}, {escape(stain_name(one.comparison.stain))}"
             body += [f"{prose(sentence)}.\n" for sentence in one.missing]
+            body.append(f"\\input{{{_full_file(one.comparison)}}}")
             body += [_figure(drawn, f"{where}: {SCATTER_CAPTION}") for drawn in one.scatters]
             body += [_figure(drawn, f"{where}: {SHEET_CAPTION}") for drawn in one.sheets]
-            body += [f"\\input{{{_full_file(one.comparison)}}}", r"\clearpage"]
+            body.append(r"\clearpage")
     return body
 
 

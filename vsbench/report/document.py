@@ -19,6 +19,9 @@ HEAD = r"""% Compile with: pdflatex main.tex
 \renewcommand{\bottomfraction}{0.95}
 \renewcommand{\textfraction}{0.05}
 \renewcommand{\floatpagefraction}{0.7}
+\makeatletter
+\setlength{\@fptop}{0pt}
+\makeatother
 \setcounter{totalnumber}{8}
 \setcounter{topnumber}{8}
 \setcounter{dbltopnumber}{8}

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from vsbench.errors import RunError
 from vsbench.files import write_text
 from vsbench.report.labels import label_points
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
 from vsbench.report.style import COLUMN_WIDTH, GREY, KIND_COLOURS, new_figure, save, style
-from vsbench.report.tables import Comparison
+from vsbench.report.tables import Comparison, Row
 
 MARKERS = {"trained": "o", "external": "^"}
 REFERENCE_MARKERS = "sDvPX<>p*h"
@@ -38,19 +38,18 @@ class Drawn:
 
 
 def scatter_data(comparison: Comparison) -> pd.DataFrame:
-    """One line per row: R_c, R_p and R_avg in percent (mean and standard deviation over seeds; empty where absent)."""
+    """One line per row: R_c, R_p and R_avg in percent, mean and standard deviation over seeds; empty where absent.
+
+    ``not_shown`` says why a row has no point: a value is absent, or does not compare with the others.
+    """
     lines = []
     for row in comparison.rows:
         line: dict[str, object] = {"dataset": comparison.dataset, "stain": comparison.stain, "kind": row.kind}
         line |= {"row": row.key, "title": row.title, "seeds": len(row.runs)}
-        notes = []
         for value in ("r_c", "r_p", "r_avg"):
             cell = row.cell(value)
             line |= {value: cell.mean, f"{value}_sd": cell.sd}
-            notes += [f"{value}: {f'{seed}: ' * (len(row.runs) > 1)}{reason}" for seed, reason in cell.missing]
-            difference = comparison.difference(row, value) if value in comparison.columns else None
-            notes += [f"{value}: {difference}"] if difference else []
-        lines.append(line | {"note": "; ".join(notes)})
+        lines.append(line | {"not_shown": _why_not_shown(comparison, row)})
     return pd.DataFrame(lines)
 
 
@@ -60,11 +59,10 @@ def scatter(comparison: Comparison, folder: Path) -> Drawn:
     Raises RunError where no row has both values.
     """
     table = scatter_data(comparison)
-    has_both = table["r_c"].notna() & table["r_p"].notna()
-    shown = table[has_both]
+    shown = table[table["not_shown"] == ""]
     if shown.empty:
         raise RunError(f"{comparison.name}: no row has both R_c and R_p; no scatter drawn")
-    missing = tuple(f"{line.title} ({line.note})" for line in table[~has_both].itertuples())
+    missing = tuple(f"{title} ({why})" for title, why in zip(table["title"], table["not_shown"], strict=True) if why)
     drawn = Drawn(folder / f"scatter-{slug(comparison.name)}", missing)
     with style():
         figure = new_figure(COLUMN_WIDTH, 0.9 * COLUMN_WIDTH)
@@ -84,6 +82,17 @@ def scatter(comparison: Comparison, folder: Path) -> Drawn:
         save(figure, drawn.file("png"))
     write_text(drawn.file("csv"), table.to_csv(index=False))
     return drawn
+
+
+def _why_not_shown(comparison: Comparison, row: Row) -> str:
+    reasons = []
+    for value, name in (("r_c", "R_c"), ("r_p", "R_p")):
+        cell = row.cell(value)
+        if cell.mean is None:
+            reasons += [f"no {name}: {reason}" for _, reason in cell.missing]
+        elif difference := comparison.difference(row, value):
+            reasons.append(difference)
+    return "; ".join(dict.fromkeys(reasons))
 
 
 def _draw_points(axes: Axes, shown: pd.DataFrame) -> None:
@@ -121,8 +130,8 @@ def _limits(values: Sequence[float] | pd.Series, spread: pd.Series) -> tuple[flo
 def _lines_of_equal_average(axes: Axes) -> None:
     """Lines R_c + R_p = 2 R_avg at round values, each with its R_avg where it leaves the axes at the top or right."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if (right - left + top - bottom) / (2 * step) <= 8)
-    averages = np.arange(np.ceil((left + bottom) / (2 * step)) * step, (right + top) / 2, step)
+    low, high = (left + bottom) / 2, (right + top) / 2
+    averages = [tick for tick in MaxNLocator(8).tick_values(low, high) if low < tick < high]
     symbol = r"$R_\mathrm{avg}$ = "  # once is enough
     for average in averages:
         axes.plot([left, right], [2 * average - left, 2 * average - right], color="0.85", linewidth=0.5, zorder=0)

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vsbench.errors import RunError
-from vsbench.report.notation import code, decimals, escape, heading, number, plain, prose, slug, stain_name, unit
+from vsbench.report.notation import decimals, escape, heading, number, plain, prose, slug, unit
+from vsbench.report.remarks import printed_stain, remarks
 from vsbench.report.tables import Column, Comparison, Row
 
 PAPER_VALUES = ("phv_avg", "r_avg", "fid")  # table II of the USIGAN paper
-PANEL_WIDTH = 100  # characters that a table of all values may be wide before it is continued in a further one
+PANEL_WIDTH = 112  # characters that a table of all values may be wide before it is continued in a further one
 LONGEST_TITLE = 40
 ARROWS = {"low": r"$\downarrow$", "high": r"$\uparrow$"}
 MARKS = {1: r"\textbf{%s}", 2: r"\underline{%s}"}
-RANKING = (
-    "Best method in bold, second best underlined; numbers equal in print share a mark. "
-    "Rows below the rule are references: they need no training and are not ranked."
-)
+RANKING = "Best method in bold, second best underlined; numbers equal in print share a mark."
+REFERENCES = "Rows below the rule are references: they need no training and are not ranked."
 
 
 @dataclass
@@ -67,32 +66,41 @@ def paper_table(comparisons: Sequence[Comparison]) -> str:
     absent = [value for value in PAPER_VALUES if not any(value in c.columns for c in comparisons)]
     if not columns:
         raise RunError(f"{dataset}: no run has one of {', '.join(PAPER_VALUES)}; evaluate with these metrics")
-    lines = [rf"Not measured in any run: {', '.join(map(prose, absent))}."] if absent else []
-    caption = f"Comparison of methods on {escape(dataset)}. {RANKING}"
-    return _table(caption, f"tab:methods-{slug(dataset)}", columns, notes, stain_headings=True, remarks=lines)
+    more = [f"Not measured in any run: {', '.join(map(prose, absent))}."] if absent else []
+    caption = f"Comparison of methods on {escape(dataset)}."
+    return _table(caption, f"tab:methods-{slug(dataset)}", columns, notes, stain_headings=True, more=more)
 
 
 def full_tables(comparison: Comparison) -> str:
     """All values of one data set and stain: as many tables as its columns need to stay readable."""
-    notes = Footnotes()
-    rows_width = min(max(len(row.title) for row in comparison.rows), LONGEST_TITLE)
-    panels: list[list[Column]] = [[]]
-    room = PANEL_WIDTH - rows_width
-    for column in comparison.columns.values():
-        width = _print(comparison, column, notes).width
-        if panels[-1] and width > room:
-            panels.append([])
-            room = PANEL_WIDTH - rows_width
-        panels[-1].append(column)
-        room -= width
+    panels = _panels([_print(comparison, column, Footnotes()) for column in comparison.columns.values()])
     tables = []
     for i, panel in enumerate(panels, start=1):
         notes = Footnotes()
         part = f" (part {i} of {len(panels)})" if len(panels) > 1 else ""
-        caption = f"All values on {escape(comparison.dataset)}, {_stain(comparison)}{part}. {RANKING}"
-        printed = [_print(comparison, column, notes) for column in panel]
+        caption = f"All values on {escape(comparison.dataset)}, {printed_stain(comparison)}{part}."
+        printed = [_print(comparison, column.column, notes) for column in panel]
         tables.append(_table(caption, f"tab:all-{slug(comparison.name)}-{i}", printed, notes))
     return "\n".join(tables)
+
+
+def _panels(columns: list[Printed]) -> list[list[Printed]]:
+    """The columns in order, in as few panels as are narrow enough, all about equally wide."""
+    titles = min(max(len(row.title) for row in columns[0].comparison.rows), LONGEST_TITLE)
+    width = max(PANEL_WIDTH - titles, 1)
+    panels = _fill(columns, width)
+    while width > 1 and len(narrower := _fill(columns, width - 1)) == len(panels):
+        panels, width = narrower, width - 1
+    return panels
+
+
+def _fill(columns: list[Printed], width: int) -> list[list[Printed]]:
+    panels: list[list[Printed]] = [[]]
+    for column in columns:
+        if panels[-1] and sum(other.width for other in panels[-1]) + column.width > width:
+            panels.append([])
+        panels[-1].append(column)
+    return panels
 
 
 def _print(comparison: Comparison, column: Column, notes: Footnotes) -> Printed:
@@ -108,13 +116,13 @@ def _print(comparison: Comparison, column: Column, notes: Footnotes) -> Printed:
         if cell.mean is None:
             texts[row.key] = f"--{room}"
             continue
-        text = MARKS.get(ranks.get(row.key, 0), "%s") % number(cell.mean, places) + spreads.get(row.key, room)
+        text = MARKS.get(ranks.get(row.key, 0), "%s") % number(cell.mean, places)
         if difference := comparison.difference(row, column.value):
             text += notes.mark(f"{_first_capital(prose(difference))}: not comparable with this column, not ranked")
         elif cell.missing:
             gaps = "; ".join(f"{prose(seed)}: {prose(reason)}" for seed, reason in cell.missing)
             text += notes.mark(f"Mean without {gaps}")
-        texts[row.key] = text
+        texts[row.key] = text + spreads.get(row.key, room)
     head = f"{heading(column.label)}\\,{ARROWS[column.best]}"
     return Printed(comparison, column, head, unit(column.unit), texts)
 
@@ -125,11 +133,15 @@ def _table(
     columns: list[Printed],
     notes: Footnotes,
     stain_headings: bool = False,
-    remarks: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> str:
     comparisons = list({id(c.comparison): c.comparison for c in columns}.values())
     rows = _rows(comparisons)
     titles = {row.key: _title(row.title, notes) for row in rows}
+    if any(row.is_method for row in rows):
+        caption += f" {RANKING}"
+    if not all(row.is_method for row in rows):
+        caption += f" {REFERENCES}"
     lines = [f"\\begin{{tabular}}{{@{{}}l{'r' * len(columns)}@{{}}}}", r"\toprule"]
     if stain_headings:
         lines += _stain_headings(comparisons, columns)
@@ -142,13 +154,12 @@ def _table(
             lines.append(r"\midrule")
         lines.append(" & ".join([titles[row.key], *(c.cells.get(row.key, "--") for c in columns)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    remarks = [*notes.lines(), *remarks, *_absences(rows, columns), *_unbeaten(columns), *_seeds(rows, comparisons)]
-    remarks += [_protocols(columns), *map(_provenance, comparisons), *_warnings(comparisons)]
+    under = [*notes.lines(), *more, *remarks(rows, [(printed.comparison, printed.column) for printed in columns])]
     return "\n".join(
         [
             "% Needs booktabs and graphicx.",
             r"\begin{table*}[htbp]",
-            r"\centering\small",
+            r"\centering\small\setlength{\tabcolsep}{4pt}",
             f"\\caption{{{caption}}}\\label{{{label}}}",
             r"\sbox0{%",
             *lines,
@@ -156,7 +167,7 @@ def _table(
             r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
             r"\par\smallskip",
             r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
-            *(f"{remark}\\par" for remark in remarks),
+            *(f"{line}\\par" for line in under),
             r"\end{minipage}",
             r"\end{table*}",
             "",
@@ -174,109 +185,10 @@ def _stain_headings(comparisons: list[Comparison], columns: list[Printed]) -> li
     cells, rules, start = [], [], 2
     for comparison in comparisons:
         count = sum(c.comparison is comparison for c in columns)
-        cells.append(f"\\multicolumn{{{count}}}{{c}}{{{escape(stain_name(comparison.stain))}}}")
+        cells.append(f"\\multicolumn{{{count}}}{{c}}{{{printed_stain(comparison)}}}")
         rules.append(f"\\cmidrule(lr){{{start}-{start + count - 1}}}")
         start += count
     return [" & ".join(["", *cells]) + r" \\", "".join(rules)]
-
-
-def _absences(rows: list[Row], columns: list[Printed]) -> list[str]:
-    """Why cells are empty: one remark per reason, with the values and rows it holds for."""
-    remarks = []
-    for comparison in {id(c.comparison): c.comparison for c in columns}.values():
-        keys = {row.key for row in comparison.rows}
-        if elsewhere := [row.title for row in rows if row.key not in keys]:
-            remarks.append(f"--: not evaluated on {_stain(comparison)}: {', '.join(map(prose, elsewhere))}.")
-    found: dict[str, dict[str, dict[str, list[str]]]] = {}  # reason → label → row title → stains
-    for printed in columns:
-        for row in printed.comparison.rows:
-            cell = row.cell(printed.column.value)
-            for reason in dict.fromkeys(reason for _, reason in cell.missing if cell.mean is None):
-                stains = found.setdefault(reason, {}).setdefault(heading(printed.column.label), {})
-                stains.setdefault(row.title, []).append(_stain(printed.comparison))
-    for reason, places in found.items():
-        groups: dict[str, list[str]] = {}  # values that are empty in the same rows are named together
-        for label, stains in places.items():
-            groups.setdefault(_where(stains, rows, columns), []).append(label)
-        names = "; ".join(f"{', '.join(labels)} ({where})" for where, labels in groups.items())
-        remarks.append(f"--: {names}: {prose(reason).rstrip('.')}.")
-    return remarks
-
-
-def _where(stains: dict[str, list[str]], rows: list[Row], columns: list[Printed]) -> str:
-    """``all rows`` or the names of rows, each with its stains unless these are all stains of the table."""
-    everywhere = {_stain(printed.comparison) for printed in columns}
-    if len(stains) == len(rows) > 1 and all(set(some) == everywhere for some in stains.values()):
-        return "all rows"
-    names = []
-    for title, some in stains.items():
-        names.append(prose(title) if set(some) == everywhere else f"{prose(title)} on {', '.join(some)}")
-    return ", ".join(names)
-
-
-def _unbeaten(columns: list[Printed]) -> list[str]:
-    """References better than every method: it tells something about the metric."""
-    ahead: dict[str, list[str]] = {}
-    several = len({c.comparison.stain for c in columns}) > 1
-    for printed in columns:
-        stain = f" on {_stain(printed.comparison)}" if several else ""
-        for row in printed.comparison.unbeaten(printed.column.value):
-            ahead.setdefault(row.title, []).append(f"{heading(printed.column.label)}{stain}")
-    return [f"Better than every method: {prose(title)} in {', '.join(values)}." for title, values in ahead.items()]
-
-
-def _seeds(rows: list[Row], comparisons: list[Comparison]) -> list[str]:
-    seeds: dict[str, list[str]] = {}
-    for row in rows:
-        runs = [run for comparison in comparisons for own in comparison.rows if own.key == row.key for run in own.runs]
-        numbers = sorted({run.seed for run in runs if run.seed is not None})
-        if numbers:
-            seeds.setdefault(", ".join(map(str, numbers)), []).append(row.title)
-    if not seeds:
-        return []
-    if len(seeds) == 1:
-        numbers_, _ = seeds.popitem()
-        return [f"Seeds: {numbers_}{_spread(numbers_)}."]
-    parts = [f"{numbers_} ({', '.join(map(prose, titles))})" for numbers_, titles in seeds.items()]
-    return [f"Seeds: {'; '.join(parts)}{_spread(*seeds)}."]
-
-
-def _spread(*seeds: str) -> str:
-    return r"; mean $\pm$ standard deviation over seeds" if any("," in numbers for numbers in seeds) else ""
-
-
-def _protocols(columns: list[Printed]) -> str:
-    ids: dict[str, list[str]] = {}
-    for printed in columns:
-        if printed.column.protocol is not None:
-            ids.setdefault(heading(printed.column.label), []).append(printed.column.protocol)
-    parts = [f"{label} {' and '.join(map(code, dict.fromkeys(protocols)))}" for label, protocols in ids.items()]
-    return f"Protocols: {', '.join(parts) or 'none'}."
-
-
-def _provenance(comparison: Comparison) -> str:
-    run = comparison.typical
-    slides = "slides unknown" if run.n_slides is None else f"{run.n_slides} slide{'s' * (run.n_slides != 1)}"
-    sizes = ", ".join(run.sizes).replace("x", "×")
-    versions = ", ".join(sorted({run.vsbench for row in comparison.rows for run in row.runs}))
-    text = f"{stain_name(comparison.stain)}: N = {run.n} {run.split} pairs of {sizes} pixels, {slides}; "
-    return f"{prose(text)}data {code(run.data_digest[:12])}; {prose(f'vsbench {versions}')}."
-
-
-def _warnings(comparisons: list[Comparison]) -> list[str]:
-    found: dict[str, list[str]] = {}
-    for comparison in comparisons:
-        for text in comparison.warnings:
-            found.setdefault(text, []).append(_stain(comparison))
-    remarks = []
-    for text, stains in found.items():
-        where = f" ({', '.join(stains)})" if len(comparisons) > 1 else ""
-        remarks.append(rf"\textbf{{Warning}}{where}: {prose(text).rstrip('.')}.")
-    return remarks
-
-
-def _stain(comparison: Comparison) -> str:
-    return escape(stain_name(comparison.stain))
 
 
 def _title(title: str, notes: Footnotes) -> str:

@@ -81,11 +81,13 @@ _ACCENTS = {
     "\u030c": "v",
     "\u0327": "c",
 }
-# the mathematics a heading may hold: a symbol with at most one index and one exponent, of letters and digits
+# the mathematics a heading may hold: a symbol with at most one index and one exponent, of letters and digits; ∞
 _GROUP = (
     r"(?:[A-Za-z0-9]|\\(?:mathrm|mathit|mathbf)\{[A-Za-z0-9 ,]+\}|\{[A-Za-z0-9 ,]+\}|\{\\mathrm\{[A-Za-z0-9 ,]+\}\})"
 )
-_MATH = re.compile(rf"(?:[A-Za-z0-9]+|\\(?:mathrm|mathit|mathbf)\{{[A-Za-z0-9 ,]+\}})?(?:_{_GROUP})?(?:\^{_GROUP})?")
+_MATH = re.compile(
+    rf"(?:= ?)?(?:[A-Za-z0-9]+|\\infty|\\(?:mathrm|mathit|mathbf)\{{[A-Za-z0-9 ,]+\}})?(?:_{_GROUP})?(?:\^{_GROUP})?"
+)
 
 
 def escape(text: str) -> str:
@@ -94,7 +96,7 @@ def escape(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """``escape`` for running text: long words (digests, protocol ids, paths) may break every eight characters."""
+    """``escape`` for running text: long words (digests, paths) may break after a sign or twelve letters."""
     words = unicodedata.normalize("NFC", " ".join(text.split())).split(" ")
     return " ".join(_breakable(word) if len(word) > 16 else _join(word) for word in words)
 
@@ -164,7 +166,7 @@ def number(value: float, places: int) -> str:
 
 
 def _breakable(word: str) -> str:
-    return r"\allowbreak{}".join(_join(word[start : start + 8]) for start in range(0, len(word), 8))
+    return r"\allowbreak{}".join(map(_join, re.findall(r"\w{1,12}[^\w]?|[^\w]", word)))
 
 
 def _join(text: str) -> str:

@@ -4,11 +4,11 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,6 +29,8 @@ RULE = (
     "3/8, 5/8, 7/8), each from a slide not yet shown where there is one; ties by id"
 )
 MARGIN, GAP, CAPTION, HEAD, MAX_TILE, MAX_HEIGHT = 0.24, 0.04, 0.13, 0.36, 1.3, 7.5  # inches
+COLUMNS = ["id", "slide", "height", "width", "intden_real"]  # of the per-image table
+CHARACTERS = 21  # of a heading on an inch
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,11 @@ def _densities(run: EvaluatedRun) -> pd.DataFrame:
     """Columns id, slide, density (mean optical density of DAB in the real IHC) of a run's per-image table."""
     path = run.folder / SUMMARY.with_name("per_image.csv")
     try:
-        table = pd.read_csv(path, converters={"id": str, "slide": str})  # str: an id may be "NA" or "007"
+        names = {"id": str, "slide": str}  # an id may be "NA" or "007"
+        table = pd.read_csv(path, usecols=COLUMNS, dtype=names, keep_default_na=False)
         density = table["intden_real"] / (table["height"] * table["width"])
         table = pd.DataFrame({"id": table["id"], "slide": table["slide"], "density": density})
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: unreadable ({' '.join(str(error).split())}); evaluate the run again") from None
     if table["id"].tolist() != [pair.id for pair in run.pairs]:
         raise RunError(f"{path}: its pairs are not those of {SUMMARY.name}; evaluate the run again")
@@ -146,23 +149,30 @@ def _draw(lines: Sequence[Line], drawn: Drawn) -> None:
     shapes = [line.tiles[0].size[0] / line.tiles[0].size[1] for line in lines]
     width *= min(1.0, MAX_HEIGHT / (width * sum(shapes)))
     total = HEAD + width * sum(shapes) + CAPTION * len(lines)
-    images = []
     with style():
         figure = new_figure(MARGIN + len(heads) * (width + GAP), total)
+        page = figure.add_axes((0, 0, 1, 1))  # one for all tiles, in inches
+        page.set_axis_off()
+        small: dict[str, Any] = {"fontsize": 5, "color": GREY, "parse_math": False, "linespacing": 1.1}
         y = total - HEAD
         for i, head in enumerate(heads):
-            text = "\n".join(textwrap.wrap(shorten(head, 42), max(8, int(15 * width)))[:3])
-            _text(figure, MARGIN + i * (width + GAP) + width / 2, y + 0.05, text)
+            text = "\n".join(textwrap.wrap(shorten(head, 42), max(8, int(CHARACTERS * width)))[:3])
+            x = MARGIN + i * (width + GAP) + width / 2
+            page.text(x, y + 0.05, text, ha="center", va="bottom", fontsize=6, parse_math=False, linespacing=1.1)
+        images = []
         for line, shape in zip(lines, shapes, strict=True):
-            y -= width * shape
+            height = width * shape
+            y -= height
             name = "\n".join(shorten(text, 24) for text in (line.slide, line.id) if text)
-            _text(figure, MARGIN - 0.04, y + width * shape / 2, name, rotation=90)
+            page.text(MARGIN - 0.04, y + height / 2, name, rotation=90, ha="right", va="center", ma="center", **small)
             for i, tile in enumerate(line.tiles):
-                axes = _axes(figure, MARGIN + i * (width + GAP), y, width, width * shape)
-                images.append(axes.imshow(tile.pixels, aspect="auto"))
+                x = MARGIN + i * (width + GAP)
+                images.append(page.imshow(tile.pixels, extent=(x, x + width, y, y + height), aspect="auto"))
+                page.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=GREY, linewidth=0.3))
                 if tile.density is not None:
-                    axes.set_xlabel(f"OD {tile.density:.3f}", fontsize=5, labelpad=1.5, color=GREY)
+                    page.text(x + width / 2, y - 0.02, f"OD {tile.density:.3f}", ha="center", va="top", **small)
             y -= CAPTION
+        page.set(xlim=(0, figure.get_figwidth()), ylim=(0, total))  # imshow has moved them
         for image in images:
             image.set_interpolation("none")  # PDF keeps the pixels themselves
         save(figure, drawn.file("pdf"))
@@ -191,31 +201,3 @@ def _data(lines: Sequence[Line]) -> pd.DataFrame:
         for tile in line.tiles
     ]
     return pd.DataFrame(records).astype({"seed": "Int64"})
-
-
-def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes without ticks at a place in inches."""
-    size = figure.get_size_inches()
-    axes = figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]))
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_linewidth(0.3)
-    return axes
-
-
-def _text(figure: Figure, x: float, y: float, text: str, rotation: float = 0) -> None:
-    """Text at a place in inches: above it, or left of it and upwards."""
-    size = figure.get_size_inches()
-    figure.text(
-        x / size[0],
-        y / size[1],
-        text,
-        rotation=rotation,
-        ha="right" if rotation else "center",
-        va="center" if rotation else "bottom",
-        fontsize=5 if rotation else 6,
-        color=GREY if rotation else "black",
-        parse_math=False,
-        linespacing=1.1,
-        multialignment="center",
-    )

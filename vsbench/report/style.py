@@ -36,6 +36,7 @@ def style() -> Iterator[None]:
         "xtick.major.width": 0.6,
         "ytick.major.width": 0.6,
         "pdf.fonttype": 42,  # TrueType: journals refuse type 3
+        "image.composite_image": False,  # images side by side stay images of their own
         "savefig.bbox": None,
     }
     with mpl.rc_context(settings), warnings.catch_warnings():

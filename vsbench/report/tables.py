@@ -169,9 +169,13 @@ class Comparison:
         return next(row.runs[0] for row in self.rows if self.same_data(row))
 
     @property
-    def warnings(self) -> list[str]:
-        """The warnings of all runs, each once."""
-        return list(dict.fromkeys(text for row in self.rows for run in row.runs for text in run.warnings))
+    def warnings(self) -> dict[str, list[Row]]:
+        """The warnings of all runs, each with the rows it holds for."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            for text in dict.fromkeys(text for run in row.runs for text in run.warnings):
+                found.setdefault(text, []).append(row)
+        return found
 
     def same_data(self, row: Row) -> bool:
         """Whether a row was measured on the images most rows were measured on."""

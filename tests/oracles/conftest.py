@@ -1,0 +1,196 @@
+"""Parity vectors: what the official codes gave for inputs and weights that are written as formulas.
+
+A test module named ``test_<method>.py`` whose test asks for ``vector`` runs once for each vector in
+``../shared/oracles/<method>.json``.
+"""
+
+import json
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy import cos, sin
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Array = NDArray[np.float64]
+ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
+
+
+def unit_features(n: Array, p: Array, d: Array, a1: float, a2: float, a3: float) -> Array:
+    x = sin(0.9 * n + a1 * p + a2 * d + a3 * p * d)
+    return x / np.linalg.norm(x, axis=2, keepdims=True)
+
+
+def image_a(b: Array, c: Array, i: Array, j: Array) -> Array:
+    wave = sin(0.11 * i * (1 + 0.3 * c) + 0.7 * b) * cos(0.07 * j * (1 + 0.2 * b) + 0.5 * c)
+    return np.clip(0.35 - 0.1 * c + 0.55 * wave, -1, 1)
+
+
+def image_b(b: Array, c: Array, i: Array, j: Array) -> Array:
+    wave = sin(0.09 * i + 0.05 * j * (1 + b) + 0.4 * c) * cos(0.013 * i * (1 + 2 * b) - 0.031 * j)
+    return np.clip(0.55 - 0.35 * c + 0.5 * wave, -1, 1)
+
+
+def image_c(b: Array, c: Array, i: Array, j: Array) -> Array:
+    wave = sin(0.07 * i - 0.06 * j * (1 + b) + 0.3 * c) * cos(0.017 * i * (1 + b) + 0.029 * j)
+    return np.clip(0.45 - 0.30 * c + 0.5 * wave, -1, 1)
+
+
+FORMULAS: dict[str, Callable[..., Array]] = {
+    "x[n,p,d]=sin(0.9*n+a1*p+a2*d+a3*p*d); then divided by its L2 norm over d": unit_features,
+    "clip(0.35-0.1*c+0.55*sin(0.11*i*(1+0.3*c)+0.7*b)*cos(0.07*j*(1+0.2*b)+0.5*c), -1, 1)": image_a,
+    "clip(0.55-0.35*c+0.5*sin(0.09*i+0.05*j*(1+b)+0.4*c)*cos(0.013*i*(1+2*b)-0.031*j), -1, 1)": image_b,
+    "clip(0.45-0.30*c+0.5*sin(0.07*i-0.06*j*(1+b)+0.3*c)*cos(0.017*i*(1+b)+0.029*j), -1, 1)": image_c,
+    "sin(0.3*b+0.7*c+0.21*i-0.13*j)": lambda b, c, i, j: sin(0.3 * b + 0.7 * c + 0.21 * i - 0.13 * j),
+    "sin(0.2*b*(1+c)+0.4*c+0.11*i*(1+b)-0.07*j)": lambda b, c, i, j: sin(
+        0.2 * b * (1 + c) + 0.4 * c + 0.11 * i * (1 + b) - 0.07 * j
+    ),
+    "cos(0.3*b*(1+c)+0.5*c-0.09*i+0.05*j*(1+b))": lambda b, c, i, j: cos(
+        0.3 * b * (1 + c) + 0.5 * c - 0.09 * i + 0.05 * j * (1 + b)
+    ),
+}
+
+FILL = (
+    "n-th entry of named_parameters() (n from 0), flat index k (int64): s*sin(0.01*((31*k*k+17*k+101*n) mod 10007)), "
+    "s=0.001 for one-dimensional parameters else 0.05"
+)
+# the rule, and what one-dimensional parameters called weight (scales of batch norm) get on top
+FILLS = {
+    FILL: 0.0,
+    FILL + "; G_B and D_B: the same values multiplied by -1": 0.0,
+    FILL + "; one-dimensional parameters whose name ends in .weight (BatchNorm scales) get 1+that value": 1.0,
+}
+
+
+def evaluate(formula: str, shape: list[int], coefficients: dict[str, float]) -> Tensor:
+    """The formula at each index of an array of this shape, float64."""
+    indices = np.ogrid[tuple(slice(0, float(size)) for size in shape)]
+    return torch.from_numpy(np.array(np.broadcast_to(FORMULAS[formula](*indices, **coefficients), shape)))
+
+
+def summary(x: Tensor) -> dict[str, Any]:
+    """A large tensor in few numbers, as the vectors have it."""
+    flat = x.detach().flatten()
+    return {
+        "shape": list(x.shape),
+        "mean": flat.mean(),
+        "std_population": flat.std(correction=0),
+        "abs_mean": flat.abs().mean(),
+        "first4": flat[:4],
+        "last4": flat[-4:],
+    }
+
+
+class Vector:
+    """Inputs, parameters and expected values of one vector; keeps account of what has been compared."""
+
+    def __init__(self, stored: dict[str, Any], path: Path) -> None:
+        self.path = path
+        self.name: str = stored["name"]
+        self.inputs: dict[str, Any] = stored["inputs"]
+        self.params: dict[str, Any] = stored["params"]
+        self.expected: dict[str, Any] = stored["expected"]
+        self.tolerance: float = stored["tolerance"]
+        self.open = set(self.expected)
+
+    def input(self, name: str, layer: int | None = None) -> Tensor:
+        """An input by its formula; ``layer`` picks one of several shapes."""
+        given = self.inputs[name]
+        shape = given["shape"] if layer is None else given["shapes"][layer]
+        return evaluate(given["formula"], shape, {key: given[key] for key in ("a1", "a2", "a3") if key in given})
+
+    @torch.no_grad()
+    def fill(self, network: nn.Module, sign: float = 1.0) -> None:
+        """Give each parameter of a network its value by the vector's rule."""
+        scale_offset = FILLS[self.params["fill"]]
+        k = torch.arange(10007)  # one period: the rule is a polynomial modulo 10007
+        for n, (name, parameter) in enumerate(network.named_parameters()):
+            amplitude = 0.001 if parameter.ndim == 1 else 0.05
+            period = amplitude * torch.sin(0.01 * ((31 * k * k + 17 * k + 101 * n) % 10007).double())
+            values = period.repeat(-(-parameter.numel() // 10007))[: parameter.numel()]
+            if parameter.ndim == 1 and name.endswith(".weight"):
+                values = values + scale_offset
+            parameter.copy_(sign * values.view_as(parameter))
+
+    def equal(self, key: str, actual: Any, where: dict[str, Any] | None = None) -> None:
+        """``actual`` is the expected value (numbers, lists of them, or a tensor by its summary)."""
+        expected = (self.expected if where is None else where)[key]
+        self.open.discard(key)
+        if isinstance(expected, dict):
+            parts = summary(actual)
+            assert parts.keys() == expected.keys()
+            for part, value in parts.items():
+                self.equal(part, value, where=expected)
+        else:
+            value = actual.detach() if isinstance(actual, Tensor) else actual
+            np.testing.assert_allclose(value, expected, rtol=self.tolerance, atol=self.tolerance, err_msg=key)
+
+    def equal_summary(self, actual: Tensor) -> None:
+        """The expected values are the summary of ``actual``."""
+        for key, value in summary(actual).items():
+            self.equal(key, value)
+
+    def same_order(self, key: str, network: nn.Module, names: dict[str, str] | None = None) -> None:
+        """The parameters have the order, names and shapes of the official ones, after replacing parts of *their* names.
+
+        With ``names`` None only the last part of each name counts.
+        """
+        self.open.discard(key)
+        expected = [(name, tuple(shape)) for name, shape in self.expected[key]]
+        actual = [(name, tuple(parameter.shape)) for name, parameter in network.named_parameters()]
+        if names is None:
+            expected = [(name.rpartition(".")[2], shape) for name, shape in expected]
+            actual = [(name.rpartition(".")[2], shape) for name, shape in actual]
+        else:
+            for theirs, ours in names.items():
+                expected = [(name.replace(theirs, ours), shape) for name, shape in expected]
+        assert actual == expected
+
+    def set_aside(self, *keys: str) -> None:
+        """Expected entries that say nothing about us."""
+        self.open -= set(keys)
+
+    def other(self, name: str) -> "Vector":
+        """Another vector of the same file."""
+        (found,) = (vector for vector in read(self.path) if vector.name == name)
+        return found
+
+    def run(self, checks: dict[str, Callable[["Vector"], None]]) -> None:
+        """Check this vector by the one entry of ``checks`` whose pattern fits its name; every expected value counts."""
+        fitting = [pattern for pattern in checks if fnmatchcase(self.name, pattern)]
+        assert len(fitting) == 1, f"{self.name}: one check is needed, there are {len(fitting)}"
+        self.open = set(self.expected)
+        checks[fitting[0]](self)
+        assert not self.open, f"{self.name}: never compared: {sorted(self.open)}"
+
+
+def read(path: Path) -> list[Vector]:
+    """The vectors of a file."""
+    return [Vector(stored, path) for stored in json.loads(path.read_text(encoding="utf-8"))["vectors"]]
+
+
+@pytest.fixture
+def vector_names(request: pytest.FixtureRequest, shared: Path) -> list[str]:
+    """The names of all vectors of the file that belongs to the module."""
+    return [vector.name for vector in read(shared / "oracles" / oracle_of(request.path))]
+
+
+def oracle_of(module: Path) -> str:
+    return f"{module.stem.removeprefix('test_')}.json"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each vector of the file that belongs to the module."""
+    if "vector" not in metafunc.fixturenames:
+        return
+    path = ORACLES / oracle_of(metafunc.definition.path)
+    if path.is_file():
+        metafunc.parametrize("vector", read(path), ids=lambda vector: vector.name)
+    else:
+        missing = pytest.mark.skip(reason=f"needs ../shared/oracles/{path.name}, which is not here")
+        metafunc.parametrize("vector", [pytest.param(None, marks=missing, id="missing")])

@@ -1,0 +1,160 @@
+"""Whatever is wrong, the user gets one line that names it, and the right exit code."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+QUICK = ("--preset", "cpu", "--set", "steps=1", "--set", "crop_size=64", "--set", "batch_size=2", "--workers", "0")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Two folders of pairs of one's own, train and test, 64 × 64."""
+    rng = np.random.default_rng(0)
+    for side in ("he", "ihc"):
+        for split in ("train", "test"):
+            folder = tmp_path / "own" / side / split
+            folder.mkdir(parents=True)
+            for name in ("s1_0", "s1_1", "s2_0"):
+                pixels = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{split}_{name}.png")
+    return tmp_path / "own"
+
+
+def train(vsbench: Command, root: Path, *more: str, method: str = "cut", dataset: str = "folder", stain: str = "er") -> str:
+    done = vsbench("train", method, "--dataset", dataset, "--stain", stain, "--data-root", root, *QUICK, *more)
+    assert done.returncode in (1, 2), done.stdout
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return f"{done.returncode} {done.stderr}"
+
+
+def test_the_pairs_are_good(vsbench: Command, pairs: Path) -> None:
+    done = vsbench("train", "cut", "--dataset", "folder", "--stain", "er", "--data-root", pairs, *QUICK)
+    assert done.returncode == 0, done.stderr
+
+
+def test_missing_partner(vsbench: Command, pairs: Path) -> None:
+    (pairs / "ihc/train/train_s1_1.png").unlink()
+    said = train(vsbench, pairs)
+    assert said.startswith("1 ")
+    assert "no partner" in said
+    assert "train_s1_1.png" in said
+
+
+def test_zero_byte_image(vsbench: Command, pairs: Path) -> None:
+    for path in (pairs / "ihc/train").iterdir():
+        path.write_bytes(b"")
+    said = train(vsbench, pairs)
+    assert said.startswith("1 ")
+    assert "zero bytes" in said
+
+
+def test_grey_image(vsbench: Command, pairs: Path) -> None:
+    for path in (pairs / "he/train").iterdir():
+        Image.new("L", (64, 64), 100).save(path)
+    said = train(vsbench, pairs)
+    assert said.startswith("1 ")
+    assert "grey" in said
+
+
+def test_unequal_sizes(vsbench: Command, pairs: Path) -> None:
+    for path in (pairs / "ihc/train").iterdir():
+        Image.new("RGB", (80, 64), (9, 9, 9)).save(path)
+    said = train(vsbench, pairs, method="usigan")
+    assert said.startswith("1 ")
+    assert "64×80" in said
+    assert "64×64" in said
+
+
+def test_crop_larger_than_tile(vsbench: Command, pairs: Path) -> None:
+    said = train(vsbench, pairs, "--set", "width=8", "--config", _file(pairs, "crop_size: 128\nload_size: 0\n"))
+    assert said.startswith("2 ") or "crop" in said
+
+
+def test_unknown_stain(vsbench: Command, pairs: Path) -> None:
+    said = train(vsbench, pairs, dataset="mist", stain="cd3")
+    assert said.startswith("2 ")
+    assert "her2" in said
+
+
+@pytest.mark.parametrize("kind", ["method", "dataset"])
+def test_unknown_name_lists_the_known(vsbench: Command, pairs: Path, kind: str) -> None:
+    said = train(vsbench, pairs, **{kind: "nothing"})
+    assert said.startswith("2 ")
+    assert {"method": "usigan", "dataset": "ihc4bc"}[kind] in said
+
+
+def test_misspelt_setting(vsbench: Command, pairs: Path) -> None:
+    said = train(vsbench, pairs, "--set", "lamda_nce=2")
+    assert said.startswith("2 ")
+    assert "did you mean 'lambda_nce'" in said
+
+
+@pytest.mark.parametrize("setting", ["lambda_nce=-1", "batch_size=0", "lr=fast", "taps=[0,99]", "variant=best"])
+def test_impossible_setting(vsbench: Command, pairs: Path, setting: str) -> None:
+    done = vsbench(
+        "train", "cut", "--dataset", "folder", "--stain", "er", "--data-root", pairs, "--set", setting
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert setting.split("=")[0] in done.stderr
+
+
+def test_no_data_root(vsbench: Command) -> None:
+    done = vsbench("train", "cut", "--dataset", "mist", "--stain", "er")
+    assert done.returncode == 2
+    assert "VSBENCH_DATA" in done.stderr
+
+
+def test_nothing_to_evaluate_or_report(vsbench: Command) -> None:
+    for command, mend in ((("evaluate", "--all"), "vsbench train"), (("report", "--latex"), "vsbench evaluate")):
+        done = vsbench(*command)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert mend in done.stderr
+
+
+def test_evaluate_wants_one_thing(vsbench: Command) -> None:
+    assert vsbench("evaluate").returncode == 2
+    assert vsbench("evaluate", "--all", "--images", "x").returncode == 2
+
+
+def test_one_bad_test_image_leaves_other_runs_alone(vsbench: Command, pairs: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(pairs, other)
+    for root, label in ((pairs, "good"), (other, "bad")):
+        where = ("--dataset", "folder", "--stain", "er" if label == "good" else "pr", "--data-root", root)
+        assert vsbench("train", "cut", *where, *QUICK).returncode == 0
+    (other / "he/test/test_s1_0.png").write_bytes(b"not an image")
+    done = vsbench("evaluate", "--all")
+    assert done.returncode == 1
+    assert "test_s1_0.png" in done.stderr
+    assert (tmp_path / "results/runs/folder-er/cut+cpu/seed-0/evaluation/native/summary.json").is_file()
+
+
+def test_damaged_run_folder(vsbench: Command, pairs: Path, tmp_path: Path) -> None:
+    where = ("train", "cut", "--dataset", "folder", "--stain", "er", "--data-root", pairs, *QUICK)
+    assert vsbench(*where).returncode == 0
+    run = tmp_path / "results/runs/folder-er/cut+cpu/seed-0"
+    weights = next((run / "checkpoints").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    done = vsbench("evaluate", "--all")
+    assert done.returncode == 1
+    assert "weights" in done.stderr
+    (run / "run.json").write_text("{")
+    done = vsbench("evaluate", "--all")
+    assert done.returncode == 1
+    assert "run.json" in done.stderr
+
+
+def _file(folder: Path, text: str) -> str:
+    path = folder / "settings.yaml"
+    path.write_text(text)
+    return str(path)
