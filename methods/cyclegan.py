@@ -97,7 +97,7 @@ class CycleGAN(Method[Config]):
     presets = {
         "cpu": {
             "width": 16, "blocks": 3, "discriminator_layers": 2, "batch_size": 1, "load_size": 0, "crop_size": 64,
-            "steps": 400, "lr": 1e-3,
+            "steps": 1200, "lr": 1e-3,
         },
     }  # fmt: skip
 

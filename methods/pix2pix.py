@@ -54,7 +54,7 @@ class Pix2Pix(Method[Config]):
     )
     presets = {
         "cpu": {
-            "width": 16, "downs": 5, "batch_size": 2, "load_size": 0, "crop_size": 128, "steps": 300, "lr": 1e-3,
+            "width": 16, "downs": 5, "batch_size": 2, "load_size": 0, "crop_size": 128, "steps": 2000, "lr": 1e-3,
         },
     }  # fmt: skip
 

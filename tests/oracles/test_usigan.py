@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
 from vsbench.losses.adversarial import least_squares
@@ -44,8 +45,8 @@ def released(vector: Vector, **options: Any) -> Any:
 class Given(nn.Module):
     """In the place of the heads: the vector's features are embedded already."""
 
-    def draw(self, features: Sequence[Tensor]) -> Sequence[Tensor]:
-        return features
+    def draw(self, features: Sequence[Tensor]) -> list[Tensor]:
+        return [torch.arange(f.shape[1]) for f in features]
 
     def forward(self, features: Sequence[Tensor], positions: Sequence[Tensor]) -> Sequence[Tensor]:
         return [f.clone() for f in features]
@@ -316,6 +317,20 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
 NOT_OURS = {
     "paper_eq8_9_literal_eta0.1_tau0.5": "eqs. 8–9 as printed overflow where τ > η; no penalty has an exponent above 1",
 }
+
+
+@pytest.mark.parametrize("patches", [(6, 6, 6), (6, 4, 6)])
+def test_tcyc_is_the_mean_over_the_layers(patches: tuple[int, ...]) -> None:
+    """However many layers are solved together."""
+    ours = method()
+    ours.heads = Given()
+    generator = torch.Generator().manual_seed(0)
+    he, ihc, fake = (
+        [normalize(torch.randn(2, n, 5, generator=generator, dtype=torch.float64), dim=2) for n in patches]
+        for _ in range(3)
+    )
+    apart = [ours.plan_gap(*layer) for layer in zip(he, ihc, fake, strict=True)]
+    torch.testing.assert_close(ours.transport_gap(he, ihc, fake), torch.stack(apart).mean(), rtol=1e-12, atol=0)
 
 
 def test_no_check_and_no_reason_is_idle(vector_names: list[str]) -> None:

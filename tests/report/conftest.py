@@ -19,6 +19,7 @@ VALUES = {  # name: label, unit, best, protocol
     "r_p": ("$R_p$", "%", "high", "r_p/iod-fiji"),
     "r_c": ("$R_c$", "%", "high", "r_c/gray-mean"),
     "r_avg": (r"$R_\mathrm{avg}$", "%", "high", "r_avg"),
+    "r_c_undefined": ("$R_c$ undefined", "images", "low", "r_c/gray-mean"),
     "fid": ("FID", "1", "low", "fid/torch-fidelity"),
     "phv_avg": (r"$\mathrm{PHV}_\mathrm{avg}$", "1", "low", "phv/released"),
     "ssim": ("SSIM", "1", "high", "ssim/skimage-rgb-uniform7"),

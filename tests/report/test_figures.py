@@ -2,6 +2,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,18 +17,20 @@ from vsbench.report.figures import scatter
 from vsbench.report.labels import label_points
 from vsbench.report.sheets import METHODS, choose_pairs, image_sheets
 from vsbench.report.style import new_figure, style
-from vsbench.report.tables import compare, load_results
+from vsbench.report.tables import Comparison, compare, load_results
 from vsbench.stain.dab import integrated_density
+
+Tree = Any  # the class in conftest.py, which cannot be imported from here
 
 VALUES = {"r_c": 60.0, "r_p": 40.0, "r_avg": 50.0}
 
 
-def only(tree):
+def only(tree: Tree) -> Comparison:
     (comparison,) = compare(load_results(tree.results))
     return comparison
 
 
-def test_scatter_data_are_means_and_spreads_over_seeds(tree, tmp_path):
+def test_scatter_data_are_means_and_spreads_over_seeds(tree: Tree, tmp_path: Path) -> None:
     for seed, shift in enumerate((0.0, 1.5, 4.5)):
         tree.add("cut", {name: value + shift for name, value in VALUES.items()}, seed=seed)
     tree.add("he", {"r_c": 100.0, "r_p": 20.0, "r_avg": 60.0}, kind="reference")
@@ -41,7 +46,7 @@ def test_scatter_data_are_means_and_spreads_over_seeds(tree, tmp_path):
     assert [text.split(" (")[0] for text in drawn.missing] == ["elsewhere", "mean-colour"]
 
 
-def test_figures_show_something_and_are_the_same_twice(tree, tmp_path):
+def test_figures_show_something_and_are_the_same_twice(tree: Tree, tmp_path: Path) -> None:
     tree.add("cut", VALUES)
     tree.add("elsewhere", VALUES | {"r_p": 45.0}, kind="external", title=r"$\frac$ a_b 染 \x{}" + "long " * 20)
     tree.add("he", VALUES | {"r_p": 20.0}, kind="reference")
@@ -59,14 +64,14 @@ def test_figures_show_something_and_are_the_same_twice(tree, tmp_path):
             assert b"CreationDate" not in first.read_bytes()
 
 
-def test_drawing_leaves_matplotlib_as_it_was(tree, tmp_path):
+def test_drawing_leaves_matplotlib_as_it_was(tree: Tree, tmp_path: Path) -> None:
     tree.add("cut", VALUES)
     before = {key: mpl.rcParams[key] for key in mpl.rcParams if key != "backend"}
     scatter(only(tree), tmp_path)
     assert {key: mpl.rcParams[key] for key in before} == before
 
 
-def test_drawing_leaves_the_backend_to_the_user(tree):
+def test_drawing_leaves_the_backend_to_the_user(tree: Tree) -> None:
     tree.add("cut", VALUES)
     program = (
         "import sys; from pathlib import Path; from vsbench.report.build import build_report; import matplotlib as mpl;"
@@ -78,14 +83,14 @@ def test_drawing_leaves_the_backend_to_the_user(tree):
     assert done.stdout.strip() == "svg"
 
 
-def test_scatter_needs_a_point(tree, tmp_path):
+def test_scatter_needs_a_point(tree: Tree, tmp_path: Path) -> None:
     tree.add("cut", {"r_c": 60.0, "r_p": "constant"})
     with pytest.raises(RunError, match="no row has both"):
         scatter(only(tree), tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_names_beside_points_keep_clear_of_each_other(seed):
+def test_names_beside_points_keep_clear_of_each_other(seed: int) -> None:
     generator = np.random.default_rng(seed)
     points = [tuple(point) for point in generator.normal(50, 6, (14, 2))] + [(100.0, 20.0), (12.0, 98.0)]
     with style():
@@ -105,19 +110,19 @@ def test_names_beside_points_keep_clear_of_each_other(seed):
         assert (box[2:] <= frame[2:]).all()
 
 
-def table_of(densities, slides=None):
+def table_of(densities: Sequence[float], slides: list[str] | None = None) -> pd.DataFrame:
     names = [f"{i:02d}" for i in range(len(densities))]
     return pd.DataFrame({"id": names, "slide": slides or [""] * len(names), "density": densities})
 
 
-def test_pairs_lie_at_the_quantiles():
+def test_pairs_lie_at_the_quantiles() -> None:
     densities = np.random.default_rng(0).permutation(80).astype(float)
     chosen = table_of(densities).set_index("id").loc[choose_pairs(table_of(densities)), "density"]
     for density, quantile in zip(chosen, (1 / 8, 3 / 8, 5 / 8, 7 / 8), strict=True):
         assert abs(density - np.quantile(densities, quantile)) <= 1
 
 
-def test_pairs_come_from_different_slides_where_there_are_enough():
+def test_pairs_come_from_different_slides_where_there_are_enough() -> None:
     densities = list(range(40))
     slides = [f"s{i // 20}" for i in range(20)] + ["s1"] * 18 + ["s2", "s3"]
     table = table_of(densities, slides)
@@ -126,16 +131,16 @@ def test_pairs_come_from_different_slides_where_there_are_enough():
     assert chosen["density"].is_monotonic_increasing
 
 
-def test_pairs_do_not_depend_on_the_order_of_the_table():
+def test_pairs_do_not_depend_on_the_order_of_the_table() -> None:
     table = table_of([1.0, 1.0, 2.0, 2.0, 3.0, 0.5, 0.5], ["a", "b", "a", "b", "", "", "c"])
     assert choose_pairs(table) == choose_pairs(table.sample(frac=1, random_state=0))
 
 
-def test_few_pairs():
+def test_few_pairs() -> None:
     assert choose_pairs(table_of([2.0, 1.0])) == ["01", "00"]
 
 
-def test_sheet_shows_each_column_and_measures_it(make_tree, tmp_path):
+def test_sheet_shows_each_column_and_measures_it(make_tree: Callable[..., Tree], tmp_path: Path) -> None:
     tree = make_tree(n=9, size=48)
     tree.add("cut", VALUES, seed=1, title="CUT")
     tree.add("cut", VALUES, seed=4, title="CUT")
@@ -158,7 +163,7 @@ def test_sheet_shows_each_column_and_measures_it(make_tree, tmp_path):
     assert blue[0] > 0 > max(blue[1:])  # violet H&E first, brown in the others
 
 
-def test_many_methods_make_several_sheets(tree, tmp_path):
+def test_many_methods_make_several_sheets(tree: Tree, tmp_path: Path) -> None:
     for i in range(METHODS + 2):
         tree.add(f"m{i}", VALUES)
     sheets = image_sheets(only(tree), tmp_path)
@@ -167,7 +172,7 @@ def test_many_methods_make_several_sheets(tree, tmp_path):
     assert [row for part in columns for row in part] == [f"m{i}" for i in range(METHODS + 2)]
 
 
-def test_a_missing_image_is_named(tree, tmp_path):
+def test_a_missing_image_is_named(tree: Tree, tmp_path: Path) -> None:
     folder = tree.add("cut", VALUES)
     for image in (folder / "images" / "test").glob("*.png"):
         image.unlink()
@@ -183,7 +188,7 @@ def test_a_missing_image_is_named(tree, tmp_path):
         (lambda path: path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1])), "not those of"),
     ],
 )
-def test_a_damaged_table_is_named(tree, tmp_path, spoil, says):
+def test_a_damaged_table_is_named(tree: Tree, tmp_path: Path, spoil: Callable[[Path], object], says: str) -> None:
     path = tree.add("cut", VALUES) / "evaluation" / "native" / "per_image.csv"
     spoil(path)
     with pytest.raises(RunError) as caught:
@@ -192,7 +197,7 @@ def test_a_damaged_table_is_named(tree, tmp_path, spoil, says):
     assert says in str(caught.value)
 
 
-def test_ids_are_names_and_not_numbers(tree, tmp_path):
+def test_ids_are_names_and_not_numbers(tree: Tree, tmp_path: Path) -> None:
     folder = tree.add("cut", VALUES)
     summary_file, table_file = (folder / "evaluation" / "native" / name for name in ("summary.json", "per_image.csv"))
     summary, table = json.loads(summary_file.read_text()), pd.read_csv(table_file, dtype=str)

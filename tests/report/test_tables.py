@@ -1,27 +1,32 @@
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from vsbench.errors import RunError
-from vsbench.report.tables import compare, load_results, problems, tidy, unevaluated
+from vsbench.report.tables import Comparison, Row, compare, load_results, problems, tidy, unevaluated
+
+Tree = Any  # the class in conftest.py, which cannot be imported from here
 
 
-def only(tree):
+def only(tree: Tree) -> Comparison:
     (comparison,) = compare(load_results(tree.results))
     return comparison
 
 
-def row_of(comparison, key):
+def row_of(comparison: Comparison, key: str) -> Row:
     return next(row for row in comparison.rows if row.key == key)
 
 
-def test_no_runs(tmp_path):
+def test_no_runs(tmp_path: Path) -> None:
     assert load_results(tmp_path) == []
 
 
-def test_seeds_are_gathered_as_pandas_gathers_them(tree):
+def test_seeds_are_gathered_as_pandas_gathers_them(tree: Tree) -> None:
     for seed, r_avg, psnr in ((0, 70.25, 13.0), (1, 72.5, 13.5), (5, 71.0, 15.25)):
         tree.add("cut", {"r_avg": r_avg, "psnr": psnr}, seed=seed)
     summaries = [json.loads(path.read_text()) for path in tree.results.rglob("summary.json")]
@@ -33,13 +38,13 @@ def test_seeds_are_gathered_as_pandas_gathers_them(tree):
         assert cell.sd == pytest.approx(expected[value].std(), rel=1e-14)
 
 
-def test_one_seed_has_no_spread(tree):
+def test_one_seed_has_no_spread(tree: Tree) -> None:
     tree.add("cut", {"fid": 40.0})
     cell = row_of(only(tree), "cut").cell("fid")
     assert (cell.mean, cell.sd, cell.missing) == (40.0, None, ())
 
 
-def test_absent_is_not_zero(tree):
+def test_absent_is_not_zero(tree: Tree) -> None:
     tree.add("cut", {"fid": 40.0, "r_p": 10.0}, seed=0)
     tree.add("cut", {"fid": "weights are not here", "r_p": "constant"}, seed=1)
     tree.add("usigan", {"fid": "weights are not here"})
@@ -50,7 +55,7 @@ def test_absent_is_not_zero(tree):
     assert row_of(comparison, "usigan").cell("r_p").missing == (("seed 0", "not measured"),)
 
 
-def test_infinity_is_a_number(tree):
+def test_infinity_is_a_number(tree: Tree) -> None:
     tree.add("cut", {"psnr": 13.0})
     tree.add("pix2pix", {"psnr": "inf"})
     comparison = only(tree)
@@ -58,7 +63,7 @@ def test_infinity_is_a_number(tree):
     assert comparison.ranks("psnr", 2) == {"pix2pix": 1, "cut": 2}
 
 
-def test_order_is_methods_by_title_then_references(tree):
+def test_order_is_methods_by_title_then_references(tree: Tree) -> None:
     tree.add("he", {"fid": 1.0}, kind="reference", title="A reference")
     tree.add("b", {"fid": 1.0}, title="zebra")
     tree.add("c", {"fid": 1.0}, title="Ant")
@@ -66,7 +71,7 @@ def test_order_is_methods_by_title_then_references(tree):
     assert [row.title for row in only(tree).rows] == ["Ant", "mole", "zebra", "A reference"]
 
 
-def test_equal_titles_are_told_apart(tree):
+def test_equal_titles_are_told_apart(tree: Tree) -> None:
     tree.add("usigan", {"fid": 1.0}, title="USIGAN")
     tree.add("usigan+cpu", {"fid": 2.0}, title="USIGAN")
     assert [row.title for row in only(tree).rows] == ["USIGAN (usigan)", "USIGAN (usigan+cpu)"]
@@ -79,17 +84,18 @@ def test_equal_titles_are_told_apart(tree):
         ("r_avg", {"a": 30.0, "b": 20.0, "c": 25.0}, {"a": 1, "c": 2}),
         ("r_avg", {"a": 30.001, "b": 30.004, "c": 25.0, "d": 25.0}, {"a": 1, "b": 1, "c": 2, "d": 2}),
         ("r_avg", {"a": 30.0, "b": 30.0}, {}),
+        ("r_c_undefined", {"a": 0.0, "b": 3.0}, {}),
         ("r_avg", {"a": 30.0, "b": "constant"}, {}),
     ],
 )
-def test_ranks(tree, value, numbers, expected):
+def test_ranks(tree: Tree, value: str, numbers: dict[str, Any], expected: dict[str, int]) -> None:
     tree.add("real-ihc", {value: 99.0 if value == "r_avg" else 0.0}, kind="reference")
     for row, number in numbers.items():
         tree.add(row, {value: number})
     assert only(tree).ranks(value, 2) == expected
 
 
-def test_rows_on_other_images_are_shown_flagged_and_not_ranked(tree):
+def test_rows_on_other_images_are_shown_flagged_and_not_ranked(tree: Tree) -> None:
     tree.add("a", {"r_avg": 50.0})
     tree.add("b", {"r_avg": 60.0})
     tree.add("c", {"r_avg": 99.0}, data_digest="f" * 64)
@@ -101,7 +107,7 @@ def test_rows_on_other_images_are_shown_flagged_and_not_ranked(tree):
     assert "ffffffffffff" in problems(comparison)[0]
 
 
-def test_seeds_on_different_images_are_not_averaged(tree):
+def test_seeds_on_different_images_are_not_averaged(tree: Tree) -> None:
     tree.add("a", {"r_avg": 50.0}, seed=0)
     tree.add("a", {"r_avg": 90.0}, seed=1, data_digest="f" * 64)
     tree.add("he", {"r_avg": 60.0}, kind="reference")
@@ -110,7 +116,7 @@ def test_seeds_on_different_images_are_not_averaged(tree):
     assert len({row.title for row in comparison.rows}) == 3
 
 
-def test_values_of_another_protocol_are_not_ranked(tree):
+def test_values_of_another_protocol_are_not_ranked(tree: Tree) -> None:
     tree.add("a", {"phv_avg": 0.5})
     tree.add("b", {"phv_avg": 0.6})
     tree.add("c", {"phv_avg": {"value": 0.1, "protocol": "phv/imagenet"}})
@@ -120,7 +126,7 @@ def test_values_of_another_protocol_are_not_ranked(tree):
     assert "phv/imagenet" in problems(comparison)[0]
 
 
-def test_seeds_of_another_protocol_are_not_averaged(tree):
+def test_seeds_of_another_protocol_are_not_averaged(tree: Tree) -> None:
     tree.add("a", {"phv_avg": 0.5}, seed=0)
     tree.add("a", {"phv_avg": 0.7}, seed=1)
     tree.add("a", {"phv_avg": {"value": 0.1, "protocol": "phv/imagenet"}}, seed=2)
@@ -129,16 +135,17 @@ def test_seeds_of_another_protocol_are_not_averaged(tree):
     assert cell.missing == (("seed 2", "measured by another protocol, phv/imagenet"),)
 
 
-def test_references_that_beat_every_method(tree):
-    tree.add("a", {"r_avg": 58.0, "fid": 30.0})
-    tree.add("he", {"r_avg": 60.0, "fid": 100.0}, kind="reference")
+def test_references_that_beat_every_method(tree: Tree) -> None:
+    tree.add("a", {"r_avg": 58.0, "fid": 30.0, "r_c_undefined": 1.0})
+    tree.add("he", {"r_avg": 60.0, "fid": 100.0, "r_c_undefined": 0.0}, kind="reference")
     tree.add("real-ihc", {"r_avg": 55.0, "fid": 0.0}, kind="reference")
     comparison = only(tree)
     assert [row.key for row in comparison.unbeaten("r_avg")] == ["he"]
     assert [row.key for row in comparison.unbeaten("fid")] == ["real-ihc"]
+    assert comparison.unbeaten("r_c_undefined") == []  # a count of images is no score
 
 
-def test_tidy_holds_every_value_of_every_run(tree, tmp_path):
+def test_tidy_holds_every_value_of_every_run(tree: Tree, tmp_path: Path) -> None:
     tree.add("cut", {"r_avg": 1 / 3, "psnr": "inf", "fid": "weights are not here"}, seed=1)
     tree.add("he", {"r_avg": 60.0}, kind="reference", stain="pr")
     tidy(load_results(tree.results)).to_csv(tmp_path / "tidy.csv", index=False)
@@ -152,15 +159,15 @@ def test_tidy_holds_every_value_of_every_run(tree, tmp_path):
     assert pd.isna(read.loc[("pr", "he", "r_avg"), "seed"])
 
 
-def test_a_run_without_summary_is_named(tree):
+def test_a_run_without_summary_is_named(tree: Tree) -> None:
     folder = tree.add("cut", {"fid": 1.0})
     (folder / "evaluation" / "native" / "summary.json").unlink()
     assert unevaluated(tree.results) == [folder]
     assert load_results(tree.results) == []
 
 
-def damage(change):
-    def apply(path):
+def damage(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def apply(path: Path) -> None:
         summary = json.loads(path.read_text())
         change(summary)
         path.write_text(json.dumps(summary))
@@ -188,7 +195,7 @@ def damage(change):
         (damage(lambda s: s["values"]["fid"].update(best="up")), "values.fid.best"),
     ],
 )
-def test_a_damaged_summary_is_refused_by_name(tree, spoil, says):
+def test_a_damaged_summary_is_refused_by_name(tree: Tree, spoil: Callable[[Path], object], says: str) -> None:
     tree.add("pix2pix", {"fid": 2.0})
     path = tree.add("cut", {"fid": 1.0}) / "evaluation" / "native" / "summary.json"
     spoil(path)

@@ -88,8 +88,8 @@ def doctor() -> None:
         kind = group.rpartition(".")[2]
         loaded, broken = registry.load_all(group)
         table.add_row(kind, "ok", ", ".join(loaded))
-        for name, error in broken.items():
-            table.add_row(f"{kind}: {name}", "broken", str(error))
+        for name, fault in broken.items():
+            table.add_row(f"{kind}: {name}", "broken", str(fault))
         if group == "vsbench.metrics":
             for name, metric in loaded.items():
                 if reason := metric().unavailable():

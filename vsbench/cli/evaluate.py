@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results
+
+if TYPE_CHECKING:
+    from vsbench.evaluation.evaluate import Outcome
 
 
 def evaluate(
@@ -53,7 +56,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def print_outcomes(outcomes: list) -> None:  # type: ignore[type-arg]
+def print_outcomes(outcomes: "list[Outcome]") -> None:
     """A table of the rows and their main values."""
     from rich.console import Console
     from rich.table import Table

@@ -18,7 +18,8 @@ from vsbench.data.root import cache_folder, find_data_root
 from vsbench.engine.checkpoint import Checkpoint, checkpoints, load_state
 from vsbench.engine.run import Run, group_folder, require_same, row_name
 from vsbench.engine.trainer import Progress, Rhythm, plan, train
-from vsbench.errors import RunError
+from vsbench.errors import RunError, UsageError
+from vsbench.method import Batch, Method, MethodConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -75,6 +76,7 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     root = data_folder(dataset, request.data_root)
     pairs = dataset.pairs(root, request.stain, "train")
 
+    require_fit(method_class, config)
     _seed_everything(request.seed)
     method = method_class(config)
     _, schedule = plan(method, pairs, request.seed, ranks=fabric.world_size)
@@ -120,6 +122,26 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
         spent = round(before + time.monotonic() - begun, 1)
         run.write_record(record | {"wall_time_s": spent, "finished": True})
     return run
+
+
+def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:
+    """Go through a training step without memory or arithmetic, to find settings that do not fit together.
+
+    Raises UsageError: a crop that is no multiple of what the networks halve, or too small for a discriminator, layers
+    that are not there.
+    """
+    try:
+        with torch.device("meta"):
+            method = method_class(config)
+            shape = (config.batch_size, 3, config.crop_size, config.crop_size)
+            batch = Batch(torch.empty(shape), torch.empty(shape))
+        if config.crop_size % method.size_multiple:
+            raise ValueError(f"crop_size {config.crop_size} is no multiple of {method.size_multiple}")
+        for _ in method.training_step(batch):
+            pass
+    except (ValueError, RuntimeError) as error:
+        title = method_class.card.title
+        raise UsageError(f"{title}, crop_size {config.crop_size}: settings that do not fit together: {error}") from None
 
 
 def _open(run: Run, record: dict[str, Any], resume: bool, display: Display) -> tuple[Checkpoint | None, float]:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from vsbench.precision import full_precision
+
 
 def cosine_matrix(x: Tensor) -> Tensor:
     """(n, …) → (n, n): cosines of the flattened entries, in float64, since they lie near 1 for long vectors.
@@ -20,5 +22,5 @@ def correlation_gap(real: Tensor, fake: Tensor) -> Tensor:
 
     ``real`` is constant: no gradient reaches it. Source: USIGAN eq. 15 (L_cc), the norm as released.
     """
-    with torch.autocast(fake.device.type, enabled=False):
+    with full_precision(fake):
         return (cosine_matrix(real.detach()) - cosine_matrix(fake)).abs().mean().to(fake.dtype)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
+from vsbench.precision import full_precision
 
 
 def unit_length(x: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ class PatchSampler(nn.Module):
         half precision.
         """
         dtype = next(self.parameters()).dtype
-        with torch.autocast(features[0].device.type, enabled=False):
+        with full_precision(features[0]):
             return [
                 self.normalise(head(f.flatten(2)[..., where].mT.to(dtype)))
                 for head, f, where in zip(self.heads, features, positions, strict=True)

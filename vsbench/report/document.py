@@ -21,6 +21,7 @@ HEAD = r"""% Compile with: pdflatex main.tex
 \renewcommand{\floatpagefraction}{0.7}
 \makeatletter
 \setlength{\@fptop}{0pt}
+\setlength{\@fpsep}{16pt}
 \makeatother
 \setcounter{totalnumber}{8}
 \setcounter{topnumber}{8}

@@ -131,7 +131,7 @@ def _lines_of_equal_average(axes: Axes) -> None:
     """Lines R_c + R_p = 2 R_avg at round values, each with its R_avg where it leaves the axes at the top or right."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     low, high = (left + bottom) / 2, (right + top) / 2
-    averages = [tick for tick in MaxNLocator(8).tick_values(low, high) if low < tick < high]
+    averages = [tick for tick in MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high) if low < tick < high]
     symbol = r"$R_\mathrm{avg}$ = "  # once is enough
     for average in averages:
         axes.plot([left, right], [2 * average - left, 2 * average - right], color="0.85", linewidth=0.5, zorder=0)

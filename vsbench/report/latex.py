@@ -123,7 +123,7 @@ def _print(comparison: Comparison, column: Column, notes: Footnotes) -> Printed:
             gaps = "; ".join(f"{prose(seed)}: {prose(reason)}" for seed, reason in cell.missing)
             text += notes.mark(f"Mean without {gaps}")
         texts[row.key] = text + spreads.get(row.key, room)
-    head = f"{heading(column.label)}\\,{ARROWS[column.best]}"
+    head = f"{heading(column.label)}\\,{ARROWS[column.best]}" if column.is_score else heading(column.label)
     return Printed(comparison, column, head, unit(column.unit), texts)
 
 
@@ -138,7 +138,7 @@ def _table(
     comparisons = list({id(c.comparison): c.comparison for c in columns}.values())
     rows = _rows(comparisons)
     titles = {row.key: _title(row.title, notes) for row in rows}
-    if any(row.is_method for row in rows):
+    if sum(row.is_method for row in rows) > 1:
         caption += f" {RANKING}"
     if not all(row.is_method for row in rows):
         caption += f" {REFERENCES}"

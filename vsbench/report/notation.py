@@ -166,7 +166,7 @@ def number(value: float, places: int) -> str:
 
 
 def _breakable(word: str) -> str:
-    return r"\allowbreak{}".join(map(_join, re.findall(r"\w{1,12}[^\w]?|[^\w]", word)))
+    return r"\allowbreak{}".join(map(_join, re.findall(r"[^\w]{0,3}\w{1,12}[^\w]?|[^\w]{1,3}", word)))
 
 
 def _join(text: str) -> str:

@@ -15,7 +15,6 @@ from vsbench.errors import RunError
 from vsbench.files import read_json
 
 SUMMARY = Path("evaluation/native/summary.json")
-KINDS = ("trained", "external", "reference")  # methods, methods whose images were made elsewhere, rows without a model
 
 
 class Reading(BaseModel):
@@ -144,6 +143,11 @@ class Column:
     best: Literal["low", "high"]
     protocol: str | None
 
+    @property
+    def is_score(self) -> bool:
+        """False for a count of images: that is a caveat to a score, and nothing to rank."""
+        return self.unit != "images"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -194,19 +198,21 @@ class Comparison:
     def ranks(self, value: str, places: int) -> dict[str, int]:
         """1 (best) and 2 (second) by row key, among methods that may be compared; numbers equal in print share a rank.
 
-        Empty where fewer than two such methods have the value, or all are equal.
+        Empty where fewer than two such methods have the value, where all are equal, and for counts.
         """
         means = {
             row.key: row.cell(value).mean for row in self.rows if row.is_method and not self.difference(row, value)
         }
         printed = {key: float(f"{mean:.{places}f}") for key, mean in means.items() if mean is not None}
-        if len(set(printed.values())) < 2:
+        if len(set(printed.values())) < 2 or not self.columns[value].is_score:
             return {}
         podium = sorted(set(printed.values()), reverse=self.columns[value].best == "high")[:2]
         return {key: podium.index(number) + 1 for key, number in printed.items() if number in podium}
 
     def unbeaten(self, value: str) -> list[Row]:
-        """Reference rows strictly better than every method in this value; empty where no method has it."""
+        """Reference rows strictly better than every method in this value; none where no method has it."""
+        if not self.columns[value].is_score:
+            return []
         sign = 1 if self.columns[value].best == "high" else -1
         comparable = [row for row in self.rows if not self.difference(row, value) and row.cell(value).mean is not None]
         scores = {row.key: sign * (row.cell(value).mean or 0.0) for row in comparable}

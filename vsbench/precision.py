@@ -1,0 +1,12 @@
+"""Where mixed precision must not reach: similarities near 1, transport plans, optical densities."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
+    """Switch autocast off on the tensor's device; nothing to do on devices that have none (``meta``)."""
+    kind = tensor.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
