@@ -1,7 +1,7 @@
 # Each target creates .venv and installs what it needs; nothing is done twice.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := vsbench methods datasets tests benchmarks
+SOURCES := vsbench methods datasets tests
 # mypy reads our methods and data sets as files: their import names come from package-dir, which it cannot see
 TYPED := vsbench $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_]*.py)
 

@@ -1,14 +1,16 @@
 """The checks of methods can fail: a small sound method passes all of them, and each planted fault is caught by name."""
 
-import os
-from collections.abc import Iterator
+import socket
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import ConfigDict, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -17,6 +19,7 @@ from vsbench.losses.adversarial import least_squares
 from vsbench.method import Batch, Card, Method, MethodConfig, Phase
 
 CHECKS = {check.__name__: check for check in method_checks()}
+Losses = dict[str, Tensor]
 
 
 class Config(MethodConfig):
@@ -54,10 +57,10 @@ class Sound(Method[Config]):
         return 4
 
     def optimizers(self) -> dict[str, Optimizer]:
-        c = self.config
+        c, rate = self.config, 10 * self.config.lr  # so few weights must move further
         return {
-            "discriminator": Adam(self.discriminator.parameters(), 10 * c.lr, c.betas),
-            "generator": Adam(self.generator.parameters(), 10 * c.lr, c.betas),
+            "discriminator": Adam(self.discriminator.parameters(), rate, c.betas),
+            "generator": Adam(self.generator.parameters(), rate, c.betas),
         }
 
     def training_step(self, batch: Batch) -> Iterator[Phase]:
@@ -82,3 +85,197 @@ def contrast(image: Tensor) -> Tensor:
     """What is brighter or darker than the image's mean, whatever its colour."""
     grey = image.mean(dim=1)
     return grey - grey.mean(dim=(1, 2), keepdim=True)
+
+
+@pytest.mark.parametrize("check", method_checks(), ids=lambda check: check.__name__)
+def test_a_sound_method_passes(check: Check) -> None:
+    check(maker(Sound))
+
+
+def with_losses(change: Callable[[Losses, Batch], Losses]) -> type[Sound]:
+    class Faulty(Sound):
+        def training_step(self, batch: Batch) -> Iterator[Phase]:
+            for phase in super().training_step(batch):
+                yield Phase(phase.drives, change(phase.losses, batch))
+
+    return Faulty
+
+
+def with_translation(change: Callable[[Tensor, Tensor], Tensor]) -> type[Sound]:
+    class Faulty(Sound):
+        def translate(self, he: Tensor) -> Tensor:
+            return change(super().translate(he), he)
+
+    return Faulty
+
+
+def with_side_effect(act: Callable[[], object]) -> type[Sound]:
+    class Faulty(Sound):
+        def translate(self, he: Tensor) -> Tensor:
+            act()
+            return super().translate(he)
+
+    return Faulty
+
+
+def with_class_attributes(**attributes: Any) -> type[Sound]:
+    return type("Faulty", (Sound,), attributes)
+
+
+class StainsSwapped(Sound):
+    def training_step(self, batch: Batch) -> Iterator[Phase]:
+        return super().training_step(replace(batch, ihc=batch.he))
+
+
+class LayerLeftOut(Sound):
+    def optimizers(self) -> dict[str, Optimizer]:
+        optimizers = super().optimizers()
+        optimizers["generator"].param_groups[0]["params"].pop()
+        return optimizers
+
+
+class LayerTwice(Sound):
+    def optimizers(self) -> dict[str, Optimizer]:
+        optimizers = super().optimizers()
+        return optimizers | {"generator": Adam(self.parameters())}
+
+
+class LayerUnused(Sound):
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.generator.append(nn.Identity())
+        self.generator[4].register_parameter("unused", nn.Parameter(torch.zeros(())))
+
+
+class OptimizerIdle(Sound):
+    def optimizers(self) -> dict[str, Optimizer]:
+        return super().optimizers() | {"idle": Adam([nn.Parameter(torch.zeros(()))])}
+
+
+class ChangesItsWeights(Sound):
+    def translate(self, he: Tensor) -> Tensor:
+        fake = super().translate(he)
+        self.generator[0].bias.mul_(1.01)
+        return fake
+
+
+class RemembersOutsideTheState(Sound):
+    """Leans on the last fake, which no checkpoint holds."""
+
+    last: Tensor | float = 0.0
+
+    def training_step(self, batch: Batch) -> Iterator[Phase]:
+        last, self.last = self.last, self.generator(batch.he).detach()
+        return super().training_step(replace(batch, he=batch.he + 0.1 * last))
+
+
+class TranslatesOutsideTheWeights(Sound):
+    """Leans on a tensor that is neither parameter nor buffer."""
+
+    tint: Tensor | float = 0.0
+
+    def training_step(self, batch: Batch) -> Iterator[Phase]:
+        self.tint = batch.ihc.mean()
+        return super().training_step(batch)
+
+    def translate(self, he: Tensor) -> Tensor:
+        return super().translate(he) * (1 - 0.1 * self.tint)
+
+
+class LooseConfig(Config):
+    model_config = ConfigDict(extra="ignore")
+
+
+class TakesAnyOption(Sound, Method[LooseConfig]):
+    pass
+
+
+class NegativeConfig(Config):
+    lambda_structure: float = 1.0
+
+
+class TakesNegativeWeights(Sound, Method[NegativeConfig]):
+    pass
+
+
+def other_generator(losses: Losses, batch: Batch) -> Losses:
+    return {name: loss * np.random.random() for name, loss in losses.items()}  # noqa: NPY002  the fault
+
+
+def never_off(losses: Losses, batch: Batch) -> Losses:
+    """Logs the structure's term even where its weight is 0."""
+    return {"g_structure": 0 * losses["g_adversarial"]} | losses if "g_adversarial" in losses else losses
+
+
+def on_cpu(losses: Losses, batch: Batch) -> Losses:
+    noise = torch.rand(batch.he.shape)
+    return {name: loss + (noise * batch.he).mean() for name, loss in losses.items()}
+
+
+def reads_value(losses: Losses, batch: Batch) -> Losses:
+    return {name: loss / max(1.0, loss.item()) for name, loss in losses.items()}
+
+
+def renamed(old: str, new: str) -> type[Sound]:
+    return with_losses(lambda losses, _: {name.replace(old, new): loss for name, loss in losses.items()})
+
+
+def scaled(scale: float, term: str) -> type[Sound]:
+    return with_losses(
+        lambda losses, _: {name: scale * loss if name == term else loss for name, loss in losses.items()}
+    )
+
+
+FAULTS: list[tuple[str, str, type[Sound]]] = [
+    ("check_card", "licence is empty", with_class_attributes(card=replace(Sound.card, licence=" "))),
+    (
+        "check_card",
+        "trainable parameters",
+        with_class_attributes(card=replace(Sound.card, parameters={"generator": 1})),
+    ),
+    ("check_card", "names a loss twice", with_class_attributes(card=replace(Sound.card, losses=("a", "a")))),
+    ("check_card", "column lr of its own", with_class_attributes(card=replace(Sound.card, losses=("lr",)))),
+    ("check_presets_and_variants", "no preset 'cpu'", with_class_attributes(presets={})),
+    ("check_presets_and_variants", "misspelt", with_class_attributes(variants={"narrow": {"misspelt": 1}})),
+    ("check_presets_and_variants", "equals another", with_class_attributes(variants={"a": {}, "b": {"variant": "a"}})),
+    ("check_presets_and_variants", "no multiple of 4", with_class_attributes(presets={"cpu": {"crop_size": 50}})),
+    ("check_options", "passes in silence", TakesAnyOption),
+    ("check_options", "lambda_structure", TakesNegativeWeights),
+    ("check_losses", "d_real is nan", scaled(float("nan"), "d_real")),
+    ("check_losses", "not that of a scalar", with_losses(lambda losses, _: {n: x[None] for n, x in losses.items()})),
+    ("check_losses", "named twice", renamed("g_adversarial", "d_real")),
+    ("check_losses", "the card lists", renamed("g_structure", "g_form")),
+    ("check_losses", "no phase drives", OptimizerIdle),
+    ("check_weights_switch_off", "lambda_structure = 0 removes nothing", with_losses(never_off)),
+    ("check_parameters", "belongs to 0 optimizers", LayerLeftOut),
+    ("check_parameters", "belongs to 2 optimizers", LayerTwice),
+    ("check_parameters", "unused gets no gradient", LayerUnused),
+    ("check_translate", "becomes", with_translation(lambda fake, _: fake[..., :-1])),
+    ("check_translate", "leaves", with_translation(lambda fake, _: 1000 * fake)),
+    ("check_translate", "gives another output", with_translation(lambda fake, _: fake * torch.rand(()))),
+    ("check_translate", "global generator", with_translation(lambda fake, _: fake + 0 * torch.rand(()))),
+    ("check_translate", "in place", with_translation(lambda fake, he: fake + 0 * he.clamp_(-0.1, 0.1))),
+    ("check_translate", "changes generator.0.bias", ChangesItsWeights),
+    ("check_translate", "depends on the batch", with_translation(lambda fake, _: fake - fake.mean())),
+    ("check_repeats", "gives another training", with_losses(other_generator)),
+    ("check_weights_file", "does not hold all", TranslatesOutsideTheWeights),
+    ("check_resume", "in step 3 differs", RemembersOutsideTheState),
+    ("check_device", "made on the CPU", with_losses(on_cpu)),
+    ("check_device", "made on the CPU", with_losses(reads_value)),
+    ("check_leaves_no_trace", "prints 'done'", with_side_effect(lambda: print("done"))),
+    ("check_leaves_no_trace", "writes log.txt", with_side_effect(lambda: Path("log.txt").write_text("done"))),
+    ("check_leaves_no_trace", "warnings filters", with_side_effect(lambda: warnings.simplefilter("ignore"))),
+    ("check_leaves_no_trace", "network", with_side_effect(lambda: socket.create_connection(("localhost", 9)))),
+    ("check_learns_the_stain", "does not learn", StainsSwapped),
+    ("check_learns_the_stain", "does not learn", scaled(-1, "g_adversarial")),
+]
+
+
+@pytest.mark.parametrize(("check", "words", "faulty"), FAULTS)
+def test_a_planted_fault_is_caught(check: str, words: str, faulty: type[Sound]) -> None:
+    with pytest.raises(AssertionError, match=words):
+        CHECKS[check](maker(faulty))
+
+
+def test_every_check_has_been_seen_to_fail() -> None:
+    assert {check for check, _, _ in FAULTS} == set(CHECKS)

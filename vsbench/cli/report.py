@@ -17,9 +17,10 @@ def report(
     """Write summary.csv, figures and LaTeX tables in the paper's layout."""
     from vsbench.report.build import build_report
 
-    for path in build_report(results, out or results / "report", latex, figures, warn=_warn):
+    for path in build_report(results, out or results / "report", latex, figures, warn=print_warning):
         typer.echo(path)
 
 
-def _warn(sentence: str) -> None:
+def print_warning(sentence: str) -> None:
+    """One line on standard error."""
     typer.echo(f"warning: {sentence}", err=True)

@@ -110,9 +110,9 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     if checkpoint is not None and checkpoint.step == schedule.steps:
         display.say(f"{run.folder}: finished already")
         return run
+    fabric.barrier()  # all have looked at the folder before the first one writes to it
     if fabric.is_global_zero:
         run.write_record(record | {"wall_time_s": before})
-    fabric.barrier()
     begun = time.monotonic()
     train(
         request.method, method, pairs, run, fabric, request.seed, checkpoint, workers, rhythm,

@@ -51,17 +51,22 @@ class Group:
     data_root: Path | None
     results: Path
     pairs: list[Pair] = field(init=False)
-    train: list[Pair] = field(init=False)
+    train: list[Pair] = field(init=False)  # empty where only the test split is here
     digests: dict[Path, str] = field(init=False)
     warnings: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
         source = registry.load("vsbench.datasets", self.dataset).from_options(self.options)
         self.pairs = pairs_of(source, self.data_root, self.stain, SPLIT)
-        self.train = pairs_of(source, self.data_root, self.stain, "train")
+        without_train = []
+        try:
+            self.train = pairs_of(source, self.data_root, self.stain, "train")
+        except DataError as error:
+            self.train = []
+            without_train = [f"no training split here, so no mean-colour row and no look for shared slides ({error})"]
         files = [file for p in self.pairs for file in (p.he, p.ihc, p.truth) if file is not None]
         self.digests = {file: file_digest(file) for file in files}
-        self.warnings = [*source.card.warnings, *self._slide_warnings()]
+        self.warnings = [*source.card.warnings, *self._slide_warnings(), *without_train]
 
     @property
     def folder(self) -> Path:
@@ -102,20 +107,32 @@ def group_of(run: Run, data_root: Path | None, results: Path) -> Group:
 
 
 def evaluate_references(group: Group, device: "torch.device") -> list[Outcome]:
-    """Evaluate the rows that need no training."""
-    colour = mean_colour(group.train)
+    """Evaluate the rows that need no training; without a training split there is no mean colour."""
     outcomes = []
     for row, title in REFERENCES.items():
         run = Run(group.folder / row / "reference")
-        run.write_record(
-            {"kind": "reference", "row": row, "title": title, "seed": None, "dataset": group.dataset,
-             "dataset_options": group.options, "stain": group.stain, "mean_colour": colour.tolist()}
-        )  # fmt: skip
-        fakes = {"real-ihc": {p.id: p.ihc for p in group.pairs}, "he": {p.id: p.he for p in group.pairs}}.get(row)
-        outcomes.append(
-            _evaluate_row(run, group, reference_maker(row, colour), fakes, str(colour.tolist()), device, [])
-        )
+        record = {
+            "kind": "reference", "row": row, "title": title, "seed": None,
+            "dataset": group.dataset, "dataset_options": group.options, "stain": group.stain,
+        }  # fmt: skip
+        if row != "mean-colour":
+            files = {p.id: p.ihc if row == "real-ihc" else p.he for p in group.pairs}
+            run.write_record(record)
+            outcomes.append(_evaluate_row(run, group, reference_maker(row), files, "", device, []))
+        elif group.train:
+            record |= _training_colour(run, group.train)
+            run.write_record(record)
+            colour = record["mean_colour"]
+            outcomes.append(_evaluate_row(run, group, reference_maker(row, colour), None, str(colour), device, []))
     return outcomes
+
+
+def _training_colour(run: Run, train: Sequence[Pair]) -> dict[str, Any]:
+    """The mean colour and the digest of the images it is of; taken from the record where these are the same."""
+    images = digest(file_digest(p.ihc) for p in train)
+    if run.record_file.is_file() and run.record.get("train_ihc_digest") == images:
+        return {key: run.record[key] for key in ("mean_colour", "train_ihc_digest")}
+    return {"mean_colour": mean_colour(train).tolist(), "train_ihc_digest": images}
 
 
 def evaluate_trained(

@@ -1,6 +1,6 @@
 """Rows that need no training and keep everyone honest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,12 @@ REFERENCES = {
 }
 
 
-def reference_maker(row: str, colour: NDArray[np.uint8]) -> Maker:
-    """What stands in for the generated image in a reference row; ``colour`` is the mean colour, (3,) uint8."""
+def reference_maker(row: str, colour: Sequence[int] = ()) -> Maker:
+    """What stands in for the generated image in a reference row; ``colour``: three levels, for the mean colour."""
     makers: dict[str, Maker] = {
         "real-ihc": lambda pair, he, real: real,
         "he": lambda pair, he, real: he,
-        "mean-colour": lambda pair, he, real: np.broadcast_to(colour, real.shape),
+        "mean-colour": lambda pair, he, real: np.broadcast_to(np.asarray(colour, dtype=np.uint8), real.shape),
     }
     return makers[row]
 
