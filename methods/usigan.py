@@ -63,12 +63,13 @@ class Config(MethodConfig):
     solver: Literal["standard", "balanced", "released"] = "standard"
     tau: NonNegativeFloat = 0.001  # slack of the marginals: KL weight η/τ, so that τ → 0 is classical transport
     eta: PositiveFloat = 1.0
-    iterations: PositiveInt = 50
+    iterations: PositiveInt = 50  # shapes the plan to the last digit; its mass, off by a factor near 1, needs 1/tau
     composition: Literal["shared", "released"] = "shared"  # released: contracts the H&E index with the generated one
     # PC-SCM
     density_input: Literal["intensity", "signed"] = "intensity"  # signed: the network's [−1, 1] as released
     density_calibration: bool = False
     density_sum_threshold: NonNegativeFloat = 0.0  # densities below it count as 0 in the sum (not in M)
+    density_sum_weight: NonNegativeFloat = 1.0  # of the second term of eq. 14 against its first
     alpha: float = Field(default=1.8, ge=1)
 
 
@@ -201,7 +202,7 @@ class USIGAN(Method[Config]):
         return torch.stack([self.plan_gap(*sets) for sets in zip(of_he, of_ihc, of_fake, strict=True)]).mean()
 
     def plan_gap(self, he: Tensor, ihc: Tensor, fake: Tensor) -> Tensor:
-        """Mean |composed − direct plan| for (B, N, D) unit features; gradient reaches ``fake`` only."""
+        """Mean |composed − direct plan| for (B, N, D) unit features, of which only ``fake`` may need a gradient."""
         with full_precision(fake):
             with torch.no_grad():
                 he_to_ihc = self.plan(he, ihc)
@@ -234,7 +235,7 @@ class USIGAN(Method[Config]):
         with full_precision(fake):
             densities = [self.density(image.to(dtype)) for image in (real, fake)]
             sums = [d * (d >= c.density_sum_threshold) for d in densities]
-            return correlation_gap(*densities) + density_gap(*sums)
+            return correlation_gap(*densities) + c.density_sum_weight * density_gap(*sums)
 
     def density(self, image: Tensor) -> Tensor:
         """Focal optical density (B, H, W) of images in [−1, 1]."""

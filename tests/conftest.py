@@ -9,7 +9,7 @@ from pathlib import Path
 # Two test processes share the machine's cores; torch's own threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402  after the line above: it may load plugins that load torch
+import pytest
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -143,8 +143,7 @@ class LayerTwice(Sound):
 class LayerUnused(Sound):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.generator.append(nn.Identity())
-        self.generator[4].register_parameter("unused", nn.Parameter(torch.zeros(())))
+        self.generator.register_parameter("unused", nn.Parameter(torch.zeros(())))
 
 
 class OptimizerIdle(Sound):
@@ -155,7 +154,7 @@ class OptimizerIdle(Sound):
 class ChangesItsWeights(Sound):
     def translate(self, he: Tensor) -> Tensor:
         fake = super().translate(he)
-        self.generator[0].bias.mul_(1.01)
+        dict(self.named_parameters())["generator.0.bias"].mul_(1.01)
         return fake
 
 
@@ -204,7 +203,9 @@ def other_generator(losses: Losses, batch: Batch) -> Losses:
 
 def never_off(losses: Losses, batch: Batch) -> Losses:
     """Logs the structure's term even where its weight is 0."""
-    return {"g_structure": 0 * losses["g_adversarial"]} | losses if "g_adversarial" in losses else losses
+    if "g_adversarial" not in losses or "g_structure" in losses:
+        return losses
+    return losses | {"g_structure": 0 * losses["g_adversarial"]}
 
 
 def on_cpu(losses: Losses, batch: Batch) -> Losses:
@@ -235,9 +236,9 @@ FAULTS: list[tuple[str, str, type[Sound]]] = [
     ),
     ("check_card", "names a loss twice", with_class_attributes(card=replace(Sound.card, losses=("a", "a")))),
     ("check_card", "column lr of its own", with_class_attributes(card=replace(Sound.card, losses=("lr",)))),
-    ("check_presets_and_variants", "no preset 'cpu'", with_class_attributes(presets={})),
     ("check_presets_and_variants", "misspelt", with_class_attributes(variants={"narrow": {"misspelt": 1}})),
-    ("check_presets_and_variants", "equals another", with_class_attributes(variants={"a": {}, "b": {"variant": "a"}})),
+    ("check_presets_and_variants", "changes nothing", with_class_attributes(variants={"narrow": {"width": 16}})),
+    ("check_presets_and_variants", "not as the card", renamed("g_structure", "g_form")),
     ("check_presets_and_variants", "no multiple of 4", with_class_attributes(presets={"cpu": {"crop_size": 50}})),
     ("check_options", "passes in silence", TakesAnyOption),
     ("check_options", "lambda_structure", TakesNegativeWeights),
@@ -249,14 +250,19 @@ FAULTS: list[tuple[str, str, type[Sound]]] = [
     ("check_weights_switch_off", "lambda_structure = 0 removes nothing", with_losses(never_off)),
     ("check_parameters", "belongs to 0 optimizers", LayerLeftOut),
     ("check_parameters", "belongs to 2 optimizers", LayerTwice),
+    ("check_parameters", "not the method's", OptimizerIdle),
     ("check_parameters", "unused gets no gradient", LayerUnused),
     ("check_translate", "becomes", with_translation(lambda fake, _: fake[..., :-1])),
     ("check_translate", "leaves", with_translation(lambda fake, _: 1000 * fake)),
-    ("check_translate", "gives another output", with_translation(lambda fake, _: fake * torch.rand(()))),
+    (
+        "check_translate",
+        "gives another output",
+        with_translation(lambda fake, _: fake * np.random.default_rng().random()),
+    ),
     ("check_translate", "global generator", with_translation(lambda fake, _: fake + 0 * torch.rand(()))),
     ("check_translate", "in place", with_translation(lambda fake, he: fake + 0 * he.clamp_(-0.1, 0.1))),
     ("check_translate", "changes generator.0.bias", ChangesItsWeights),
-    ("check_translate", "depends on the batch", with_translation(lambda fake, _: fake - fake.mean())),
+    ("check_translate", "depends on the batch", with_translation(lambda fake, he: fake + 0.1 * he.mean())),
     ("check_repeats", "gives another training", with_losses(other_generator)),
     ("check_weights_file", "does not hold all", TranslatesOutsideTheWeights),
     ("check_resume", "in step 3 differs", RemembersOutsideTheState),
@@ -266,15 +272,22 @@ FAULTS: list[tuple[str, str, type[Sound]]] = [
     ("check_leaves_no_trace", "writes log.txt", with_side_effect(lambda: Path("log.txt").write_text("done"))),
     ("check_leaves_no_trace", "warnings filters", with_side_effect(lambda: warnings.simplefilter("ignore"))),
     ("check_leaves_no_trace", "network", with_side_effect(lambda: socket.create_connection(("localhost", 9)))),
+    ("check_learns_the_stain", "d_fake is nan", scaled(float("nan"), "d_fake")),
     ("check_learns_the_stain", "does not learn", StainsSwapped),
     ("check_learns_the_stain", "does not learn", scaled(-1, "g_adversarial")),
 ]
 
 
-@pytest.mark.parametrize(("check", "words", "faulty"), FAULTS)
+@pytest.mark.parametrize(("check", "words", "faulty"), FAULTS, ids=[f"{check}-{words}" for check, words, _ in FAULTS])
 def test_a_planted_fault_is_caught(check: str, words: str, faulty: type[Sound]) -> None:
     with pytest.raises(AssertionError, match=words):
         CHECKS[check](maker(faulty))
+
+
+def test_a_method_without_a_preset_for_the_cpu_is_caught() -> None:
+    paper_only = with_class_attributes(presets={})
+    with pytest.raises(AssertionError, match="no preset 'cpu'"):
+        CHECKS["check_presets_and_variants"](lambda **options: paper_only(paper_only.configure("paper", options)))
 
 
 def test_every_check_has_been_seen_to_fail() -> None:

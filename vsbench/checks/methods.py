@@ -12,27 +12,22 @@ import os
 import socket
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from unittest import mock
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from vsbench.config import config_type
-from vsbench.engine.checkpoint import load_state, load_weights, save_checkpoint, save_weights
+from vsbench.checks._training import Make, assert_same, first_losses, outcome, stained_batch, step
+from vsbench.engine.checkpoint import load_weights, save_weights
 from vsbench.engine.log import HEAD
 from vsbench.errors import UsageError
 from vsbench.method import Batch, Card, Method, Phase
 
-Make = Callable[..., Method[Any]]  # make(lr=1e-4): a method with this setting
 Check = Callable[[Make], None]
 
-SIDE = 32  # pixels, where the method's networks allow it
-# Optical densities in red, green and blue of the test images' two stains; mid-grey, where networks begin, is no way there
-VIOLET, BROWN = (0.55, 0.62, 0.38), (0.35, 0.75, 1.15)
 STEPS = 60
 RATES = (2e-4, 1e-5)  # spectrally normalised networks want the small one: the raw weights they divide by are small
 
@@ -71,7 +66,7 @@ def check_card(make: Make) -> None:
     card = method_class.card
     for field in ("title", "citation", "origin", "licence", "compute"):
         assert getattr(card, field).strip(), f"the card's {field} is empty"
-    assert all(reason.strip() for reason in card.deviations), "the card holds an empty deviation"
+    assert all(deviation.strip() for deviation in card.deviations), "the card holds an empty deviation"
     pairings = get_args(get_type_hints(Card)["pairing"])
     assert card.pairing in pairings, f"pairing is {card.pairing!r}, not one of {pairings}"
     assert card.losses, "the card names no loss"
@@ -90,17 +85,14 @@ def check_presets_and_variants(make: Make) -> None:
     """Each preset with each variant is a valid configuration that survives JSON and builds; each variant can train."""
     method_class = type(make())
     assert "cpu" in method_class.presets, "no preset 'cpu'"
-    configurations = {}
+    published = method_class.configure()
     for variant in ("", *method_class.variants):
-        for preset in ("paper", *method_class.presets):
+        for preset in {"paper": {}} | method_class.presets:
             name = f"variant {variant!r}, preset {preset!r}"
             try:
                 config = method_class.configure(preset, {"variant": variant})
             except UsageError as error:
                 raise AssertionError(f"{name}: {error}") from error
-            assert config.variant == variant, f"{name}: the configuration says variant {config.variant!r}"
-            assert all(config != other for other in configurations.values()), f"{name}: equals another of them"
-            configurations[name] = config
             options = json.loads(config.model_dump_json())
             assert method_class.configure(options=options) == config, f"{name}: changed by JSON"
             with torch.device("meta"):
@@ -108,134 +100,126 @@ def check_presets_and_variants(make: Make) -> None:
             assert config.crop_size % multiple == 0, (
                 f"{name}: crop_size {config.crop_size} is no multiple of {multiple}"
             )
-        names = list(_losses(make(variant=variant)))
-        expected = [loss for loss in method_class.card.losses if loss in names]
-        assert names == expected, f"variant {variant!r} logs {names}, the card lists {method_class.card.losses}"
+        if variant:
+            values = method_class.configure("paper", {"variant": variant}).model_copy(update={"variant": ""})
+            assert values != published, f"variant {variant!r} changes nothing"
+        names = list(first_losses(make(variant=variant)))
+        assert names == _known(names, method_class), f"variant {variant!r} logs {names}, not as the card lists them"
 
 
 def check_options(make: Make) -> None:
-    """What cannot be is refused, and the error names the field: a misspelt option, a negative weight, too large a crop."""
+    """What cannot be is refused, naming the field: a misspelt option, a negative weight, a crop that does not fit."""
     method = make()
-    wrong: list[tuple[str, dict[str, Any], Sequence[str]]] = [
-        ("cpu", {"no_such_option": 1}, ["no_such_option"]),
-        ("cpu", {"load_size": 64, "crop_size": 128}, ["crop_size", "load_size"]),
-        ("cpu", {"variant": "no-such-variant"}, list(method.variants)),
-        ("no-such-preset", {}, list(method.presets)),
-        *(("cpu", {weight: -1.0}, [weight]) for weight in _weights(method)),
-        *(("cpu", {field: 0}, [field]) for field in ("batch_size", "crop_size", "lr")),
-    ]
-    for preset, options, expected in wrong:
-        try:
-            type(method).configure(preset, options)
-        except UsageError as error:
-            assert "\n" not in str(error), f"the error has more than one line: {error}"
-            assert all(name in str(error) for name in expected), f"{options}: {error} does not name {expected}"
-        else:
-            raise AssertionError(f"preset {preset!r} with {options} passes in silence")
+    configure = type(method).configure
+    assert "no_such_option" in _refusal(configure, "cpu", {"no_such_option": 1})
+    for weight in _weights(method):
+        assert weight in _refusal(configure, "cpu", {weight: -1.0}), f"a negative {weight} is refused by another name"
+    for field in ("batch_size", "crop_size", "lr"):
+        assert field in _refusal(configure, "cpu", {field: 0}), f"{field} = 0 is refused by another name"
+    assert "crop_size" in _refusal(configure, "cpu", {"load_size": 64, "crop_size": 128})
+    for names, wrong in ((method.presets, ("nonesuch", {})), (method.variants, ("cpu", {"variant": "nonesuch"}))):
+        message = _refusal(configure, *wrong)
+        assert all(name in message for name in names), f"{message!r} does not list {list(names)}"
 
 
 def check_losses(make: Make) -> None:
-    """One step logs the losses of the card, in its order: scalars, finite, each driving an optimizer; all are driven."""
+    """One step logs the card's losses in their order, each a finite scalar; every optimizer is driven."""
     method = _complete(make)
     optimizers = method.optimizers()
     phases: list[Phase] = []
-    _step(method, optimizers, stained_batch(method), phases.append)
+    step(method, optimizers, stained_batch(method), phases.append)
     for phase in phases:
         assert phase.drives, f"the phase of {list(phase.losses)} drives no optimizer"
-        assert phase.losses, f"the phase that drives {phase.drives} has no loss"
         for name, loss in phase.losses.items():
             assert loss.ndim == 0, f"{name} has the shape {tuple(loss.shape)}, not that of a scalar"
             assert loss.isfinite(), f"{name} is {loss.item()}"
-    names = [name for phase in phases for name in phase.losses]
+    names = tuple(name for phase in phases for name in phase.losses)
     assert len(set(names)) == len(names), f"a loss is named twice: {names}"
-    assert tuple(names) == method.card.losses, f"the step logs {tuple(names)}, the card lists {method.card.losses}"
+    assert names == method.card.losses, f"the step logs {names}, the card lists {method.card.losses}"
     idle = optimizers.keys() - {name for phase in phases for name in phase.drives}
     assert not idle, f"optimizers that no phase drives: {sorted(idle)}"
 
 
 def check_weights_switch_off(make: Make) -> None:
-    """A weight ``lambda_*`` of 0 takes its terms out of the log, and the rest goes on."""
+    """Each weight ``lambda_*`` of 0 takes its terms out of the log, and the rest goes on; every term has a weight."""
     method = _complete(make)
-    whole = method.card.losses
+    whole = set(method.card.losses)
     on = {weight: getattr(method.config, weight) for weight in _weights(method)}
     gone: set[str] = set()
     for weight in on:
-        names = list(_losses(make(**(on | {weight: 0.0}))))
-        assert names, f"{weight} = 0: no loss is left"
-        assert names == [name for name in whole if name in names], f"{weight} = 0 logs {names}"
-        assert len(names) < len(whole), f"{weight} = 0 removes nothing from the log"
-        gone |= set(whole) - set(names)
-    kept = set(whole) - gone
-    assert not (on and kept), f"no weight switches {sorted(kept)} off"
+        names = list(first_losses(make(**(on | {weight: 0.0}))))
+        assert names == _known(names, type(method)), f"{weight} = 0 logs {names}, not as the card lists them"
+        assert set(names) < whole, f"{weight} = 0 removes nothing from the log"
+        gone |= whole - set(names)
+    assert not on or gone == whole, f"no weight switches {sorted(whole - gone)} off"
 
 
 def check_parameters(make: Make) -> None:
-    """Every trainable parameter gets a finite gradient in a step, moves, and belongs to exactly one optimizer."""
+    """Every trainable parameter gets a gradient in a step, stays finite, and belongs to exactly one optimizer."""
     method = _complete(make)
     optimizers = method.optimizers()
-    driven = [p for optimizer in optimizers.values() for group in optimizer.param_groups for p in group["params"]]
-    owners = [id(p) for p in driven]
-    reached: set[int] = set()
     parameters = {name: p for name, p in method.named_parameters() if p.requires_grad}
+    held = [id(p) for optimizer in optimizers.values() for group in optimizer.param_groups for p in group["params"]]
+    for name, parameter in parameters.items():
+        count = held.count(id(parameter))
+        assert count == 1, f"{name} belongs to {count} optimizers"
+    assert len(held) == len(parameters), "an optimizer holds a parameter that is not the method's, or not trainable"
+    reached: set[int] = set()
     for parameter in parameters.values():
         parameter.register_post_accumulate_grad_hook(lambda p: reached.add(id(p)))
-    _step(method, optimizers, stained_batch(method))
+    step(method, optimizers, stained_batch(method))
     for name, parameter in parameters.items():
-        count = owners.count(id(parameter))
-        assert count == 1, f"{name} belongs to {count} optimizers"
         assert id(parameter) in reached, f"{name} gets no gradient"
         assert parameter.isfinite().all(), f"{name} is not finite after a step"
-    assert len(owners) == len(parameters), "an optimizer holds a parameter that is not the method's, or not trainable"
 
 
 def check_translate(make: Make) -> None:
     """Shape and range kept; same input, same bits; one by one as in a batch; input, weights and generator untouched."""
     method = make().eval()
-    multiple, side = method.size_multiple, stained_batch(method).he.shape[-1]
-    he = stained_batch(method, width=side + multiple).he  # not square
+    width = stained_batch(method).he.shape[3] + method.size_multiple  # not square
+    he = stained_batch(method, width).he
     before, generator = he.clone(), torch.get_rng_state()
     weights = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     with torch.inference_mode():
-        fake, again = method.translate(he), method.translate(he)
-        single = torch.cat([method.translate(image[None]) for image in he])
+        fake = method.translate(he)
+        assert torch.equal(he, before), "changes its input in place"
+        assert torch.equal(torch.get_rng_state(), generator), "draws from the global generator"
+        for name, tensor in method.state_dict().items():
+            assert torch.equal(tensor, weights[name]), f"changes {name}"
+        again, single = method.translate(he), torch.cat([method.translate(image[None]) for image in he])
     assert fake.shape == he.shape, f"{tuple(he.shape)} becomes {tuple(fake.shape)}"
     assert fake.dtype == he.dtype, f"{he.dtype} becomes {fake.dtype}"
     assert fake.abs().max() <= 1, f"leaves [−1, 1]: up to {fake.abs().max().item()}"
     assert torch.equal(fake, again), "the same input gives another output"
-    assert torch.equal(he, before), "changes its input in place"
-    assert torch.equal(torch.get_rng_state(), generator), "draws from the global generator"
-    for name, tensor in method.state_dict().items():
-        assert torch.equal(tensor, weights[name]), f"changes {name}"
     torch.testing.assert_close(single, fake, rtol=0, atol=1e-5, msg=lambda text: f"depends on the batch: {text}")
 
 
 def check_repeats(make: Make) -> None:
     """The same seed gives the same losses and the same images, bit for bit, whatever ran before in the process."""
-    first = _outcome(make, seed=0, steps=2)
-    other = _outcome(make, seed=1, steps=1)
-    again = _outcome(make, seed=0, steps=2)
-    _assert_equal(again, first, "the same seed gives another training")
-    assert not torch.equal(other["images"], first["images"]), "another seed gives the same training"
+    first = outcome(make, seed=0, steps=2)
+    other = outcome(make, seed=1, steps=1)
+    assert_same(outcome(make, seed=0, steps=2), first, "the same seed gives another training")
+    assert not torch.equal(other["image"], first["image"]), "another seed gives the same training"
 
 
 def check_weights_file(make: Make) -> None:
     """Weights saved and loaded into a fresh method translate the same."""
     method, fresh = make(), make()
-    he = stained_batch(method).he
-    _step(method, method.optimizers(), stained_batch(method))
+    batch = stained_batch(method)
+    step(method, method.optimizers(), batch)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         save_weights(path, "checked", method)
         load_weights(path, fresh)
     with torch.inference_mode():
-        images, expected = fresh.eval().translate(he), method.eval().translate(he)
-    assert torch.equal(images, expected), "the weights file does not hold all that translate needs"
+        image, expected = fresh.eval().translate(batch.he), method.eval().translate(batch.he)
+    assert torch.equal(image, expected), "the weights file does not hold all that translate needs"
 
 
 def check_resume(make: Make) -> None:
     """Stopped after step 2 and resumed from a checkpoint: step 4 equals that of the training that never stopped."""
-    expected = _outcome(make, seed=0, steps=4)
-    _assert_equal(_outcome(make, seed=0, steps=4, stop_after=2), expected, "a resumed training is another training")
+    whole = outcome(make, seed=0, steps=4)
+    assert_same(outcome(make, seed=0, steps=4, stop_after=2), whole, "a resumed training is another training")
 
 
 def check_device(make: Make) -> None:
@@ -246,7 +230,7 @@ def check_device(make: Make) -> None:
     no_autocast = mock.patch.object(torch, "autocast", return_value=contextlib.nullcontext())  # meta knows none
     try:
         with no_autocast:
-            losses = _step(method, method.optimizers(), batch)
+            losses = step(method, method.optimizers(), batch)
         with torch.inference_mode():
             fake = method.eval().translate(batch.he)
     except RuntimeError as error:
@@ -261,9 +245,8 @@ def check_device(make: Make) -> None:
 
 def check_leaves_no_trace(make: Make) -> None:
     """Building, a step and a translation change no global setting, print nothing, write no file, use no network."""
-    before, folder = _surroundings(), Path.cwd()
+    before, folder, printed = _surroundings(), Path.cwd(), io.StringIO()
     refuse = mock.Mock(side_effect=AssertionError("opens a network connection"))
-    printed = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as empty,
         contextlib.redirect_stdout(printed),
@@ -275,88 +258,55 @@ def check_leaves_no_trace(make: Make) -> None:
         try:
             method = make()
             batch = stained_batch(method)
-            _step(method, method.optimizers(), batch)
+            step(method, method.optimizers(), batch)
             with torch.inference_mode():
                 method.eval().translate(batch.he)
-            here, written = Path.cwd(), sorted(Path(empty).iterdir())
+            here, written = Path.cwd(), sorted(path.name for path in Path(empty).iterdir())
         finally:
             os.chdir(folder)
         assert here == Path(empty).resolve(), f"changes the working folder to {here}"
-        assert not written, f"writes {written[0].name} into the working folder"
+    assert not written, f"writes {', '.join(written)} into the working folder"
     assert not printed.getvalue(), f"prints {printed.getvalue().splitlines()[0]!r}"
     for name, value in _surroundings().items():
         assert value == before[name], f"changes {name} from {before[name]} to {value}"
 
 
 def check_learns_the_stain(make: Make) -> None:
-    """Two pairs of one structure, violet and brown: within 60 steps the translation's mean colour is, and stays for ten
-    steps, less than half as far from the brown as the violet is. At one of two learning rates; losses are finite.
+    """Two pairs of one structure, violet and brown: within 60 steps the mean colour of the translations comes, and for
+    ten steps stays, at least half of the way to the brown, at one of two learning rates. All losses are finite.
     """
-    shares = {}
+    left: dict[float, list[float]] = {}
     for rate in RATES:
-        shares[rate] = [round(share, 2) for share in _way_left(make, rate)]
-        if max(shares[rate][-2:]) <= 0.5:
+        left[rate] = [round(way, 2) for way in _way_left(make, rate)]
+        if max(left[rate][-2:]) <= 0.5:
             return
-    raise AssertionError(f"does not learn the stain; way left after every ten steps, by learning rate: {shares}")
+    raise AssertionError(f"does not learn the stain; way left after every ten steps, by learning rate: {left}")
 
 
 def _way_left(make: Make, rate: float) -> Iterator[float]:
-    """Every ten steps, how far the mean colour is from the IHC's (1: as far as the H&E's); ends when it has come near."""
+    """Every ten steps, the mean colour's distance from the IHC's (1: the H&E's), until it is twice at most ½."""
     torch.manual_seed(0)
     method = make(lr=rate)
     optimizers, batch = method.optimizers(), stained_batch(method)
     target = _mean_colour(batch.ihc)
     whole = (_mean_colour(batch.he) - target).norm()
-    near = 0
+    before = 1.0
     for number in range(1, STEPS + 1):
-        for name, loss in _step(method, optimizers, batch).items():
+        for name, loss in step(method, optimizers, batch).items():
             assert loss.isfinite(), f"step {number} at learning rate {rate}: {name} is {loss.item()}"
         if number % 10 == 0:
             with torch.inference_mode():
                 fake = method.eval().translate(batch.he)
             method.train()
-            share = float((_mean_colour(fake) - target).norm() / whole)
-            near = near + 1 if share <= 0.5 else 0
-            yield share
-            if near == 2:
+            way = float((_mean_colour(fake) - target).norm() / whole)
+            yield way
+            if max(before, way) <= 0.5:
                 return
+            before = way
 
 
-def stained_batch(method: Method[Any], width: int | None = None) -> Batch:
-    """Two pairs as small as the method's networks allow (32² or more): one structure in violet, and in brown."""
-    multiple = method.size_multiple
-    side = -(-SIDE // multiple) * multiple
-    generator = torch.Generator().manual_seed(20)
-    coarse = torch.rand((2, 1, 8, 8), generator=generator)
-    density = 0.1 + 0.9 * F.interpolate(coarse, size=(side, width or side), mode="bilinear")
-    he, ihc = (2 * 10 ** (-density * torch.tensor(stain)[:, None, None]) - 1 for stain in (VIOLET, BROWN))
-    return Batch(he, ihc, ("first", "second"))
-
-
-def _step(
-    method: Method[Any], optimizers: dict[str, Any], batch: Batch, look: Callable[[Phase], None] = lambda _: None
-) -> dict[str, Tensor]:
-    """One training step as the engine takes it, showing each phase to ``look``; the losses by name."""
-    logged: dict[str, Tensor] = {}
-    for phase in method.training_step(batch):
-        look(phase)
-        driven = [optimizers[name] for name in phase.drives]
-        parameters = [p for optimizer in driven for group in optimizer.param_groups for p in group["params"]]
-        for optimizer in driven:
-            optimizer.zero_grad()
-        torch.stack(list(phase.losses.values())).sum().backward(inputs=parameters)
-        for optimizer in driven:
-            optimizer.step()
-        logged |= {name: loss.detach() for name, loss in phase.losses.items()}
-    return logged
-
-
-def _losses(method: Method[Any]) -> dict[str, Tensor]:
-    """The losses of a first step; asserts that they are finite."""
-    losses = _step(method, method.optimizers(), stained_batch(method))
-    for name, loss in losses.items():
-        assert loss.isfinite(), f"{name} is {loss.item()}"
-    return losses
+def _mean_colour(images: Tensor) -> Tensor:
+    return images.mean(dim=(0, 2, 3))
 
 
 def _weights(method: Method[Any]) -> list[str]:
@@ -370,53 +320,21 @@ def _complete(make: Make) -> Method[Any]:
     return make(**dict.fromkeys(off, 1.0)) if off else method
 
 
-def _mean_colour(images: Tensor) -> Tensor:
-    return images.mean(dim=(0, 2, 3))
+def _known(names: list[str], method: type[Method[Any]]) -> list[str]:
+    """Those of the card's losses that are in ``names``, in the card's order."""
+    return [loss for loss in method.card.losses if loss in names]
 
 
-def _outcome(make: Make, seed: int, steps: int, stop_after: int | None = None) -> dict[str, Tensor]:
-    """What a training gives: the losses of its steps, the images then translated, and the optimizers' state."""
-    torch.manual_seed(seed)
-    method = make()
-    optimizers, batch = method.optimizers(), stained_batch(method)
-    outcome: dict[str, Tensor] = {}
-    for number in range(1, steps + 1):
-        for name, loss in _step(method, optimizers, batch).items():
-            outcome[f"{name} in step {number}"] = loss
-        if number == stop_after:
-            with tempfile.TemporaryDirectory() as folder:
-                checkpoint = save_checkpoint(Path(folder), number, "checked", method, optimizers)
-                torch.manual_seed(seed + 1)
-                method = make()
-                optimizers = method.optimizers()
-                load_state(checkpoint, method, optimizers)
-    for name, optimizer in optimizers.items():
-        state = optimizer.state_dict()["state"]
-        for number, values in state.items():
-            outcome |= {f"{key} {number} of {name}": torch.as_tensor(value) for key, value in values.items()}
-    outcome |= dict(_tensors(method.training_state(), "training state"))
-    with torch.inference_mode():
-        outcome["images"] = method.eval().translate(batch.he)
-    return outcome
-
-
-def _tensors(state: Any, name: str) -> Iterator[tuple[str, Tensor]]:
-    """The tensors and numbers in nested dictionaries and lists."""
-    if isinstance(state, dict):
-        for key, value in state.items():
-            yield from _tensors(value, f"{name}, {key}")
-    elif isinstance(state, list | tuple):
-        for number, value in enumerate(state):
-            yield from _tensors(value, f"{name}, {number}")
-    elif isinstance(state, Tensor | int | float):
-        yield name, torch.as_tensor(state)
-
-
-def _assert_equal(outcome: dict[str, Tensor], expected: dict[str, Tensor], complaint: str) -> None:
-    differing = outcome.keys() ^ expected.keys()
-    assert not differing, f"{complaint}: {sorted(differing)[0]} is in one of them only"
-    for name, value in expected.items():
-        assert torch.equal(outcome[name], value), f"{complaint}: {name} differs"
+def _refusal(configure: Callable[..., object], preset: str, options: dict[str, Any]) -> str:
+    """The one-line message of the UsageError that these options must raise."""
+    try:
+        configure(preset, options)
+    except UsageError as error:
+        message = str(error)
+    else:
+        raise AssertionError(f"preset {preset!r} with {options} passes in silence")
+    assert "\n" not in message, f"the error has more than one line: {message!r}"
+    return message
 
 
 def _surroundings() -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _globals(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where an error occurs.")] = False,
-    version: Annotated[  # noqa: ARG001  handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

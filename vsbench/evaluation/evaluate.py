@@ -111,7 +111,7 @@ def evaluate_references(group: Group, device: "torch.device") -> list[Outcome]:
     outcomes = []
     for row, title in REFERENCES.items():
         run = Run(group.folder / row / "reference")
-        record = {
+        record: dict[str, Any] = {
             "kind": "reference", "row": row, "title": title, "seed": None,
             "dataset": group.dataset, "dataset_options": group.options, "stain": group.stain,
         }  # fmt: skip

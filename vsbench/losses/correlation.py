@@ -18,7 +18,7 @@ def cosine_matrix(x: Tensor) -> Tensor:
 
 
 def correlation_gap(real: Tensor, fake: Tensor) -> Tensor:
-    """Mean |M(real) − M(fake)| over all n × n entries, a scalar of ``fake``'s type; exactly 0 for a single image.
+    """Mean |M(real) − M(fake)| over all n × n entries, a scalar of ``fake``'s type; 0 (to rounding) for one image.
 
     ``real`` is constant: no gradient reaches it. Source: USIGAN eq. 15 (L_cc), the norm as released.
     """

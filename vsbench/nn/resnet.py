@@ -97,8 +97,8 @@ class ResnetGenerator(nn.Module):
         if not taps or list(taps) != sorted(set(taps)) or not 0 <= taps[0] <= taps[-1] < len(self.model):
             raise ValueError(f"taps {tuple(taps)} must be increasing layer numbers from 0 to {len(self.model) - 1}")
         with torch.no_grad():
-            device = next(self.parameters()).device
-            return [f.shape[1] for f in self.features(torch.zeros(1, 3, 16, 16, device=device), taps)]
+            probe = next(self.parameters()).new_zeros(1, 3, 16, 16)
+            return [f.shape[1] for f in self.features(probe, taps)]
 
 
 def _normalised(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from vsbench.precision import full_precision
+
 
 class SpectralNorm(nn.Module):
     """Divides a weight by its largest singular value σ (as a matrix: outputs × rest), estimated by power iteration."""
@@ -18,22 +20,24 @@ class SpectralNorm(nn.Module):
         matrix = weight.detach().flatten(1)
         self.left: Tensor
         self.right: Tensor
-        self.register_buffer("left", F.normalize(torch.randn(matrix.shape[0], device=matrix.device), dim=0))
-        self.register_buffer("right", F.normalize(torch.randn(matrix.shape[1], device=matrix.device), dim=0))
+        self.register_buffer("left", F.normalize(torch.randn_like(matrix[:, 0]), dim=0))
+        self.register_buffer("right", F.normalize(torch.randn_like(matrix[0]), dim=0))
         self.advance(weight, iterations)
 
     @torch.no_grad()
     def advance(self, weight: Tensor, iterations: int = 1) -> None:
         """Improve the estimate of the leading singular vectors."""
         matrix = weight.detach().flatten(1)
-        for _ in range(iterations):
-            self.right.copy_(F.normalize(self.left @ matrix, dim=0))
-            self.left.copy_(F.normalize(matrix @ self.right, dim=0))
+        with full_precision(weight):
+            for _ in range(iterations):
+                self.right.copy_(F.normalize(self.left @ matrix, dim=0))
+                self.left.copy_(F.normalize(matrix @ self.right, dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
         """``weight`` / σ; the singular vectors are constants of the gradient."""
         # clones: an advance between two phases must not change what the first phase's graph has saved
-        sigma = torch.dot(self.left.clone(), weight.flatten(1) @ self.right.clone())
+        with full_precision(weight):
+            sigma = torch.dot(self.left.clone(), weight.flatten(1) @ self.right.clone())
         return weight / sigma
 
 
