@@ -46,15 +46,24 @@ def sources() -> dict[str, Path]:
     return found
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Full names of what a file imports from vsbench, wherever in the file; relative ones keep their dots."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(source: str) -> Iterator[str]:
+    """Full names of what a module imports of ours, wherever in the file; relative ones keep their dots."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "vsbench")
+            yield from (alias.name for alias in node.names if is_ours(alias.name))
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
-            if node.level or module.split(".")[0] == "vsbench":
-                yield from (f"{module}.{alias.name}" for alias in node.names)
+            if is_ours(module):
+                dot = "" if module.endswith(".") else "."
+                yield from (f"{module}{dot}{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            given = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            yield from (name for name in given if isinstance(name, str) and is_ours(name))
+
+
+def is_ours(name: str) -> bool:
+    """Whether a module or name is of this distribution, be it by the short name that its folder must not have."""
+    return name.split(".")[0] in ("", "vsbench", *PLUGINS)
 
 
 def room(module: str) -> str:
@@ -65,33 +74,102 @@ def room(module: str) -> str:
 
 SOURCES = sources()
 ROOMS = {".".join(module.split(".")[:2]) for module in SOURCES}
+PACKAGES = {module for module, path in SOURCES.items() if path.stem == "__init__"}
 CORE = {module: path for module, path in SOURCES.items() if room(module) not in ("", *PLUGINS)}
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_imports_downwards_only(module: str) -> None:
-    here = room(module)
-    assert here in LEVEL, f"{here} has no place in LAYERS"
-    for name in imports(CORE[module]):
-        assert not name.startswith("."), f"{module} imports {name}: the core imports absolutely"
-        there = room(name)
-        assert there not in PLUGINS, f"{module} imports {name}: only the registry finds methods and data sets"
-        if there not in ("", here):
-            assert LEVEL[there] < LEVEL[here], f"{module} imports {name}, which is not below it"
-            assert there in NARROW.get(here, {there}), f"{module} imports {name}: {here} needs no {there}"
+def complaints(module: str, source: str) -> list[str]:
+    """What is wrong with the imports of a module, of which ``source`` is the text."""
+    check = complaint_of_plugin if room(module) in PLUGINS else complaint_of_core
+    found = ((name, check(module, name)) for name in imports(source))
+    return [f"{module} imports {name}: {wrong}" for name, wrong in found if wrong]
 
 
-@pytest.mark.parametrize("module", [m for m in SOURCES if room(m) in PLUGINS])
-def test_methods_and_data_sets_import_contracts_only(module: str) -> None:
-    for name in imports(SOURCES[module]):
-        if not name.startswith("."):  # each other, if at all, relatively
-            assert room(name) in PLUGINS[room(module)], f"{module} imports {name}"
+def complaint_of_core(module: str, name: str) -> str:
+    here, there = room(module), room(name)
+    if name.startswith("."):
+        return "the core imports absolutely"
+    if there in PLUGINS or not name.startswith("vsbench"):
+        return "only the registry finds methods and data sets"
+    if there in ("", here):
+        return ""
+    if LEVEL[there] >= LEVEL[here]:
+        return f"{there} is not below {here}"
+    return "" if there in NARROW.get(here, {there}) else f"{here} needs no {there}"
 
 
-def test_nothing_but_the_command_line_imports_it() -> None:
-    importers = {room(module) for module, path in SOURCES.items() for name in imports(path) if room(name) == "cli"}
-    assert importers == {"cli"}
+def complaint_of_plugin(module: str, name: str) -> str:
+    """Each other's private modules relatively; a method that is a folder has the modules of its folder to itself."""
+    if name.startswith("."):
+        above = len(name) - len(name.lstrip("."))
+        inside = above < len(module.split(".")) - 2 + (module in PACKAGES)
+        private = above == len(module.split(".")) - 2 + (module in PACKAGES) and name.lstrip(".").startswith("_")
+        return "" if inside or private else "private modules beside it only (the core absolutely)"
+    return "" if room(name) in PLUGINS[room(module)] else f"{room(module)} are written against the contracts"
+
+
+def test_every_room_has_its_layer() -> None:
+    assert {room(module) for module in CORE} == LEVEL.keys()
+
+
+def test_imports_point_downwards() -> None:
+    """And between methods, or data sets, nowhere but to what is private."""
+    found = {module: path.read_text(encoding="utf-8") for module, path in SOURCES.items()}
+    assert [line for module, source in found.items() for line in complaints(module, source)] == []
+
+
+PLANTED = [
+    ("vsbench.stain.dab", "from vsbench.metrics.dab import DabDensity"),
+    ("vsbench.stain.dab", "def late():\n    from vsbench import metrics"),
+    ("vsbench.errors", "import vsbench.files"),
+    ("vsbench.nn.unet", "from ..losses import adversarial"),
+    ("vsbench.nn.unet", "from vsbench.errors import UserError"),
+    ("vsbench.engine.trainer", "import vsbench.cli.display"),
+    ("vsbench.report.build", "from vsbench.cli import app"),
+    ("vsbench.engine.trainer", "from vsbench.methods.cut import CUT"),
+    ("vsbench.engine.trainer", "importlib.import_module('vsbench.methods.cut')"),
+    ("vsbench.engine.trainer", "from methods.cut import CUT"),
+    ("vsbench.methods.cut", "from vsbench.methods import cyclegan"),
+    ("vsbench.methods.cut", "from vsbench.engine.trainer import train"),
+    ("vsbench.methods.cut", "import datasets"),
+    ("vsbench.methods.cut", "from .cyclegan import CycleGAN"),
+    ("vsbench.methods.cut", "from . import cyclegan"),
+    ("vsbench.methods.cut", "from ..nn import PatchSampler"),
+    ("vsbench.methods.folder.heads", "from ..cut import CUT"),
+]
+GOOD = [
+    ("vsbench.engine.trainer", "from vsbench import __version__, registry"),
+    ("vsbench.engine.trainer", "from vsbench.engine.log import HEAD"),
+    ("vsbench.registry", "importlib.import_module(group)"),
+    ("vsbench.methods.cut", "from vsbench.nn import PatchSampler"),
+    ("vsbench.datasets.phantom", "from ._phantom_tissue import grow"),
+    ("vsbench.datasets.phantom", "from . import _phantom_tissue"),
+    ("vsbench.methods.folder.heads", "from .taps import Taps"),
+    ("vsbench.methods.folder.heads", "from .._shared import norm"),
+]
+
+
+@pytest.mark.parametrize(("module", "source"), PLANTED)
+def test_a_planted_import_is_caught(module: str, source: str) -> None:
+    assert len(complaints(module, source)) == 1
+
+
+@pytest.mark.parametrize(("module", "source"), GOOD)
+def test_a_good_import_is_left_alone(module: str, source: str) -> None:
+    assert complaints(module, source) == []
+
+
+def cuda_calls(source: str) -> list[int]:
+    """The lines that call ``.cuda()``: the device comes from the arguments."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [call.lineno for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "cuda"]
+
+
+def test_no_module_sends_anything_to_a_gpu() -> None:
+    assert cuda_calls("ones = torch.ones(3)\nfake = net(he).cuda()\nhere = torch.cuda.device_count()") == [2]
+    found = {module: cuda_calls(path.read_text(encoding="utf-8")) for module, path in SOURCES.items()}
+    assert {module: lines for module, lines in found.items() if lines} == {}
 
 
 def test_the_package_list_is_what_is_on_disk() -> None:
@@ -107,19 +185,29 @@ def test_the_package_list_is_what_is_on_disk() -> None:
     assert on_disk <= SOURCES.keys(), f"without __init__.py: {sorted(on_disk - SOURCES.keys())}"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["datasets"], ["metrics", "--json"]])
-def test_listing_loads_nothing_heavy(arguments: list[str]) -> None:
+def heavy_after(*arguments: str) -> set[str]:
+    """What of ``HEAVY`` is imported once a command has run in a process of its own."""
     script = (
         "import sys\n"
         "from vsbench.cli.app import app\n"
-        f"app({arguments!r}, standalone_mode=False)\n"
-        f"print('heavy:', *sorted(set({HEAVY!r}) & set(sys.modules)))\n"
+        f"app({list(arguments)!r}, standalone_mode=False)\n"
+        f"print(*sorted(set({HEAVY!r}) & set(sys.modules)))\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     *listing, heavy = ran.stdout.splitlines()
     assert listing
-    assert heavy == "heavy:"
+    return set(heavy.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["datasets"], ["metrics", "--json"]])
+def test_listing_loads_nothing_heavy(arguments: list[str]) -> None:
+    assert heavy_after(*arguments) == set()
+
+
+def test_a_card_is_read_from_the_method_itself() -> None:
+    """So that nothing heavy above is not for want of looking."""
+    assert "torch" in heavy_after("methods", "cut")
 
 
 def test_short_names_stay_free() -> None:

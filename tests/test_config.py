@@ -37,7 +37,7 @@ def refusal(**options: object) -> str:
         ("null", None),
         ("", None),
         ("cut", "cut"),
-        ("'16'", "16"),
+        ("'16'", "16"),  # quoted: a string to YAML, and to us
         ("1e", "1e"),
         ("[0, 4, 8]", [0, 4, 8]),
         ("[]", []),
@@ -72,7 +72,7 @@ def test_what_is_no_setting_is_quoted(setting: str) -> None:
 
 @pytest.mark.parametrize("second", ["lr=1e-4", "lr=2e-4", " lr =1"])
 def test_a_key_given_twice(second: str) -> None:
-    with pytest.raises(UsageError, match="^lr: given twice$"):
+    with pytest.raises(UsageError, match=r"^lr: given twice$"):
         parse_settings(["lr=1e-4", "steps=2", second])
 
 
@@ -148,7 +148,7 @@ class Direct(Dataset[Own]):
     pass
 
 
-class Plain(Dataset):  # type: ignore[type-arg]
+class Plain(Dataset):
     pass
 
 
@@ -164,7 +164,7 @@ class Closed(Open[Narrow]):
     pass
 
 
-class Mixed(dict[str, int], Direct):  # type: ignore[misc]
+class Mixed(dict[str, int], Direct):
     pass
 
 

@@ -1,11 +1,16 @@
 """Plugins: an installed distribution brings a method, a data set and a metric that work, and others that do not."""
 
 import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vsbench.registry import load, names
 
@@ -186,19 +191,16 @@ def test_an_unknown_name_lists_the_known_ones(vsbench: Command, plugins: Path) -
 def test_doctor_reports_the_broken_and_goes_on(vsbench: Command, plugins: Path) -> None:
     ran = vsbench("doctor", PYTHONPATH=plugins, COLUMNS=400)
     assert ran.returncode == 0, ran.stderr
-    lines = {line.split("  ")[0].strip(): line for line in ran.stdout.splitlines()}
-    for kind, name in (
-        ("methods", "explodes"),
-        ("methods", "nothing"),
-        ("methods", "absent"),
-        ("metrics", "uninstalled"),
-    ):
-        assert "broken" in lines[f"{kind}: {name}"]
-        assert "lab-stains" in lines[f"{kind}: {name}"]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in ran.stdout.splitlines()]
+    found = {row[0]: row[1:] for row in rows}
+    for broken in ("methods: explodes", "methods: nothing", "methods: absent", "metrics: uninstalled"):
+        state, detail = found[broken]
+        assert state == "broken"
+        assert "lab-stains" in detail
     for kind, name in (("methods", "tint"), ("datasets", "squares"), ("metrics", "darkness")):
-        working = lines[kind].split("  ")[-1].strip().split(", ") + lines[kind].split()
-        assert name in [word.strip(",") for word in working]
-        assert not [own for own in names(f"vsbench.{kind}") if own not in lines[kind]]
+        state, working = found[kind]
+        assert state == "ok"
+        assert {name, *names(f"vsbench.{kind}")} <= set(working.split(", "))
 
 
 def test_a_plugin_method_trains_on_a_plugin_data_set(vsbench: Command, plugins: Path, tmp_path: Path) -> None:
@@ -208,6 +210,41 @@ def test_a_plugin_method_trains_on_a_plugin_data_set(vsbench: Command, plugins: 
     record = json.loads((tmp_path / ran.stdout.strip() / "run.json").read_text(encoding="utf-8"))
     assert (record["title"], record["steps"], record["finished"]) == ("Tint (cpu preset)", 2, True)
     assert record["parameters"] == {"mix": 12}
+
+
+def test_a_plugin_metric_measures_a_plugin_method(vsbench: Command, plugins: Path, tmp_path: Path) -> None:
+    """On folders of one's own; a metric that does not load stands in nobody's way."""
+    rng = np.random.default_rng(0)
+    for side in ("he", "ihc"):
+        for split, names_of_split in (("train", "ab"), ("test", "cde")):
+            for name in names_of_split:
+                file = tmp_path / "own" / side / split / f"{name}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(file)
+    options = ["--dataset", "folder", "--stain", "er", "--data-root", tmp_path / "own", "--device", "cpu"]
+    trained = vsbench("train", "tint", *options, "--preset", "cpu", "--workers", "0", PYTHONPATH=plugins)
+    assert trained.returncode == 0, trained.stderr
+    run = tmp_path / trained.stdout.strip()
+    evaluated = vsbench("evaluate", run, "--device", "cpu", PYTHONPATH=plugins)
+    assert evaluated.returncode == 0, evaluated.stderr
+
+    summary = json.loads((run / "evaluation/native/summary.json").read_text(encoding="utf-8"))
+    fakes = [np.asarray(Image.open(file)) for file in sorted((run / "images/test").iterdir())]
+    assert summary["n"] == len(fakes) == 3
+    assert summary["values"]["darkness"]["value"] == pytest.approx(255 - np.mean(fakes), rel=1e-12)
+    assert summary["values"]["darkness"]["protocol"] == "darkness/1"
+
+
+def test_listing_runs_no_plugin(plugins: Path) -> None:
+    code = (
+        "import sys\nfrom vsbench.cli.app import app\napp(['methods'], standalone_mode=False)\n"
+        "print(*(name for name in sys.modules if name == 'torch' or name.startswith('labstains.')), file=sys.stderr)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(plugins)}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "tint" in ran.stdout
+    assert ran.stderr.strip() == ""
 
 
 def test_our_own_all_load() -> None:

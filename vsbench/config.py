@@ -50,7 +50,7 @@ def _value(text: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-    if isinstance(value, str):
+    if value == text.strip():  # a string that was not quoted
         try:
             return float(value)
         except ValueError:

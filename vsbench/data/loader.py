@@ -114,7 +114,7 @@ def stream(batches: TrainingBatches, start: int, stop: int, workers: int, pin_me
         persistent_workers=False,
         generator=torch.Generator(),  # the loader must not draw its base seed from the training's generator
     )
-    return iter(loader)
+    return ((he, ihc, tuple(ids)) for he, ihc, ids in loader)  # the loader makes lists of tuples
 
 
 def _one_thread(_: int) -> None:

@@ -16,16 +16,18 @@ from vsbench.errors import RunError
 from vsbench.files import atomic
 from vsbench.method import Method
 
+SMALLEST = 8  # pixels a side: the ResNets reflect borders at a quarter of the size, which takes two positions there
+
 
 def translate_image(method: Method[Any], he: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 H&E → IHC of the same size.
 
-    Sides that are no multiple of what the network needs are padded by reflection (by repetition where the image is
-    smaller than the padding) and cut back. Raises RunError when memory is short.
+    Sides that are no multiple of what the network needs, or below ``SMALLEST``, are padded by reflection (by repetition
+    where the image is smaller than the padding) and cut back. Raises RunError when memory is short.
     """
     height, width, _ = he.shape
     multiple = method.size_multiple
-    below, right = -height % multiple, -width % multiple
+    below, right = (-(-max(side, SMALLEST) // multiple) * multiple - side for side in (height, width))
     mode = "reflect" if below < height and right < width else "replicate"
     image = F.pad(to_tensor([he]).to(device), (0, right, 0, below), mode=mode)
     try:

@@ -1,0 +1,230 @@
+"""Checkpoints: all comes back, bit for bit; what is damaged, foreign or hostile is refused by name."""
+
+import json
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from vsbench.engine.checkpoint import (
+    Checkpoint,
+    checkpoints,
+    load_method,
+    load_state,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
+from vsbench.errors import RunError, UserError
+from vsbench.method import Batch, Method
+
+Build = Callable[..., Method[Any]]
+NAMES = ("cut", "cyclegan", "pix2pix", "usigan")
+
+
+def take_steps(method: Method[Any], optimizers: dict[str, Any], steps: int) -> None:
+    """So that optimizers and image pools hold something."""
+    generator = torch.Generator().manual_seed(7)
+    for _ in range(steps):
+        he, ihc = (torch.rand((2, 3, 32, 32), generator=generator) * 2 - 1 for _ in range(2))
+        for phase in method.training_step(Batch(he, ihc)):
+            for name in phase.drives:
+                optimizers[name].zero_grad()
+            torch.stack(list(phase.losses.values())).sum().backward()
+            for name in phase.drives:
+                optimizers[name].step()
+
+
+def assert_same(found: Any, expected: Any, where: str = "") -> None:
+    """Nested dictionaries, lists and tensors are equal bit for bit."""
+    if isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key, value in expected.items():
+            assert_same(found[key], value, f"{where}, {key}")
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected), where
+        for place, value in enumerate(expected):
+            assert_same(found[place], value, f"{where}, {place}")
+    else:
+        assert found == expected, where
+
+
+def drawn() -> tuple[float, ...]:
+    """What the random generators give next."""
+    return random.random(), float(np.random.random()), float(torch.rand(()))  # noqa: NPY002  the global one
+
+
+@pytest.fixture
+def saved(build: Build, tmp_path: Path) -> Checkpoint:
+    method = build("cyclegan")
+    optimizers = method.optimizers()
+    take_steps(method, optimizers, 1)
+    return save_checkpoint(tmp_path, 1, "cyclegan", method, optimizers)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_round_trip(build: Build, tmp_path: Path, name: str) -> None:
+    method = build(name)
+    optimizers = method.optimizers()
+    take_steps(method, optimizers, 3)
+    np.random.standard_normal()  # noqa: NPY002  leaves its twin behind, which is part of the generator's state
+    checkpoint = save_checkpoint(tmp_path, 3, name, method, optimizers)
+    expected = [*drawn(), float(np.random.standard_normal())]  # noqa: NPY002
+
+    torch.manual_seed(99)
+    fresh = build(name)
+    restored = fresh.optimizers()
+    take_steps(fresh, restored, 1)  # what was there before must be gone
+    load_state(checkpoint, fresh, restored)
+    assert [*drawn(), float(np.random.standard_normal())] == expected  # noqa: NPY002
+    assert_same(fresh.state_dict(), method.state_dict(), "weights")
+    for key, optimizer in optimizers.items():
+        assert len(optimizer.state_dict()["state"]) > 0
+        assert_same(restored[key].state_dict(), optimizer.state_dict(), key)
+    assert_same(fresh.training_state(), method.training_state(), "training state")
+
+
+def test_the_image_pools_are_in_it(build: Build, tmp_path: Path) -> None:
+    method = build("cyclegan", pool_size=3)
+    take_steps(method, method.optimizers(), 2)
+    pools = torch.load(save_checkpoint(tmp_path, 2, "cyclegan", method, {}).state, weights_only=True)["method"]
+    assert {name: len(images) for name, images in pools.items()} == {"ihc": 3, "he": 3}
+
+
+def test_two_are_kept(build: Build, tmp_path: Path) -> None:
+    method = build("pix2pix")
+    for step in (9, 10, 100, 20_000):
+        save_checkpoint(tmp_path, step, "pix2pix", method, {})
+    assert [checkpoint.step for checkpoint in checkpoints(tmp_path)] == [100, 20_000]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-00000100.safetensors",
+        "step-00000100.state.pt",
+        "step-00020000.safetensors",
+        "step-00020000.state.pt",
+    ]
+
+
+def test_a_state_without_weights_is_no_checkpoint(saved: Checkpoint) -> None:
+    """Weights are written last: without them the writing was interrupted."""
+    saved.weights.unlink()
+    assert checkpoints(saved.weights.parent) == []
+
+
+def test_an_interrupted_write_leaves_the_old_checkpoints(
+    saved: Checkpoint, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    folder = saved.weights.parent
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr("vsbench.engine.checkpoint.save_file", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(folder, 2, "cyclegan", build("cyclegan"), {})
+    assert checkpoints(folder) == [saved]
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]  # no temporary file stays
+
+
+@pytest.mark.parametrize("part", ["weights", "state"])
+def test_truncated_files_are_refused_by_name(saved: Checkpoint, build: Build, part: str) -> None:
+    path: Path = getattr(saved, part)
+    truncate(path)
+    method = build("cyclegan")
+    with pytest.raises(RunError, match="damaged") as error:
+        load_state(saved, method, method.optimizers())
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_state_is_refused_by_name(saved: Checkpoint, build: Build) -> None:
+    saved.state.unlink()
+    method = build("cyclegan")
+    with pytest.raises(RunError, match=r"step-00000001\.state\.pt"):
+        load_state(saved, method, method.optimizers())
+
+
+def test_weights_of_another_method_or_size_are_refused(saved: Checkpoint, build: Build) -> None:
+    for method in (build("cut"), build("cyclegan", width=8)):
+        with pytest.raises(RunError, match=rf"{saved.weights.name}: weights of another .* {type(method).__name__}"):
+            load_weights(saved.weights, method)
+
+
+class Hostile:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.marker,)
+
+
+def test_a_hostile_state_does_not_run(saved: Checkpoint, build: Build, tmp_path: Path) -> None:
+    marker, method = tmp_path / "it-ran", build("cyclegan")
+    torch.save({"optimizers": {}, "method": Hostile(marker), "random": {}}, saved.state)
+    with pytest.raises(RunError, match="damaged training state"):
+        load_state(saved, method, {})
+    assert not marker.exists()
+    torch.load(saved.state, weights_only=False)
+    assert marker.exists()  # the trap was live
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_comes_back_from_its_file_alone(build: Build, tmp_path: Path, name: str) -> None:
+    method = build(name, lr=0.00123).eval()
+    save_weights(tmp_path / "renamed.safetensors", name, method)
+    loaded = load_method(tmp_path / "renamed.safetensors")
+    assert type(loaded) is type(method)
+    assert loaded.config == method.config
+    assert not loaded.training
+    he = torch.rand((1, 3, 32, 40), generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        assert torch.equal(loaded.translate(he), method.translate(he))
+
+
+def test_what_is_no_weights_file_of_ours(tmp_path: Path) -> None:
+    picture, foreign, broken = (tmp_path / f"{name}.safetensors" for name in ("picture", "foreign", "broken"))
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    save_file({"x": torch.zeros(2)}, foreign)
+    save_file({"x": torch.zeros(2)}, broken, {"method": "cut", "config": "{"})
+    for path, said in (
+        (picture, "not a weights file"),
+        (tmp_path / "nowhere.safetensors", "not a weights file"),
+        (foreign, "not written by vsbench"),
+        (broken, "damaged configuration"),
+    ):
+        with pytest.raises(RunError, match=said) as error:
+            load_method(path)
+        assert str(path) in str(error.value)
+
+
+def test_an_unknown_method_inside_is_named(saved: Checkpoint, tmp_path: Path) -> None:
+    with safe_open(saved.weights, framework="pt") as file:
+        config = file.metadata()["config"]
+    path = tmp_path / "unknown.safetensors"
+    save_file({"x": torch.zeros(2)}, path, {"method": "nonesuch", "config": config})
+    with pytest.raises(UserError, match="nonesuch"):
+        load_method(path)
+
+
+def test_metadata_is_plain_json(saved: Checkpoint) -> None:
+    """Read as the safetensors specification says: a length, then a JSON header."""
+    content = saved.weights.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    assert metadata["method"] == "cyclegan"
+    assert json.loads(metadata["config"])["pool_size"] == 3

@@ -1,0 +1,235 @@
+"""Batches: which tiles, which part of them, and that each is a function of seed and number alone.
+
+Test tiles tell where each pixel comes from: red is the row, green the column, blue the tile (IHC: 100 more).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from vsbench.data.augment import Augmentation
+from vsbench.data.decode import read_rgb
+from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
+from vsbench.data.pairs import Pair
+from vsbench.data.tensors import to_images
+from vsbench.errors import DataError, UsageError
+
+SIDE, CROP = 40, 16
+TILES = 6
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
+    folder = tmp_path_factory.mktemp("tiles")
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    made = []
+    for number in range(TILES):
+        pair = Pair(f"tile-{number}", folder / f"he-{number}.png", folder / f"ihc-{number}.png", None, "train")
+        for file, mark in ((pair.he, number), (pair.ihc, number + 100)):
+            pixels = np.stack([rows, columns, np.full_like(rows, mark)], axis=2)
+            Image.fromarray(pixels.astype(np.uint8)).save(file)
+        made.append(pair)
+    return made
+
+
+def batches_of(
+    pairs: list[Pair], size: int = 2, seed: int = 0, aligned: bool = True, rank: int = 0, ranks: int = 1
+) -> TrainingBatches:
+    crop = Augmentation(load_size=0, crop_size=CROP, flip=True)
+    draws = Draws(len(pairs), size, seed, aligned)
+    return TrainingBatches(pairs, draws, Augmentations(crop, crop, decay_from=10**9), rank, ranks)
+
+
+def assert_equal(left: Sampled, right: Sampled) -> None:
+    assert left[2] == right[2]
+    assert torch.equal(left[0], right[0])
+    assert torch.equal(left[1], right[1])
+
+
+def origin(crop: NDArray[np.uint8]) -> tuple[int, int, bool]:
+    """(top, left, mirrored) of a crop of a test tile; asserts that it is a whole, straight piece."""
+    mirrored = bool(crop[0, 0, 1] > crop[0, -1, 1])
+    straight = crop[:, ::-1] if mirrored else crop
+    top, left = int(straight[0, 0, 0]), int(straight[0, 0, 1])
+    rows, columns = np.mgrid[top : top + CROP, left : left + CROP]
+    np.testing.assert_array_equal(straight[..., 0], rows)
+    np.testing.assert_array_equal(straight[..., 1], columns)
+    return top, left, mirrored
+
+
+def tile(crop: NDArray[np.uint8]) -> int:
+    (number,) = set(crop[..., 2].flat)
+    return int(number)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_the_same_seed_gives_the_same_batches(pairs: list[Pair], aligned: bool) -> None:
+    first, second, other = (batches_of(pairs, seed=seed, aligned=aligned) for seed in (3, 3, 4))
+    for step in range(6):
+        assert_equal(first[step], second[step])
+    assert not all(torch.equal(first[step][0], other[step][0]) for step in range(6))
+
+
+def test_a_batch_is_a_function_of_its_number(pairs: list[Pair]) -> None:
+    """Whatever came before, and whoever asks: this is what a resumed training relies on."""
+    batches = batches_of(pairs, aligned=False)
+    expected = [batches[step] for step in range(8)]
+    for step in (7, 2, 7, 0):
+        assert_equal(batches_of(pairs, aligned=False)[step], expected[step])
+    for workers in (0, 2):
+        resumed = stream(batches, start=3, stop=8, workers=workers, pin_memory=False)
+        for found, step in zip(resumed, range(3, 8), strict=True):
+            assert_equal(found, expected[step])
+
+
+def test_streaming_leaves_the_training_its_random_numbers(pairs: list[Pair]) -> None:
+    before = torch.get_rng_state()
+    list(stream(batches_of(pairs), 0, 3, workers=0, pin_memory=False))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("tiles", "size"), [(7, 1), (6, 2), (7, 3)])
+def test_an_epoch_is_a_permutation(tiles: int, size: int) -> None:
+    """Each tile at most once, all of them but an incomplete last batch's, in another order each time."""
+    draws = Draws(tiles, size, seed=0)
+    epochs = []
+    for epoch in range(20):
+        steps = range(epoch * draws.batches_per_epoch, (epoch + 1) * draws.batches_per_epoch)
+        epochs.append(tuple(he for step in steps for he, _ in draws.indices(step)))
+        assert len(set(epochs[-1])) == len(epochs[-1]) == size * (tiles // size)
+        assert set(epochs[-1]) <= set(range(tiles))
+    assert len(set(epochs)) > 10
+    assert {he for epoch in epochs for he in epoch} == set(range(tiles))  # none is left out for ever
+
+
+def test_with_replacement_tiles_come_at_random() -> None:
+    draws = Draws(8, 2, seed=0, replace=True)
+    drawn = [he for step in range(1000) for he, _ in draws.indices(step)]
+    counts = Counter(drawn)
+    assert set(counts) == set(range(8))
+    assert max(abs(count - 250) for count in counts.values()) < 75  # 5 standard deviations
+    epochs = [drawn[start : start + 8] for start in range(0, len(drawn), 8)]
+    assert any(len(set(epoch)) < 8 for epoch in epochs)
+
+
+def test_aligned_partners_belong_together() -> None:
+    draws = Draws(8, 2, seed=0, aligned=True)
+    assert all(he == ihc for step in range(12) for he, ihc in draws.indices(step))
+
+
+def test_unaligned_partners_are_any() -> None:
+    """All 64 combinations come up, about equally often; the H&E's order is that of the aligned loader."""
+    draws = Draws(8, 2, seed=0, aligned=False)
+    counts = Counter(pair for step in range(3200) for pair in draws.indices(step))
+    assert len(counts) == 64
+    assert max(abs(count - 100) for count in counts.values()) < 50
+    aligned = replace(draws, aligned=True)
+    for step in range(12):
+        assert [he for he, _ in draws.indices(step)] == [he for he, _ in aligned.indices(step)]
+
+
+def test_more_tiles_in_a_batch_than_there_are() -> None:
+    with pytest.raises(UsageError, match=r"batch_size 4 .* 3 training pairs"):
+        Draws(3, 4, seed=0)
+
+
+def test_ranks_share_each_batch(pairs: list[Pair]) -> None:
+    for aligned in (True, False):
+        whole = batches_of(pairs, size=4, aligned=aligned)
+        parts = [batches_of(pairs, size=4, aligned=aligned, rank=rank, ranks=2) for rank in (0, 1)]
+        for step in range(3):
+            he, ihc, ids = whole[step]
+            for rank, part in enumerate(parts):
+                assert_equal(part[step], (he[rank::2], ihc[rank::2], ids[rank::2]))
+
+
+def crops(batches: TrainingBatches, steps: Sequence[int]) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    made = []
+    for step in steps:
+        he, ihc, ids = batches[step]
+        assert he.shape == ihc.shape == (len(ids), 3, CROP, CROP)
+        for he_crop, ihc_crop, name in zip(to_images(he), to_images(ihc), ids, strict=True):
+            assert name == f"tile-{tile(he_crop)}"
+            made.append((he_crop, ihc_crop))
+    return made
+
+
+def test_aligned_crops_are_the_same_piece_of_both(pairs: list[Pair]) -> None:
+    origins = []
+    for he, ihc in crops(batches_of(pairs), range(60)):
+        assert origin(he) == origin(ihc)
+        assert tile(ihc) == tile(he) + 100
+        origins.append(origin(he))
+    assert_random(origins)
+
+
+def test_unaligned_crops_are_cut_on_their_own(pairs: list[Pair]) -> None:
+    made = [(origin(he), origin(ihc)) for he, ihc in crops(batches_of(pairs, aligned=False), range(60))]
+    assert_random([he for he, _ in made])
+    assert_random([ihc for _, ihc in made])
+    for part in range(3):  # top, left and mirroring of one say nothing about the other
+        he, ihc = (np.array([origins[side][part] for origins in made], dtype=float) for side in (0, 1))
+        assert abs(np.corrcoef(he, ihc)[0, 1]) < 0.35
+
+
+def assert_random(origins: list[tuple[int, int, bool]]) -> None:
+    """120 origins: all over the tile, mirrored half of the time, within five standard deviations."""
+    tops, lefts, mirrored = (np.array(part) for part in zip(*origins, strict=True))
+    for places in (tops, lefts):
+        assert places.min() >= 0
+        assert places.max() <= SIDE - CROP
+        assert len(set(places.tolist())) > 15
+        assert abs(places.mean() - (SIDE - CROP) / 2) < 3.5
+    assert abs(mirrored.mean() - 0.5) < 0.25
+
+
+def test_without_flip_nothing_is_mirrored(pairs: list[Pair]) -> None:
+    crop = Augmentation(load_size=0, crop_size=CROP, flip=False)
+    batches = TrainingBatches(pairs, Draws(TILES, 2, seed=0), Augmentations(crop, crop, 0))
+    assert not any(origin(he)[2] for he, _ in crops(batches, range(20)))
+
+
+def test_shrinking_takes_the_whole_tile_from_the_decay_on(pairs: list[Pair]) -> None:
+    crop, shrink = Augmentation(0, CROP, flip=True), Augmentation(CROP, CROP, flip=True)
+    batches = TrainingBatches(pairs, Draws(TILES, 1, seed=0), Augmentations(crop, shrink, decay_from=4))
+    for step in range(8):
+        he, ihc, (name,) = batches[step]
+        if step < 4:
+            assert origin(to_images(he)[0]) == origin(to_images(ihc)[0])
+            continue
+        pair = next(pair for pair in pairs if pair.id == name)
+        for image, file in ((he, pair.he), (ihc, pair.ihc)):
+            with Image.open(file) as opened:
+                whole = np.asarray(opened.resize((CROP, CROP), Image.Resampling.BICUBIC))
+            (made,) = to_images(image)
+            assert any(np.array_equal(made, candidate) for candidate in (whole, whole[:, ::-1]))
+
+
+def test_tiles_are_enlarged_to_the_load_size(pairs: list[Pair]) -> None:
+    """Twice the size: neighbouring pixels are half a row or column apart."""
+    crop = Augmentation(load_size=2 * SIDE, crop_size=CROP, flip=False)
+    (image,) = crop.apply({pairs[0].he: read_rgb(pairs[0].he)}, np.random.default_rng(0))
+    assert abs(int(image[-1, 0, 0]) - int(image[0, 0, 0]) - CROP / 2) <= 1
+    assert abs(int(image[0, -1, 1]) - int(image[0, 0, 1]) - CROP / 2) <= 1
+
+
+def test_a_tile_smaller_than_the_crop_is_named(pairs: list[Pair]) -> None:
+    crop = Augmentation(load_size=0, crop_size=SIDE + 1, flip=True)
+    batches = TrainingBatches(pairs, Draws(TILES, 1, seed=0), Augmentations(crop, crop, 0))
+    with pytest.raises(DataError, match=rf"he-\d\.png: {SIDE}×{SIDE} pixels hold no crop of {SIDE + 1}"):
+        batches[0]
+
+
+def test_partners_of_unequal_size_are_named(pairs: list[Pair], tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.new("RGB", (SIDE, SIDE - 1)).save(small)
+    odd = [replace(pair, ihc=small) for pair in pairs]
+    with pytest.raises(DataError, match=r"small\.png: 39×40 pixels, but .*he-\d\.png has 40×40"):
+        batches_of(odd)[0]

@@ -1,0 +1,349 @@
+"""Training as the command starts it: stopped and resumed, damaged, refused, logged."""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vsbench.cli.options import make_fabric
+from vsbench.data.loader import Draws
+from vsbench.engine.checkpoint import checkpoints, load_method
+from vsbench.engine.run import Run
+from vsbench.engine.start import Request, start
+from vsbench.engine.trainer import Progress, Rhythm
+from vsbench.errors import DataError, RunError
+from vsbench.registry import load
+
+NAMES = ("cut", "cyclegan", "pix2pix", "usigan")
+OF_THE_MACHINE = ("images_per_s", "memory_mb")  # of the machine, not of the training
+Train = Callable[..., Run]
+Options = Callable[..., dict[str, Any]]
+
+
+class StoppedError(Exception):
+    """Stands for a power cut."""
+
+
+class Watch:
+    """A display that pulls the plug when a step is reported."""
+
+    def __init__(self, stop_at: int | None) -> None:
+        self.stop_at = stop_at
+
+    def say(self, line: str) -> None:
+        print(line)
+
+    def step(self, title: str, progress: Progress) -> None:
+        if progress.step == self.stop_at:
+            raise StoppedError
+
+
+@pytest.fixture(scope="module")
+def train(data_root: Path, tiny: Options) -> Train:
+    """``train(results, "cut", stop_at=3, lr=1e-4)``; what the training says is printed."""
+
+    def run(
+        results: Path,
+        name: str,
+        *,
+        root: Path = data_root,
+        resume: bool = False,
+        stop_at: int | None = None,
+        log: int = 1,
+        checkpoint: int = 2,
+        precision: str = "32-true",
+        **options: Any,
+    ) -> Run:
+        request = Request(name, "folder", "er", "cpu", tiny(name, **options), data_root=root, results=results)
+        fabric = make_fabric("cpu", 1, precision)
+        return start(request, fabric, resume, 0, Rhythm(log, 100, checkpoint), Watch(stop_at))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """The run of a method that never stopped, trained once."""
+    trained: dict[str, Run] = {}
+
+    def run(name: str) -> Run:
+        if name not in trained:
+            trained[name] = train(tmp_path_factory.mktemp("whole"), name)
+        return trained[name]
+
+    return run
+
+
+def stopped(train: Train, results: Path, name: str, stop_at: int, **more: Any) -> Run:
+    with pytest.raises(StoppedError):
+        train(results, name, stop_at=stop_at, **more)
+    return Run(next(results.glob("runs/*/*/seed-0")))
+
+
+def rows(run: Run) -> list[dict[str, str]]:
+    with run.log_file.open(newline="") as file:
+        return [{key: value for key, value in row.items() if key not in OF_THE_MACHINE} for row in csv.DictReader(file)]
+
+
+def steps_of(run: Run) -> list[int]:
+    return [checkpoint.step for checkpoint in checkpoints(run.checkpoints)]
+
+
+def assert_same_end(run: Run, expected: Run) -> None:
+    """Weights, optimizers, pools, random numbers, log and sheet are equal bit for bit."""
+    ends = [checkpoints(r.checkpoints)[-1] for r in (run, expected)]
+    assert ends[0].step == ends[1].step
+    found, wanted = (load_file(end.weights) for end in ends)
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert torch.equal(found[name], tensor), name
+    states = [numbers(torch.load(end.state, weights_only=True)) for end in ends]
+    assert states[0] == states[1]
+    assert rows(run) == rows(expected)
+    sheet = f"step-{ends[0].step:08d}.png"
+    assert (run.samples / sheet).read_bytes() == (expected.samples / sheet).read_bytes()
+
+
+def numbers(state: Any) -> Any:
+    """Nested lists in place of tensors, so that == compares them."""
+    if isinstance(state, torch.Tensor):
+        return state.tolist()
+    if isinstance(state, dict):
+        return {key: numbers(value) for key, value in state.items()}
+    return [numbers(value) for value in state] if isinstance(state, list | tuple) else state
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stopped_and_resumed_is_the_run_that_never_stopped(
+    train: Train, whole: Callable[[str], Run], tmp_path: Path, name: str
+) -> None:
+    run = stopped(train, tmp_path, name, stop_at=3)
+    assert steps_of(run) == [2]
+    assert [row["step"] for row in rows(run)] == ["1", "2", "3"]  # the third is forgotten, and trained again
+    assert run.record["finished"] is False
+    assert train(tmp_path, name, resume=True) == run
+    assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4"]
+    assert run.record["finished"] is True
+    assert_same_end(run, whole(name))
+
+
+def test_stopped_before_the_first_checkpoint(train: Train, whole: Callable[[str], Run], tmp_path: Path) -> None:
+    run = stopped(train, tmp_path, "pix2pix", stop_at=1)
+    assert steps_of(run) == []
+    train(tmp_path, "pix2pix", resume=True)
+    assert_same_end(run, whole("pix2pix"))
+
+
+@pytest.mark.parametrize("part", ["weights", "state"])
+def test_a_damaged_checkpoint_is_said_and_passed_over(
+    train: Train, whole: Callable[[str], Run], tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    run = stopped(train, tmp_path, "cyclegan", stop_at=4, checkpoint=1)
+    assert steps_of(run) == [2, 3]
+    path: Path = getattr(checkpoints(run.checkpoints)[-1], part)
+    path.write_bytes(path.read_bytes()[:-100])
+    train(tmp_path, "cyclegan", resume=True)
+    said = capsys.readouterr().out
+    assert str(path) in said
+    assert "damaged" in said
+    assert "going back" in said
+    assert_same_end(run, whole("cyclegan"))
+
+
+def test_all_checkpoints_damaged(
+    train: Train, whole: Callable[[str], Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = stopped(train, tmp_path, "pix2pix", stop_at=3)
+    checkpoints(run.checkpoints)[-1].weights.write_bytes(b"")
+    train(tmp_path, "pix2pix", resume=True)
+    assert "damaged" in capsys.readouterr().out
+    assert_same_end(run, whole("pix2pix"))
+
+
+def test_an_unfinished_run_wants_resume(train: Train, tmp_path: Path) -> None:
+    run = stopped(train, tmp_path, "pix2pix", stop_at=3)
+    before = run.log_file.read_bytes()
+    with pytest.raises(RunError, match=r"unfinished at step 2 of 4; add --resume"):
+        train(tmp_path, "pix2pix")
+    assert run.log_file.read_bytes() == before
+
+
+def test_a_finished_run_is_not_trained_again(
+    train: Train, whole: Callable[[str], Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = whole("pix2pix")
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    for resume in (False, True):
+        train(run.folder.parents[3], "pix2pix", resume=resume, stop_at=1)
+        assert "finished already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        ({"lambda_l1": 7.5}, r"lambda_l1 = 100\.0 there, 7\.5 here"),
+        ({"steps": 5}, "steps = 4 there, 5 here"),
+        ({"precision": "bf16-mixed"}, "precision"),
+    ],
+)
+def test_another_run_in_the_folder_is_refused(
+    train: Train, whole: Callable[[str], Run], difference: dict[str, Any], said: str
+) -> None:
+    run = whole("pix2pix")
+    for resume in (False, True):
+        with pytest.raises(RunError, match=said):
+            train(run.folder.parents[3], "pix2pix", resume=resume, **difference)
+
+
+def test_a_changed_training_image_is_another_run(train: Train, data_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    shutil.copytree(data_root, root)
+    train(tmp_path, "pix2pix", root=root, steps=1)
+    shutil.copy(root / "ihc/train/a.png", root / "ihc/train/b.png")
+    with pytest.raises(RunError, match="train_digest"):
+        train(tmp_path, "pix2pix", root=root, steps=1)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(train: Train, tmp_path: Path) -> None:
+    """A learning rate of 1e38 throws the weights so far in the first step that the second overflows."""
+    with pytest.raises(RunError) as error:
+        train(tmp_path, "pix2pix", lr=1e38, checkpoint=1)
+    run = Run(next(tmp_path.glob("runs/*/*/seed-0")))
+    ids = ", ".join("abcde"[he] for he, _ in Draws(5, 2, seed=0).indices(1))
+    terms = "|".join(load("vsbench.methods", "pix2pix").card.losses)
+    pytest.raises(RunError, _raise, error.value).match(rf"^step 2: loss ({terms}) is (nan|-?inf) on {ids}; lower lr")
+    assert steps_of(run) == [1]
+    load_method(checkpoints(run.checkpoints)[-1].weights)
+    assert [row["step"] for row in rows(run)] == ["1"]
+    assert run.record["finished"] is False
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_a_bad_image_is_named(train: Train, data_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    shutil.copytree(data_root, root)
+    damaged = root / "ihc/train/c.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"ihc/train/c\.png"):
+        train(tmp_path, "pix2pix", root=root)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_log(whole: Callable[[str], Run], name: str) -> None:
+    """Its columns; the epoch of two batches; the rate of two constant steps and two in which it falls to a third."""
+    run = whole(name)
+    with run.log_file.open(newline="") as file:
+        table = list(csv.reader(file))
+    losses = load("vsbench.methods", name).card.losses
+    assert table[0] == ["step", "epoch", "lr", "images_per_s", "memory_mb", *losses]
+    found = rows(run)
+    assert [row["epoch"] for row in found] == ["1", "1", "2", "2"]
+    lr = run.record["config"]["lr"]
+    assert [float(row["lr"]) for row in found] == pytest.approx([lr, lr, lr * 2 / 3, lr / 3])
+    assert all(math.isfinite(float(row[loss])) for row in found for loss in losses)
+
+
+def test_a_row_is_the_mean_since_the_last(train: Train, whole: Callable[[str], Run], tmp_path: Path) -> None:
+    each = rows(whole("pix2pix"))
+    third, fourth = rows(train(tmp_path, "pix2pix", log=3))
+    assert (third["step"], fourth["step"]) == ("3", "4")
+    for loss in load("vsbench.methods", "pix2pix").card.losses:
+        mean = sum(float(row[loss]) for row in each[:3]) / 3
+        assert float(third[loss]) == pytest.approx(mean, rel=2e-6)  # six digits are kept
+        assert fourth[loss] == each[3][loss]
+
+
+def test_a_term_that_is_switched_off_is_empty_in_the_log(train: Train, tmp_path: Path) -> None:
+    (row,) = rows(train(tmp_path, "pix2pix", steps=1, lambda_adversarial=0))
+    assert [row[loss] for loss in ("d_real", "d_fake", "g_adversarial")] == ["", "", ""]
+    assert float(row["g_l1"]) > 0
+
+
+def test_the_record(whole: Callable[[str], Run], data_root: Path, tiny: Options) -> None:
+    record = json.loads(whole("cyclegan").record_file.read_text())
+    method = load("vsbench.methods", "cyclegan")
+    config = method.configure("cpu", tiny("cyclegan"))
+    assert record["config"] == json.loads(config.model_dump_json())
+    total = hashlib.sha256()
+    for name in "abcde":  # id, slide (unknown) and the images' own digests, each closed by a zero byte
+        digests = [hashlib.sha256((data_root / side / "train" / f"{name}.png").read_bytes()) for side in ("he", "ihc")]
+        total.update("".join(f"{part}\0" for part in (name, "", *(d.hexdigest() for d in digests))).encode())
+    weights = load_file(checkpoints(whole("cyclegan").checkpoints)[-1].weights)
+    networks = {name.split(".")[0] for name in weights}  # instance norm keeps no statistics: all are parameters
+    expected = {
+        "kind": "trained", "method": "cyclegan", "row": "cyclegan+cpu", "title": "CycleGAN (cpu preset)",
+        "preset": "cpu", "variant": "", "dataset": "folder", "stain": "er", "seed": 0, "steps": 4, "finished": True,
+        "train_pairs": 5, "train_slides": None, "train_digest": total.hexdigest(), "precision": "32-true", "world": 1,
+        "parameters": {
+            network: sum(t.numel() for name, t in weights.items() if name.startswith(f"{network}."))
+            for network in networks
+        },
+    }  # fmt: skip
+    assert {key: record[key] for key in expected} == expected
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0] or record["versions"]["torch"] == (
+        torch.__version__
+    )
+    assert record["versions"]["python"] == platform.python_version()
+    assert record["wall_time_s"] > 0
+    assert Path(record["data_root"]) == data_root.resolve()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mixed_precision(train: Train, whole: Callable[[str], Run], tmp_path: Path, name: str) -> None:
+    """bfloat16 on the CPU: two steps near those in full precision, weights still in 32 bits."""
+    run = train(tmp_path, name, precision="bf16-mixed", steps=2)
+    losses = load("vsbench.methods", name).card.losses
+    for mixed, full in zip(rows(run), rows(whole(name)), strict=False):
+        assert all(math.isfinite(float(mixed[loss])) for loss in losses)
+        if mixed["step"] == "1":  # the same weights and batch; bfloat16 keeps eight bits
+            for loss in losses:
+                assert float(mixed[loss]) == pytest.approx(float(full[loss]), rel=0.05, abs=0.01), loss
+    weights = load_file(checkpoints(run.checkpoints)[-1].weights)
+    assert {tensor.dtype for tensor in weights.values()} <= {torch.float32, torch.int64}
+    assert run.record["precision"] == "bf16-mixed"
+
+
+def test_two_processes_share_a_batch(train: Train, data_root: Path, tiny: Options, tmp_path: Path) -> None:
+    """Two processes with two tiles each make the gradients of one with all four.
+
+    CycleGAN without pool has instance norm and nothing random, so that the mean over the batch is the mean over the
+    halves. Adam's first moment after one step is (1 − β₁) times the gradient.
+    """
+    options = tiny("cyclegan", steps=1, pool_size=0)
+    script = tmp_path / "train.py"  # the second process runs the same file again
+    script.write_text("from vsbench.cli.app import main\n\nmain()\n")
+    sets = [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
+    done = subprocess.run(
+        [sys.executable, script, "train", "cyclegan", "--dataset", "folder", "--stain", "er", "--preset", "cpu", *sets,
+         "--data-root", data_root, "--results", tmp_path / "two", "--device", "cpu", "--devices", "2",
+         "--workers", "0"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=tmp_path, capture_output=True, text=True, check=False,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    two = Run(next(tmp_path.glob("two/runs/*/*/seed-0")))
+    assert (two.record["world"], two.record["finished"]) == (2, True)
+    one = train(tmp_path / "one", "cyclegan", steps=1, pool_size=0, batch_size=4)
+    moments = [
+        [entry["exp_avg"] for optimizer in state["optimizers"].values() for entry in optimizer["state"].values()]
+        for state in (torch.load(checkpoints(r.checkpoints)[-1].state, weights_only=True) for r in (two, one))
+    ]
+    assert len(moments[0]) == len(moments[1]) > 50
+    for halves, together in zip(*moments, strict=True):
+        torch.testing.assert_close(halves, together, rtol=1e-3, atol=1e-7)
