@@ -109,7 +109,7 @@ class USIGAN(Method[Config]):
     presets = {
         # Equal embeddings make all plans equal, L_tcyc's trivial solution; at its published weight it holds PatchNCE at
         # chance for longer than a run of some hundred steps lasts. 100 with 64 patches is 1/25 of 10 000 with 256.
-        # The identity term at full weight fixes "dark stays dark" before the stain is learned: the wrong cells turn brown.
+        # At full weight the identity term fixes "dark stays dark" before the stain is learned: wrong cells turn brown.
         "cpu": {
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
             "discriminator_layers": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 700, "lr": 1e-3,
