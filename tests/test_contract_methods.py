@@ -1,7 +1,5 @@
 """Every registered method under every check."""
 
-from typing import Any
-
 import pytest
 
 from vsbench.checks.methods import Check, maker, method_checks
@@ -9,8 +7,6 @@ from vsbench.registry import load, names
 
 GROUP = "vsbench.methods"
 KNOWN_FAILURES: dict[tuple[str, str], str] = {}  # (method, check): why, and what will mend it
-# what takes time and no check asks about
-SMALLER: dict[str, dict[str, Any]] = {"usigan": {"iterations": 10}}
 
 
 @pytest.mark.parametrize("check", method_checks(), ids=lambda check: check.__name__)
@@ -19,7 +15,7 @@ def test_method(name: str, check: Check, request: pytest.FixtureRequest) -> None
     if reason := KNOWN_FAILURES.get((name, check.__name__)):
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     try:
-        check(maker(load(GROUP, name), **SMALLER.get(name, {})))
+        check(maker(load(GROUP, name)))
     except pytest.skip.Exception as skipped:
         pytest.fail(f"{check.__name__} skips {name}: {skipped}")
 

@@ -31,7 +31,7 @@ class DatasetCard:
 class DatasetConfig(BaseModel):
     """Options of a data set: each field is a ``--data KEY=VALUE`` key. Unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 C = TypeVar("C", bound=DatasetConfig)

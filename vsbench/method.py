@@ -42,7 +42,7 @@ class MethodConfig(BaseModel):
     ``steps`` it lasts that many steps instead, split between the two phases in the same proportion.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     variant: str = ""  # which of the method's variants these values started from; "" is the published method
     batch_size: PositiveInt = 1

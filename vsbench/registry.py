@@ -8,9 +8,11 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from inspect import isabstract
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,7 +49,7 @@ def entries(group: str) -> dict[str, Entry]:
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
         if not info.name.startswith("_"):
             module = f"{group}.{info.name}"
-            found[info.name] = Entry(info.name, module, None, "vsbench", _summary(module))
+            found[info.name] = Entry(info.name, module, None, "vsbench", _summary(package.__path__, info.name))
     for point in sorted(entry_points(group=group), key=lambda p: p.name):
         entry = _plugin(point)
         name = entry.name if entry.name not in found else f"{entry.source}:{entry.name}"
@@ -73,18 +75,19 @@ def load(group: str, name: str) -> Any:
     entry = known[name]
     try:
         module = importlib.import_module(entry.module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{name} (from {entry.source}): importing {entry.module} failed with {type(error).__name__}: "
             f"{_one_line(error)}; mend or uninstall it"
         ) from error
     contract_module, contract_name = CONTRACTS[group]
     contract = getattr(importlib.import_module(contract_module), contract_name)
-    if entry.attribute is None:
-        return _only_class(module, contract)
-    found = getattr(module, entry.attribute, None)
+    found = _only_class(module, contract) if entry.attribute is None else getattr(module, entry.attribute, None)
     if not (isinstance(found, type) and issubclass(found, contract)):
         raise PluginError(f"{name} (from {entry.source}): {entry.module}:{entry.attribute} is no {contract_name}")
+    if isabstract(found):
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+        raise PluginError(f"{name} (from {entry.source}): {found.__name__} in {entry.module} lacks {missing}")
     return found
 
 
@@ -112,20 +115,36 @@ def _only_class(module: ModuleType, contract: type) -> type:
 
 def _plugin(point: EntryPoint) -> Entry:
     source = point.dist.name if point.dist is not None else "an unnamed package"
-    return Entry(point.name, point.module, point.attr or None, source, _summary(point.module))
+    module, _, attribute = point.value.partition(":")
+    return Entry(point.name, module.strip(), attribute.partition("[")[0].strip() or None, source, _first_line(module))
 
 
-def _summary(module: str) -> str:
-    """First line of a module's docstring, read without running the module; empty where that is not possible."""
+def _first_line(module: str) -> str:
+    """As ``_summary``, of any module by its full name; imports not even the packages it lies in."""
+    top, *inner = module.strip().split(".")
     try:
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            return ""
-        docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-    except Exception:  # a broken plugin must not break the listing; load() tells what is wrong with it
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return ""
+    if spec is None or spec.origin is None:
+        return ""
+    here = Path(spec.origin)
+    return _summary([str(here.parent.joinpath(*inner[:-1]))], inner[-1]) if inner else _docstring(here)
+
+
+def _summary(folders: Iterable[str], name: str) -> str:
+    """First line of a module's docstring, read without running it; empty where there is none to read."""
+    places = [place for folder in folders for place in (Path(folder, f"{name}.py"), Path(folder, name, "__init__.py"))]
+    return next((_docstring(place) for place in places if place.is_file()), "")
+
+
+def _docstring(file: Path) -> str:
+    try:
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    except (OSError, SyntaxError, ValueError):  # a broken plugin must not break the listing; load() says what is wrong
         return ""
     return docstring.partition("\n")[0]
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())

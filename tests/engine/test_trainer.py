@@ -219,20 +219,14 @@ def test_a_changed_training_image_is_another_run(train: Train, data_root: Path, 
 
 def test_a_loss_that_is_not_finite_stops_the_training(train: Train, tmp_path: Path) -> None:
     """A learning rate of 1e38 throws the weights so far in the first step that the second overflows."""
-    with pytest.raises(RunError) as error:
-        train(tmp_path, "pix2pix", lr=1e38, checkpoint=1)
-    run = Run(next(tmp_path.glob("runs/*/*/seed-0")))
     ids = ", ".join("abcde"[he] for he, _ in Draws(5, 2, seed=0).indices(1))
-    terms = "|".join(load("vsbench.methods", "pix2pix").card.losses)
-    pytest.raises(RunError, _raise, error.value).match(rf"^step 2: loss ({terms}) is (nan|-?inf) on {ids}; lower lr")
+    with pytest.raises(RunError, match=rf"^step 2: loss g_l1 is (nan|inf) on {ids}; lower lr"):
+        train(tmp_path, "pix2pix", lr=1e38, checkpoint=1, lambda_adversarial=0)
+    run = Run(next(tmp_path.glob("runs/*/*/seed-0")))
     assert steps_of(run) == [1]
     load_method(checkpoints(run.checkpoints)[-1].weights)
     assert [row["step"] for row in rows(run)] == ["1"]
     assert run.record["finished"] is False
-
-
-def _raise(error: Exception) -> None:
-    raise error
 
 
 def test_a_bad_image_is_named(train: Train, data_root: Path, tmp_path: Path) -> None:

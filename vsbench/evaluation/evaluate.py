@@ -189,9 +189,10 @@ def _evaluate_row(
     warnings: Sequence[str],
 ) -> Outcome:
     """Measure one row, or find that nothing changed. ``made_of`` identifies generated images that are no files."""
-    metrics, absent = _metrics(group, device)
+    metrics, absent, broken = _metrics(group, device)
     images = digest([made_of, *(file_digest(fakes[p.id]) for p in group.pairs)] if fakes else [made_of])
-    fingerprint = digest([PROTOCOL, __version__, group.data_digest, images, *_metric_identity(metrics, absent)])
+    identity = [*_metric_identity(metrics, absent), *broken]
+    fingerprint = digest([PROTOCOL, __version__, group.data_digest, images, *identity])
     folder = run.evaluation(PROTOCOL)
     summary_file = folder / "summary.json"
     if summary_file.is_file() and (folder / "per_image.csv").is_file():
@@ -219,7 +220,7 @@ def _evaluate_row(
         "images_digest": images,
         "fingerprint": fingerprint,
         "vsbench": __version__,
-        "warnings": [*group.warnings, *warnings],
+        "warnings": [*group.warnings, *warnings, *broken],
         "pairs": [
             {
                 "id": p.id,
@@ -250,9 +251,12 @@ def _evaluate_row(
     return Outcome(run, summary, cached=False)
 
 
-def _metrics(group: Group, device: "torch.device") -> tuple[dict[str, Metric], list[tuple[str, Metric, str]]]:
-    """(metrics that can run on these pairs, (name, metric, reason) of those that can't)."""
-    loaded, _ = registry.load_all("vsbench.metrics")
+def _metrics(
+    group: Group, device: "torch.device"
+) -> tuple[dict[str, Metric], list[tuple[str, Metric, str]], list[str]]:
+    """(metrics that can run on these pairs, (name, metric, reason) of those that can't, what is broken)."""
+    loaded, faults = registry.load_all("vsbench.metrics")
+    broken = [f"metric not measured: {fault}" for fault in faults.values()]
     known_truth = all(p.truth is not None for p in group.pairs)
     usable, absent = {}, []
     for name, metric_class in loaded.items():
@@ -265,7 +269,7 @@ def _metrics(group: Group, device: "torch.device") -> tuple[dict[str, Metric], l
             usable[name] = metric
         else:
             absent.append((name, metric, reason))
-    return usable, absent
+    return usable, absent, broken
 
 
 def _metric_identity(metrics: dict[str, Metric], absent: list[tuple[str, Metric, str]]) -> list[str]:
