@@ -290,9 +290,7 @@ def test_the_record(whole: Callable[[str], Run], data_root: Path, tiny: Options)
         },
     }  # fmt: skip
     assert {key: record[key] for key in expected} == expected
-    assert record["versions"]["torch"] == torch.__version__.split("+")[0] or record["versions"]["torch"] == (
-        torch.__version__
-    )
+    assert record["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]  # "+cpu" is the build
     assert record["versions"]["python"] == platform.python_version()
     assert record["wall_time_s"] > 0
     assert Path(record["data_root"]) == data_root.resolve()
@@ -328,7 +326,7 @@ def test_two_processes_share_a_batch(train: Train, data_root: Path, tiny: Option
          "--data-root", data_root, "--results", tmp_path / "two", "--device", "cpu", "--devices", "2",
          "--workers", "0"],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=tmp_path, capture_output=True, text=True, check=False,
-        timeout=120,
+        timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     two = Run(next(tmp_path.glob("two/runs/*/*/seed-0")))
@@ -338,6 +336,6 @@ def test_two_processes_share_a_batch(train: Train, data_root: Path, tiny: Option
         [entry["exp_avg"] for optimizer in state["optimizers"].values() for entry in optimizer["state"].values()]
         for state in (torch.load(checkpoints(r.checkpoints)[-1].state, weights_only=True) for r in (two, one))
     ]
-    assert len(moments[0]) == len(moments[1]) > 50
+    assert len(moments[0]) == len(moments[1]) > 40
     for halves, together in zip(*moments, strict=True):
         torch.testing.assert_close(halves, together, rtol=1e-3, atol=1e-7)

@@ -1,0 +1,296 @@
+"""From runs to tables: nothing is measured twice, nothing stale is kept, and what is missing is said."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from vsbench.cli.options import make_fabric
+from vsbench.engine.checkpoint import checkpoints, load_method, save_weights
+from vsbench.engine.run import Run
+from vsbench.engine.start import Request, start
+from vsbench.engine.trainer import Rhythm
+from vsbench.errors import DataError, RunError, UsageError
+from vsbench.evaluation import evaluate as evaluation
+from vsbench.evaluation.evaluate import (
+    Group,
+    Outcome,
+    evaluate_images,
+    evaluate_references,
+    evaluate_runs,
+    evaluate_trained,
+)
+
+CPU = torch.device("cpu")
+SIDE = 40
+OPTIONS: dict[str, Any] = {
+    "steps": 1, "crop_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1, "blocks": 1,
+    "taps": (0, 4, 8, 12), "patches": 16,
+}  # fmt: skip
+
+
+class Silent:
+    """Shows nothing."""
+
+    def say(self, line: str) -> None:
+        pass
+
+    def step(self, title: str, progress: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Own folders of pairs (``own``: three to train on, four to test) and a CUT trained on them for one step."""
+    folder, rng = tmp_path_factory.mktemp("trained"), np.random.default_rng(0)
+    for side in ("he", "ihc"):
+        for split, names in (("train", "abc"), ("test", "defg")):
+            (folder / "own" / side / split).mkdir(parents=True)
+            for name in names:
+                pixels = rng.integers(0, 256, (SIDE // 4, SIDE // 4, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+                Image.fromarray(pixels).save(folder / "own" / side / split / f"{name}.png")
+    request = Request("cut", "folder", "er", "cpu", OPTIONS, data_root=folder / "own", results=folder / "results")
+    start(request, make_fabric("cpu", 1, "32-true"), False, 0, Rhythm(), Silent())
+    return folder
+
+
+@pytest.fixture
+def place(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy that a test may change, where no pretrained weights are to be found."""
+    for name in ("own", "results"):
+        shutil.copytree(trained / name, tmp_path / name)
+    for variable in ("VSBENCH_DATA", "VSBENCH_WEIGHTS", "TORCH_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+    return tmp_path
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Gets the number of pairs for each time that images are measured."""
+    calls: list[int] = []
+    measure = evaluation.measure
+
+    def counted(pairs: Any, *rest: Any) -> Any:
+        calls.append(len(pairs))
+        return measure(pairs, *rest)
+
+    monkeypatch.setattr(evaluation, "measure", counted)
+    return calls
+
+
+def group(place: Path) -> Group:
+    return Group("folder", {}, "er", place / "own", place / "results")
+
+
+def run_of(place: Path) -> Run:
+    return Run(place / "results/runs/folder-er/cut+cpu/seed-0")
+
+
+def translate_and_measure(place: Path) -> tuple[Outcome, list[str]]:
+    """The outcome, and the names of the images that were translated for it."""
+    written: list[Path] = []
+    outcome = evaluate_trained(run_of(place), group(place), CPU, written.append)
+    return outcome, [path.stem for path in written]
+
+
+def summary_of(place: Path, row: str) -> dict[str, Any]:
+    text = (place / "results/runs/folder-er" / row / "evaluation/native/summary.json").read_text()
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_reference_rows(place: Path) -> None:
+    outcomes = evaluate_references(group(place), CPU)
+    assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he", "mean-colour"]
+    real = summary_of(place, "real-ihc/reference")
+    assert real["values"]["iod"]["value"] == 0
+    assert real["values"]["iod_mae"]["value"] == 0
+    assert real["values"]["ssim"]["value"] == 1
+    assert real["values"]["r_p"]["value"] == pytest.approx(100)
+    assert real["values"]["psnr"] == real["values"]["psnr"] | {"value": "inf", "reason": None}
+
+    colour = Run(place / "results/runs/folder-er/mean-colour/reference").record["mean_colour"]
+    pixels = np.concatenate([np.asarray(Image.open(path)) for path in (place / "own/ihc/train").iterdir()])
+    assert colour == np.rint(pixels.astype(np.float64).mean(axis=(0, 1))).tolist()
+    psnr = [  # 10 log₁₀ (255² / mean squared difference), from its definition
+        10 * np.log10(255**2 / np.mean((np.asarray(Image.open(path)).astype(float) - colour) ** 2))
+        for path in sorted((place / "own/ihc/test").iterdir())
+    ]
+    found = summary_of(place, "mean-colour/reference")["values"]["psnr"]["value"]
+    assert found == pytest.approx(np.mean(psnr))
+
+
+def test_absent_is_null_with_a_reason(place: Path) -> None:
+    """Without its network FID does not exist; the other values do."""
+    evaluate_references(group(place), CPU)
+    for row in ("real-ihc", "he", "mean-colour"):
+        values = summary_of(place, f"{row}/reference")["values"]
+        assert values["fid"]["value"] is None
+        assert "missing" in values["fid"]["reason"]
+        assert all((value["value"] is None) == (value["reason"] is not None) for value in values.values())
+    constant = summary_of(place, "mean-colour/reference")["values"]["r_p"]  # equal images correlate with nothing
+    assert constant["value"] is None
+    assert constant["reason"]
+
+
+def test_the_table(place: Path) -> None:
+    outcome, written = translate_and_measure(place)
+    assert written == ["d", "e", "f", "g"]
+    table = pd.read_csv(run_of(place).evaluation("native") / "per_image.csv", index_col="id")
+    assert table.index.tolist() == ["d", "e", "f", "g"]
+    assert table["slide"].isna().all()
+    assert (table[["height", "width"]] == SIDE).all(axis=None)
+    summary = outcome.summary
+    assert (summary["n"], summary["n_slides"], summary["sizes"], summary["seed"]) == (4, None, ["40x40"], 0)
+    assert any("cpu preset" in warning for warning in summary["warnings"])
+    assert any("slides unknown" in warning for warning in summary["warnings"])
+    assert [pair["fake"] for pair in summary["pairs"]] == [f"images/test/{name}.png" for name in "defg"]
+
+
+def test_nothing_is_measured_twice(place: Path, measured: list[int]) -> None:
+    first = [*evaluate_references(group(place), CPU), translate_and_measure(place)[0]]
+    assert measured == [4] * 4
+    assert not any(outcome.cached for outcome in first)
+    again, written = translate_and_measure(place)
+    second = [*evaluate_references(group(place), CPU), again]
+    assert measured == [4] * 4
+    assert written == []
+    assert all(outcome.cached for outcome in second)
+    assert [outcome.summary for outcome in second] == [outcome.summary for outcome in first]
+
+
+def test_a_changed_image_is_measured_again(place: Path, measured: list[int]) -> None:
+    translate_and_measure(place)
+    changed = run_of(place).images("test") / "e.png"
+    Image.new("RGB", (SIDE, SIDE), (120, 70, 20)).save(changed)
+    before = changed.read_bytes()
+    outcome, written = translate_and_measure(place)
+    assert (outcome.cached, measured, written) == (False, [4, 4], [])
+    assert changed.read_bytes() == before
+
+
+def test_a_missing_image_alone_is_translated_again(place: Path, measured: list[int]) -> None:
+    first, _ = translate_and_measure(place)
+    (run_of(place).images("test") / "f.png").unlink()
+    outcome, written = translate_and_measure(place)
+    assert written == ["f"]
+    assert outcome.cached  # the same method gives the same image
+    assert outcome.summary == first.summary
+    assert measured == [4]
+
+
+def test_changed_weights_translate_all_images_anew(place: Path, measured: list[int]) -> None:
+    translate_and_measure(place)
+    before = {path.name: path.read_bytes() for path in run_of(place).images("test").iterdir()}
+    weights = checkpoints(run_of(place).checkpoints)[-1].weights
+    method = load_method(weights)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.mul_(1.5)
+    save_weights(weights, "cut", method)
+    outcome, written = translate_and_measure(place)
+    assert written == ["d", "e", "f", "g"]
+    assert (outcome.cached, measured) == (False, [4, 4])
+    assert all((run_of(place).images("test") / name).read_bytes() != content for name, content in before.items())
+
+
+def test_changed_he_translates_all_images_anew(place: Path) -> None:
+    translate_and_measure(place)
+    shutil.copy(place / "own/he/test/d.png", place / "own/he/test/g.png")
+    outcome, written = translate_and_measure(place)
+    assert written == ["d", "e", "f", "g"]
+    assert not outcome.cached
+    images = run_of(place).images("test")
+    assert (images / "d.png").read_bytes() == (images / "g.png").read_bytes()
+
+
+def test_a_changed_real_image_is_measured_again_and_nothing_translated(place: Path, measured: list[int]) -> None:
+    translate_and_measure(place)
+    shutil.copy(place / "own/ihc/test/d.png", place / "own/ihc/test/g.png")
+    outcome, written = translate_and_measure(place)
+    assert (outcome.cached, measured, written) == (False, [4, 4], [])
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}"])
+def test_a_damaged_summary_is_written_anew(place: Path, measured: list[int], content: str) -> None:
+    first, _ = translate_and_measure(place)
+    (run_of(place).evaluation("native") / "summary.json").write_text(content)
+    outcome, _ = translate_and_measure(place)
+    assert (outcome.cached, measured) == (False, [4, 4])
+    assert outcome.summary == first.summary
+
+
+def test_an_unfinished_run_is_refused(place: Path) -> None:
+    run = run_of(place)
+    run.write_record(run.record | {"finished": False})
+    with pytest.raises(RunError, match="not finished"):
+        translate_and_measure(place)
+
+
+def outside(place: Path) -> Path:
+    folder = place / "outside"
+    shutil.copytree(place / "own/ihc/test", folder)
+    return folder
+
+
+def test_images_made_elsewhere(place: Path) -> None:
+    folder = outside(place)
+    Image.open(folder / "d.png").save(folder / "d.tiff")  # lossless in another format counts as well
+    (folder / "d.png").unlink()
+    outcome = evaluate_images(folder, "copy", group(place), CPU)
+    assert outcome.summary["kind"] == "external"
+    assert outcome.summary["values"]["ssim"]["value"] == 1
+    assert "images made elsewhere" in outcome.summary["warnings"]
+    assert evaluate_images(folder, "copy", group(place), CPU).cached
+
+
+def test_images_made_elsewhere_must_be_complete(place: Path) -> None:
+    folder = outside(place)
+    (folder / "e.png").rename(folder / "e_fake.png")
+    with pytest.raises(DataError, match=r"is missing: e; one image per H&E"):
+        evaluate_images(folder, "copy", group(place), CPU)
+    shutil.copy(folder / "e_fake.png", folder / "e.png")
+    with pytest.raises(DataError, match=r"belongs to no test pair: e_fake;"):
+        evaluate_images(folder, "copy", group(place), CPU)
+    assert not (place / "results/runs/folder-er/copy").exists()
+
+
+def test_images_made_elsewhere_must_have_the_size(place: Path) -> None:
+    folder = outside(place)
+    Image.new("RGB", (SIDE, SIDE // 2)).save(folder / "f.png")
+    with pytest.raises(DataError, match=r"outside/f\.png: 20×40 pixels, but .*ihc/test/f\.png has 40×40"):
+        evaluate_images(folder, "copy", group(place), CPU)
+
+
+def test_a_name_that_is_no_folder_is_refused(place: Path) -> None:
+    with pytest.raises(UsageError, match="--name"):
+        evaluate_images(outside(place), "../elsewhere", group(place), CPU)
+
+
+def test_without_a_training_split(place: Path) -> None:
+    for side in ("he", "ihc"):
+        shutil.rmtree(place / "own" / side / "train")
+    outcomes = evaluate_references(group(place), CPU)
+    assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he"]
+    for outcome in outcomes:
+        assert any(
+            "no training split here, so no mean-colour row" in warning for warning in outcome.summary["warnings"]
+        )
+
+
+def test_what_fails_for_one_run_leaves_the_others_alone(place: Path) -> None:
+    broken = Run(run_of(place).folder.with_name("seed-1"))
+    shutil.copytree(run_of(place).folder, broken.folder)
+    checkpoints(broken.checkpoints)[-1].weights.write_bytes(b"nothing")
+    outcomes, failures = evaluate_runs([broken, run_of(place)], place / "own", place / "results", CPU)
+    assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he", "mean-colour", "cut+cpu"]
+    assert outcomes[-1].run == run_of(place)
+    (failure,) = failures
+    assert str(checkpoints(broken.checkpoints)[-1].weights) in failure
