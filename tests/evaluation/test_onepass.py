@@ -50,7 +50,10 @@ class Counting(Metric):
         for sample in samples:
             assert sample.fake is sample.he
             assert sample.truth is not None
-        return Update({self.name: [float(h) for h in heights]}, {self.name: np.float32([[h, -h] for h in heights])})
+        return Update(
+            {self.name: [float(h) for h in heights]},
+            {self.name: np.array([[h, -h] for h in heights], dtype=np.float32)},
+        )
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         return {"mean_height": float(table[self.name].mean()), "nothing": float("nan")}
