@@ -173,7 +173,7 @@ def test_total_dab_varies_and_is_largely_predictable(stain: str, population: dic
     total = np.array([rendered.dab.mean() for rendered in population[stain]])
     expected = np.array([rendered.dab_expected.mean() for rendered in population[stain]])
     assert np.quantile(total, 0.9) > 5 * np.quantile(total, 0.1)
-    assert 0.75 < np.corrcoef(total, expected)[0, 1] < 0.99
+    assert 0.75 < np.corrcoef(total, expected)[0, 1] < 0.997  # 1 were all of it predictable
 
 
 @pytest.mark.parametrize("stain", ["ki67", "her2"])

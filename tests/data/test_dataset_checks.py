@@ -51,11 +51,11 @@ class Sound(Dataset[DatasetConfig]):
 
 
 class FileSystemOrder(Sound):
-    def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
-        pairs = {pair.id: pair for pair in super().find(root, stain, split)}
+    def pairs(self, root: Path, stain: str, split: str) -> list[Pair]:
+        pairs = {pair.id: pair for pair in super().pairs(root, stain, split)}
         with os.scandir(root / split / "he") as entries:
             stems = [Path(entry.name).stem for entry in entries]
-        return (pairs[stem] for stem in stems)
+        return [pairs[stem] for stem in stems]
 
 
 class PairsByIndex(Sound):
@@ -111,8 +111,8 @@ class HidesThatSlidesAreUnknown(Sound):
 
 
 class OneIdForAll(Sound):
-    def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
-        return (replace(pair, id="tile") for pair in super().find(root, stain, split))
+    def pairs(self, root: Path, stain: str, split: str) -> list[Pair]:
+        return [replace(pair, id="tile") for pair in super().pairs(root, stain, split)]
 
 
 class FoldersInIds(Sound):
