@@ -16,7 +16,8 @@ class TrainingLog:
         self.columns = (*HEAD, *losses)
         if step > 0 and path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines[1:] if int(line.split(",", 1)[0]) <= step]
+            whole = [line for line in lines[1:] if line.count(",") == lines[0].count(",")]  # not one cut in mid-write
+            kept = [line for line in whole if int(line.partition(",")[0]) <= step]
             write_text(path, "\n".join([lines[0], *kept]) + "\n")
         else:
             write_text(path, ",".join(self.columns) + "\n")

@@ -159,7 +159,7 @@ def _open(run: Run, record: dict[str, Any], resume: bool, display: Display) -> t
         problem = _problem(checkpoint, record)
         if problem is None:
             return checkpoint, there["wall_time_s"]
-        display.say(f"{problem}; going back to the checkpoint before")
+        display.say(f"{problem}; going back to the checkpoint before, or to the start where there is none")
     return None, 0.0
 
 
