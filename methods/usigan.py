@@ -108,12 +108,12 @@ class USIGAN(Method[Config]):
     }  # fmt: skip
     presets = {
         # Equal embeddings make all plans equal, L_tcyc's trivial solution; at its published weight it holds PatchNCE at
-        # chance for longer than a run of some hundred steps lasts. At full weight the identity term fixes "dark stays dark"
-        # before the stain is learned: wrong cells turn brown. A spectrally normalised G falls behind D in so few steps.
+        # chance for longer than a run of some hundred steps lasts. At full weight the identity term fixes "dark stays
+        # dark" before the stain is learned. A spectrally normalised G falls behind D in so few steps.
         "cpu": {
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
-            "discriminator_layers": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 1000, "lr": 1e-3,
-            "spectral_generator": False, "lambda_tcyc": 20.0, "lambda_identity": 0.2, "iterations": 10,
+            "discriminator_layers": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 1000,
+            "lr": 1e-3, "spectral_generator": False, "lambda_tcyc": 20.0, "lambda_identity": 0.2, "iterations": 10,
         },
     }  # fmt: skip
 
