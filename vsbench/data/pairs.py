@@ -1,7 +1,7 @@
 """A pair of images, and strict pairing by name."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -82,11 +82,14 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-def pairs_digest(pairs: list[Pair]) -> str:
-    """SHA-256 over ids, slides and file contents of all images, in order: identifies a data set, wherever it lies."""
+def pairs_digest(pairs: list[Pair], content: Callable[[Path], str] = file_digest) -> str:
+    """SHA-256 over ids, slides and file contents of all images, in order: identifies a data set, wherever it lies.
+
+    ``content`` gives the digest of a file, for callers that have it already.
+    """
     parts: list[str] = []
     for pair in pairs:
-        parts += [pair.id, pair.slide or "", *(file_digest(path) for path in (pair.he, pair.ihc, pair.truth) if path)]
+        parts += [pair.id, pair.slide or "", *(content(path) for path in (pair.he, pair.ihc, pair.truth) if path)]
     return digest(parts)
 
 

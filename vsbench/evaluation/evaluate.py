@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vsbench import __version__, registry
 from vsbench.data.decode import read_rgb, require_equal_sizes
-from vsbench.data.pairs import Pair, images_by_stem
+from vsbench.data.pairs import Pair, few, images_by_stem, pairs_digest
 from vsbench.engine.checkpoint import checkpoints, load_method
 from vsbench.engine.run import Run, checked_name, find_runs, group_folder
 from vsbench.engine.start import pairs_of
@@ -76,11 +76,11 @@ class Group:
     @property
     def data_digest(self) -> str:
         """SHA-256 over ids, slides and contents of the test images."""
-        return digest(
-            part
-            for p in self.pairs
-            for part in (p.id, p.slide or "", *(self.digests[file] for file in (p.he, p.ihc, p.truth) if file))
-        )
+        return pairs_digest(self.pairs, self.digests.__getitem__)
+
+    def content(self, file: Path) -> str:
+        """SHA-256 of a file; those of the test pairs were read once."""
+        return self.digests.get(file) or file_digest(file)
 
     def he_digest(self) -> str:
         """SHA-256 over ids and contents of the test H&E alone: what translations depend on."""
@@ -169,8 +169,9 @@ def evaluate_images(folder: Path, name: str, group: Group, device: "torch.device
     ids = {p.id for p in group.pairs}
     for problem, stems in (("is missing", ids - files.keys()), ("belongs to no test pair", files.keys() - ids)):
         if stems:
-            listed = ", ".join(sorted(stems)[:3]) + (f" and {len(stems) - 3} more" if len(stems) > 3 else "")
-            raise DataError(f"{folder}: {problem}: {listed}; one image per H&E of the test split, of the same stem")
+            raise DataError(
+                f"{folder}: {problem}: {few(sorted(stems))}; one image per H&E of the test split, of the same stem"
+            )
     run = Run(group.folder / checked_name(name, "--name") / "external")
     run.write_record(
         {"kind": "external", "row": name, "title": name, "seed": None, "dataset": group.dataset, "stain": group.stain,
@@ -190,7 +191,7 @@ def _evaluate_row(
 ) -> Outcome:
     """Measure one row, or find that nothing changed. ``made_of`` identifies generated images that are no files."""
     metrics, absent, broken = _metrics(group, device)
-    images = digest([made_of, *(file_digest(fakes[p.id]) for p in group.pairs)] if fakes else [made_of])
+    images = digest([made_of, *(group.content(fakes[p.id]) for p in group.pairs)] if fakes else [made_of])
     identity = [*_metric_identity(metrics, absent), *broken]
     fingerprint = digest([PROTOCOL, __version__, group.data_digest, images, *identity])
     folder = run.evaluation(PROTOCOL)
