@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
 
 from vsbench.data.augment import Augmentation
 from vsbench.data.loader import Augmentations, Draws, TrainingBatches, stream
@@ -17,7 +16,7 @@ from vsbench.engine.log import TrainingLog
 from vsbench.engine.run import Run
 from vsbench.engine.samples import draw_sheet
 from vsbench.engine.schedule import Schedule
-from vsbench.errors import RunError
+from vsbench.engine.step import broadcast, finite, take_step
 from vsbench.method import Batch, Method
 
 SHEET_PAIRS = 3
@@ -73,7 +72,7 @@ def train(
         start = resume.step
     optimizers = {key: fabric.setup_optimizers(optimizer) for key, optimizer in plain.items()}
     if fabric.world_size > 1:
-        _broadcast(fabric, method)
+        broadcast(fabric, method)
         if resume is None:  # weights are equal on all ranks, what is drawn at random must not be
             torch.manual_seed(seed + fabric.global_rank)
     log = TrainingLog(run.log_file, method.card.losses, start) if fabric.is_global_zero else None
@@ -89,8 +88,8 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-        losses = _step(fabric, method, batch, optimizers)
-        for term, value in _finite(losses, step, ids).items():
+        losses = take_step(fabric, method, batch, optimizers)
+        for term, value in finite(losses, step, ids).items():
             sums[term] = sums.get(term, 0.0) + value
         images += len(ids) * fabric.world_size
 
@@ -135,62 +134,6 @@ def plan(
     decay = constant if c.decay_phase == "crop" else Augmentation(c.crop_size, c.crop_size, c.flip)
     augmentations = Augmentations(constant, decay, schedule.decay_from)
     return TrainingBatches(pairs, draws, augmentations, rank, ranks), schedule
-
-
-def _step(fabric: Fabric, method: Method[Any], batch: Batch, optimizers: dict[str, Any]) -> dict[str, Tensor]:
-    """All phases of one training step: gradients, reduction over devices, optimizers. The losses by name."""
-    logged: dict[str, Tensor] = {}
-    try:
-        phases = method.training_step(batch)
-        while True:
-            with fabric.autocast():  # around each advance: a generator's body runs here, not where it was made
-                phase = next(phases, None)
-            if phase is None:
-                return logged
-            driven = [optimizers[name] for name in phase.drives]
-            parameters = [p for optimizer in driven for group in optimizer.param_groups for p in group["params"]]
-            for optimizer in driven:
-                optimizer.zero_grad()
-            # inputs: no gradient is made for, or left on, the networks of other phases
-            fabric.backward(torch.stack(list(phase.losses.values())).sum(), inputs=parameters)
-            _reduce_gradients(fabric, parameters)
-            for optimizer in driven:
-                optimizer.step()
-            logged |= {name: loss.detach() for name, loss in phase.losses.items()}
-    except torch.OutOfMemoryError:
-        c = method.config
-        raise RunError(
-            f"out of memory at crop_size {c.crop_size}, batch_size {c.batch_size}, precision "
-            f"{fabric.strategy.precision.precision}: lower one of them with --set or --precision"
-        ) from None
-
-
-def _finite(losses: dict[str, Tensor], step: int, ids: tuple[str, ...]) -> dict[str, float]:
-    """The losses as numbers, in one transfer. Raises RunError naming the first that is none."""
-    numbers = dict(zip(losses, torch.stack([loss.float() for loss in losses.values()]).tolist(), strict=True))
-    for term, value in numbers.items():
-        if value != value or abs(value) == float("inf"):
-            raise RunError(f"step {step + 1}: loss {term} is {value} on {', '.join(ids)}; lower lr or raise precision")
-    return numbers
-
-
-def _reduce_gradients(fabric: Fabric, parameters: list[nn.Parameter]) -> None:
-    """Mean of the gradients over all devices, in one message."""
-    if fabric.world_size == 1:
-        return
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    flat = torch.cat([g.flatten() for g in gradients])
-    mean = fabric.all_reduce(flat, reduce_op="mean")
-    assert isinstance(mean, Tensor)
-    for parameter, part in zip(parameters, mean.split([p.numel() for p in parameters]), strict=True):
-        parameter.grad = part.view_as(parameter)
-
-
-def _broadcast(fabric: Fabric, method: Method[Any]) -> None:
-    """All devices start from the first one's weights."""
-    with torch.no_grad():
-        for tensor in [*method.parameters(), *method.buffers()]:
-            tensor.copy_(fabric.broadcast(tensor))
 
 
 def _memory(fabric: Fabric) -> int:
