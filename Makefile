@@ -1,9 +1,9 @@
 # Each target creates .venv and installs what it needs; nothing is done twice.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := vsbench methods datasets tests
+SOURCES := vsbench methods datasets benchmarks tests
 # mypy reads our methods and data sets as files: their import names come from package-dir, which it cannot see
-TYPED := vsbench $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_]*.py)
+TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_]*.py)
 
 .PHONY: demo test check install format clean
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from vsbench.losses.adversarial import least_squares
-from vsbench.losses.contrastive import patch_nce
+from vsbench.losses.contrastive import layered_patch_nce
 from vsbench.method import Batch, Card, DecayPhase, Loader, Method, MethodConfig, Phase
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator
 
@@ -89,19 +89,20 @@ class CUT(Method[Config]):
 
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """D on ihc and fake; then G and the heads."""
-        c, he, ihc = self.config, batch.he, batch.ihc
+        c, he, ihc, n = self.config, batch.he, batch.ihc, len(batch.he)
         mirrored = c.mirror and bool(torch.rand(()) < 0.5)
         source = he.flip(3) if mirrored else he
         inputs = torch.cat([source, ihc]) if c.lambda_identity > 0 else source
         outputs, features = self.generator.forward_with_features(inputs, c.taps)
-        fake = outputs[: len(he)]
+        fake = outputs[:n]
 
         if c.lambda_adversarial > 0:
+            real_scores, fake_scores = self.discriminator(torch.cat([ihc, fake.detach()])).split(n)
             yield Phase(
                 drives=("discriminator",),
                 losses={
-                    "d_real": 0.5 * least_squares(self.discriminator(ihc), real=True),
-                    "d_fake": 0.5 * least_squares(self.discriminator(fake.detach()), real=False),
+                    "d_real": 0.5 * least_squares(real_scores, real=True),
+                    "d_fake": 0.5 * least_squares(fake_scores, real=False),
                 },
             )
 
@@ -110,15 +111,15 @@ class CUT(Method[Config]):
             losses["g_adversarial"] = c.lambda_adversarial * least_squares(self.discriminator(fake), real=True)
         if c.lambda_nce > 0 or c.lambda_identity > 0:
             share = 0.5 if c.lambda_identity > 0 else 1.0  # as released: the mean of the two terms, not their sum
-            encoded = self.generator.features(outputs, c.taps)
+            encoded = [f.split(n) for f in self.generator.features(outputs, c.taps)]
             if c.lambda_nce > 0:
-                queries = [f[: len(he)].flip(3) if mirrored else f[: len(he)] for f in encoded]
+                queries = [of_fake.flip(3) if mirrored else of_fake for of_fake, *_ in encoded]
                 with torch.no_grad():  # a mirrored pass does not serve: convolutions do not commute with mirroring
-                    keys = self.generator.features(he, c.taps) if mirrored else [f[: len(he)] for f in features]
+                    keys = self.generator.features(he, c.taps) if mirrored else [f[:n] for f in features]
                 losses["g_nce"] = share * c.lambda_nce * self.nce(queries, keys)
             if c.lambda_identity > 0:
-                queries, keys = [f[len(he) :] for f in encoded], [f[len(he) :] for f in features]
-                losses["g_identity"] = share * c.lambda_identity * self.nce(queries, keys)
+                keys = [f[n:] for f in features]
+                losses["g_identity"] = share * c.lambda_identity * self.nce([made for _, made in encoded], keys)
         yield Phase(drives=("generator",), losses=losses)
 
     def nce(self, outputs: Sequence[Tensor], sources: Sequence[Tensor]) -> Tensor:
@@ -126,9 +127,7 @@ class CUT(Method[Config]):
         positions = self.heads.draw(sources)
         with torch.no_grad():  # keys are constants of the loss
             keys = self.heads([f.detach() for f in sources], positions)
-        queries = self.heads(outputs, positions)
-        terms = [patch_nce(q, k, self.config.temperature) for q, k in zip(queries, keys, strict=True)]
-        return torch.stack(terms).mean()
+        return layered_patch_nce(self.heads(outputs, positions), keys, self.config.temperature)
 
     def translate(self, he: Tensor) -> Tensor:
         """(B, 3, H, W) in [−1, 1] → the same. H and W must be multiples of 4. Deterministic."""

@@ -18,6 +18,7 @@ from torch.optim import Adam, Optimizer
 from vsbench.losses.adversarial import least_squares
 from vsbench.method import Batch, Card, Loader, Method, MethodConfig, Phase
 from vsbench.nn import PatchDiscriminator, ResnetGenerator
+from vsbench.ranks import gather, share
 
 
 class Config(MethodConfig):
@@ -35,7 +36,10 @@ class Config(MethodConfig):
 
 class ImagePool:
     """Earlier generated images. Until it is full each image is stored and returned; later half of the time a stored
-    one is returned, and the new one takes its place. Decided image by image, as in the official code."""
+    one is returned, and the new one takes its place. Decided image by image, as in the official code.
+
+    Several processes each hold the same pool: it exchanges the images of all of them, and each takes its share back.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -46,7 +50,7 @@ class ImagePool:
         if self.size == 0:
             return images.detach()
         returned = []
-        for image in images.detach():
+        for image in gather(images.detach()):
             if len(self.images) < self.size:
                 self.images.append(image)
                 returned.append(image)
@@ -56,7 +60,7 @@ class ImagePool:
                 self.images[place] = image
             else:
                 returned.append(image)
-        return torch.stack(returned)
+        return share(torch.stack(returned))
 
 
 class CycleGAN(Method[Config]):
@@ -149,14 +153,17 @@ class CycleGAN(Method[Config]):
         yield Phase(drives=("generators",), losses=losses)
 
         if c.lambda_adversarial > 0:
+            # instance norm keeps images apart: each discriminator judges real and fake in one pass
             pooled_ihc, pooled_he = self.pools["ihc"].exchange(fake_ihc), self.pools["he"].exchange(fake_he)
+            ihc_scores = self.discriminator_ihc(torch.cat([ihc, pooled_ihc])).split(n)
+            he_scores = self.discriminator_he(torch.cat([he, pooled_he])).split(n)
             yield Phase(
                 drives=("discriminators",),
                 losses={
-                    "d_ihc_real": 0.5 * least_squares(self.discriminator_ihc(ihc), real=True),
-                    "d_ihc_fake": 0.5 * least_squares(self.discriminator_ihc(pooled_ihc), real=False),
-                    "d_he_real": 0.5 * least_squares(self.discriminator_he(he), real=True),
-                    "d_he_fake": 0.5 * least_squares(self.discriminator_he(pooled_he), real=False),
+                    "d_ihc_real": 0.5 * least_squares(ihc_scores[0], real=True),
+                    "d_ihc_fake": 0.5 * least_squares(ihc_scores[1], real=False),
+                    "d_he_real": 0.5 * least_squares(he_scores[0], real=True),
+                    "d_he_fake": 0.5 * least_squares(he_scores[1], real=False),
                 },
             )
 

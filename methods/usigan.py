@@ -15,22 +15,32 @@ The default is what the paper's equations mean; the variant ``released`` is what
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from vsbench.losses.adversarial import least_squares
-from vsbench.losses.contrastive import SAME_POSITION, patch_nce
+from vsbench.losses.adversarial import cross_entropy, least_squares
+from vsbench.losses.contrastive import SAME_POSITION, layered_patch_nce
 from vsbench.losses.correlation import correlation_gap
 from vsbench.losses.stain import density_gap, focal_calibration, focal_optical_density
-from vsbench.losses.transport import cosine_cost, penalty_of_slack, released_plan, unbalanced_plan
+from vsbench.losses.transport import cosine_cost, penalty_of_slack, released_plan, scaled_plan, unbalanced_plan
 from vsbench.method import Batch, Card, Method, MethodConfig, Phase
-from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator, advance_spectral_norm
+from vsbench.nn import (
+    PatchDiscriminator,
+    PatchSampler,
+    ResnetGenerator,
+    advance_spectral_norm,
+    iterated_further,
+    one_spectral_norm,
+)
 from vsbench.nn.patches import unit_length_shifted
 from vsbench.precision import full_precision
+
+from ._usigan_suites import declare_suites
 
 
 class Config(MethodConfig):
@@ -48,8 +58,10 @@ class Config(MethodConfig):
     discriminator_layers: PositiveInt = 5
     spectral_generator: bool = True  # the official launcher's setting; the paper is silent
     spectral_discriminator: bool = True
+    iterate_in_translation: bool = False  # True: translation takes the power iteration one step on
     patches: PositiveInt = 256  # per layer and image
     temperature: PositiveFloat = 0.07
+    gan: Literal["lsgan", "log"] = "lsgan"  # log: the logarithmic form that the paper prints
     lambda_adversarial: NonNegativeFloat = 1.0
     lambda_nce: NonNegativeFloat = 1.0
     lambda_identity: NonNegativeFloat = 1.0
@@ -60,7 +72,11 @@ class Config(MethodConfig):
     transport: Literal["cycle", "direct"] = "cycle"  # direct: |T(he→ihc) − T(ihc→fake)|, the ablation's L1 row
     cost: Literal["attract", "repel"] = "attract"  # repel: similar features get the least mass, as released
     mask_diagonal: bool = False  # True forbids transport to the same position, as released
-    solver: Literal["standard", "balanced", "released"] = "standard"
+    solver: Literal["standard", "balanced", "literal", "released"] = "standard"  # literal: eqs. 8–9 as printed
+    direct_plan: Literal["relaxed", "balanced"] = "relaxed"  # balanced: T(he→fake) is classical transport
+    marginals: Literal["unit", "uniform"] = (
+        "unit"  # mass of each position: 1, or 1/N, which makes products N times small
+    )
     tau: NonNegativeFloat = 0.001  # slack of the marginals: KL weight η/τ, so that τ → 0 is classical transport
     eta: PositiveFloat = 1.0
     iterations: PositiveInt = 50  # shapes the plan to the last digit; its mass, off by a factor near 1, needs 1/tau
@@ -68,9 +84,16 @@ class Config(MethodConfig):
     # PC-SCM
     density_input: Literal["intensity", "signed"] = "intensity"  # signed: the network's [−1, 1] as released
     density_calibration: bool = False
-    density_sum_threshold: NonNegativeFloat = 0.0  # densities below it count as 0 in the sum (not in M)
+    density_matrix_threshold: NonNegativeFloat = 0.0  # densities below it count as 0 in M
+    density_sum_threshold: NonNegativeFloat = 0.0  # the same in the sum
     density_sum_weight: NonNegativeFloat = 1.0  # of the second term of eq. 14 against its first
     alpha: float = Field(default=1.8, ge=1)
+
+    @model_validator(mode="after")
+    def _released_solver(self) -> "Config":
+        if self.solver == "released" and (self.marginals, self.direct_plan) != ("unit", "relaxed"):
+            raise ValueError("solver released knows unit marginals and relaxed plans only")
+        return self
 
 
 class USIGAN(Method[Config]):
@@ -103,9 +126,10 @@ class USIGAN(Method[Config]):
         "released": {
             "cost": "repel", "mask_diagonal": True, "solver": "released", "composition": "released",
             "density_input": "signed", "density_calibration": True, "density_sum_threshold": 0.15,
-            "decay_phase": "shrink", "sampling": "replace",
+            "iterate_in_translation": True, "decay_phase": "shrink", "sampling": "replace",
         },
     }  # fmt: skip
+    suites = declare_suites(variants["released"])
     presets = {
         # Equal embeddings make all plans equal, L_tcyc's trivial solution; at its published weight it holds PatchNCE at
         # chance for longer than a run of some hundred steps lasts. At full weight the identity term fixes "dark stays
@@ -142,41 +166,45 @@ class USIGAN(Method[Config]):
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """D on ihc and fake; then G and the heads."""
         c, he, ihc, n = self.config, batch.he, batch.ihc, len(batch.he)
+        adversarial = least_squares if c.gan == "lsgan" else cross_entropy
         advance_spectral_norm(self.generator, self.discriminator)
-        inputs = torch.cat([he, ihc]) if c.lambda_identity > 0 or self.compares_features else he
-        outputs, features = self.generator.forward_with_features(inputs, c.taps)
-        fake = outputs[:n]
+        with one_spectral_norm(self.generator):
+            inputs = torch.cat([he, ihc]) if c.lambda_identity > 0 or self.compares_features else he
+            outputs, features = self.generator.forward_with_features(inputs, c.taps)
+            fake = outputs[:n]
 
-        if c.lambda_adversarial > 0:
-            yield Phase(
-                drives=("discriminator",),
-                losses={
-                    "d_real": 0.5 * least_squares(self.discriminator(ihc), real=True),
-                    "d_fake": 0.5 * least_squares(self.discriminator(fake.detach()), real=False),
-                },
-            )
+            if c.lambda_adversarial > 0:
+                real_scores, fake_scores = self.discriminator(torch.cat([ihc, fake.detach()])).split(n)
+                yield Phase(
+                    drives=("discriminator",),
+                    losses={
+                        "d_real": 0.5 * adversarial(real_scores, real=True),
+                        "d_fake": 0.5 * adversarial(fake_scores, real=False),
+                    },
+                )
 
-        losses = {}
-        if c.lambda_adversarial > 0:
-            losses["g_adversarial"] = c.lambda_adversarial * least_squares(self.discriminator(fake), real=True)
-        if c.lambda_nce > 0 or c.lambda_identity > 0 or self.compares_features:
-            features = [f.detach() for f in features]  # targets: constants of every loss
-            of_he, of_ihc = [f[:n] for f in features], [f[n:] for f in features]
-            encoded = self.generator.features(outputs if c.lambda_identity > 0 else fake, c.taps)
-            of_fake, of_identity = [f[:n] for f in encoded], [f[n:] for f in encoded]
-            share = 0.5 if c.lambda_identity > 0 else 1.0
-            if c.lambda_nce > 0:
-                losses["g_nce"] = share * c.lambda_nce * self.nce(of_fake, of_he)
-            if c.lambda_identity > 0:
-                losses["g_identity"] = share * c.lambda_identity * self.nce(of_identity, of_ihc)
-            if c.lambda_tcyc > 0:
-                losses["g_tcyc"] = c.lambda_tcyc * self.transport_gap(of_he, of_ihc, of_fake)
-            if c.lambda_cc > 0:
-                gaps = [correlation_gap(real, made) for real, made in zip(of_ihc, of_fake, strict=True)]
-                losses["g_cc"] = c.lambda_cc * torch.stack(gaps).mean()
-        if c.lambda_odc > 0:
-            losses["g_odc"] = c.lambda_odc * self.density_correlation(ihc, fake)
-        yield Phase(drives=("generator",), losses=losses)
+            losses = {}
+            if c.lambda_adversarial > 0:
+                losses["g_adversarial"] = c.lambda_adversarial * adversarial(self.discriminator(fake), real=True)
+            if c.lambda_nce > 0 or c.lambda_identity > 0 or self.compares_features:
+                features = [f.detach() for f in features]  # targets: constants of every loss
+                of_he, of_ihc = [f[:n] for f in features], [f[n:] for f in features]
+                encoded = self.generator.features(outputs if c.lambda_identity > 0 else fake, c.taps)
+                parts = [f.split(n) for f in encoded]
+                of_fake = [part[0] for part in parts]
+                share = 0.5 if c.lambda_identity > 0 else 1.0
+                if c.lambda_nce > 0:
+                    losses["g_nce"] = share * c.lambda_nce * self.nce(of_fake, of_he)
+                if c.lambda_identity > 0:
+                    losses["g_identity"] = share * c.lambda_identity * self.nce([part[1] for part in parts], of_ihc)
+                if c.lambda_tcyc > 0:
+                    losses["g_tcyc"] = c.lambda_tcyc * self.transport_gap(of_he, of_ihc, of_fake)
+                if c.lambda_cc > 0:
+                    gaps = [correlation_gap(real, made) for real, made in zip(of_ihc, of_fake, strict=True)]
+                    losses["g_cc"] = c.lambda_cc * torch.stack(gaps).mean()
+            if c.lambda_odc > 0:
+                losses["g_odc"] = c.lambda_odc * self.density_correlation(ihc, fake)
+            yield Phase(drives=("generator",), losses=losses)
 
     @property
     def compares_features(self) -> bool:
@@ -188,9 +216,7 @@ class USIGAN(Method[Config]):
         positions = self.heads.draw(sources)
         with torch.no_grad():
             keys = self.heads(sources, positions)
-        queries = self.heads(outputs, positions)
-        terms = [patch_nce(q, k, self.config.temperature) for q, k in zip(queries, keys, strict=True)]
-        return torch.stack(terms).mean()
+        return layered_patch_nce(self.heads(outputs, positions), keys, self.config.temperature)
 
     def transport_gap(self, he: Sequence[Tensor], ihc: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
         """L_tcyc (eq. 11): embedded patches of the three images, their plans, mean over ``taps``; 0 at best."""
@@ -209,14 +235,17 @@ class USIGAN(Method[Config]):
                 he_to_ihc = self.plan(he, ihc)
             if self.config.transport == "direct":
                 return (he_to_ihc - self.plan(ihc, fake)).abs().mean()
-            ihc_to_fake, he_to_fake = self.plan(torch.cat([ihc, he]), torch.cat([fake, fake])).chunk(2)
+            if self.config.direct_plan == "balanced":
+                ihc_to_fake, he_to_fake = self.plan(ihc, fake), self.plan(he, fake, balanced=True)
+            else:
+                ihc_to_fake, he_to_fake = self.plan(torch.cat([ihc, he]), torch.cat([fake, fake])).chunk(2)
             if self.config.composition == "shared":
                 return (he_to_ihc @ ihc_to_fake - he_to_fake).abs().mean()
             # as released: plans transposed, (ihc, he) times (fake, ihc), which contracts the H&E with the fake index
             return (he_to_ihc.mT @ ihc_to_fake.mT - he_to_fake.mT).abs().mean()
 
-    def plan(self, source: Tensor, target: Tensor) -> Tensor:
-        """The transport plan (B, N, N) between unit features, unit mass per position."""
+    def plan(self, source: Tensor, target: Tensor, balanced: bool = False) -> Tensor:
+        """The transport plan (B, N, N) between unit features; ``balanced`` whatever the solver is."""
         c = self.config
         cost = cosine_cost(source, target)
         if c.cost == "repel":
@@ -226,17 +255,21 @@ class USIGAN(Method[Config]):
             cost = cost.masked_fill(own, -SAME_POSITION)
         if c.solver == "released":
             return released_plan(torch.exp(-cost / c.eta), c.tau, c.iterations)
-        penalty = float("inf") if c.solver == "balanced" else penalty_of_slack(c.tau, c.eta)
         bound = max(-SAME_POSITION if c.mask_diagonal else 0.0, 2.0 if c.cost == "repel" else 1.0)
-        return unbalanced_plan(cost, c.eta, penalty, c.iterations, bound=bound)
+        mass = 1.0 if c.marginals == "unit" else 1 / cost.shape[1]
+        if c.solver == "literal" and not balanced:
+            return scaled_plan(cost, c.eta, c.tau / c.eta, c.iterations, mass, bound)
+        penalty = float("inf") if c.solver == "balanced" or balanced else penalty_of_slack(c.tau, c.eta)
+        return unbalanced_plan(cost, c.eta, penalty, c.iterations, mass, bound)
 
     def density_correlation(self, real: Tensor, fake: Tensor) -> Tensor:
         """L_odc (eq. 14) of images in [−1, 1]: correlation of DAB densities in the batch, and their mean per image."""
         c, dtype = self.config, torch.promote_types(fake.dtype, torch.float32)  # never in half precision
         with full_precision(fake):
             densities = [self.density(image.to(dtype)) for image in (real, fake)]
+            maps = [d * (d >= c.density_matrix_threshold) for d in densities]
             sums = [d * (d >= c.density_sum_threshold) for d in densities]
-            return correlation_gap(*densities) + c.density_sum_weight * density_gap(*sums)
+            return correlation_gap(*maps) + c.density_sum_weight * density_gap(*sums)
 
     def density(self, image: Tensor) -> Tensor:
         """Focal optical density (B, H, W) of images in [−1, 1]."""
@@ -246,4 +279,5 @@ class USIGAN(Method[Config]):
 
     def translate(self, he: Tensor) -> Tensor:
         """(B, 3, H, W) in [−1, 1] → the same. H and W must be multiples of 4. Deterministic."""
-        return self.generator(he)
+        with iterated_further(self.generator) if self.config.iterate_in_translation else nullcontext():
+            return self.generator(he)

@@ -78,6 +78,30 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class SuiteRow:
+    """One configuration of an ablation study, and what the literature printed for it."""
+
+    name: str  # unique in its suite: letters, digits, '.', '_', '+' and '-'
+    overrides: dict[str, Any]  # settings in which it differs from the method; {} is the method as it is
+    published: str  # where it is printed: "Table VI, L_odc"; else "not in the paper"
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)  # "mist-er" → value name → as printed
+
+
+@dataclass(frozen=True)
+class Suite:
+    """An ablation study as data; ``vsbench ablate METHOD --suite NAME`` trains its rows."""
+
+    title: str
+    rows: tuple[SuiteRow, ...]
+    notes: tuple[str, ...] = ()  # what the literature leaves open, and how it is read here
+
+    @property
+    def varies(self) -> tuple[str, ...]:
+        """The settings that any of its rows sets; the others are the user's."""
+        return tuple(dict.fromkeys(key for row in self.rows for key in row.overrides))
+
+
+@dataclass(frozen=True)
 class Phase:
     """A part of a training step: minimise the sum of ``losses`` (weights applied) with the optimizers in ``drives``."""
 
@@ -94,6 +118,7 @@ class Method(nn.Module, ABC, Generic[C]):
     card: ClassVar[Card]
     variants: ClassVar[dict[str, dict[str, Any]]] = {}  # name → values that differ from the published defaults
     presets: ClassVar[dict[str, dict[str, Any]]] = {}  # "cpu" at least; "paper" is the defaults themselves
+    suites: ClassVar[dict[str, Suite]] = {}  # name → ablation study; the name can be part of a file's
 
     def __init__(self, config: C) -> None:
         super().__init__()

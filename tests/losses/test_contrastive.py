@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsbench.losses.contrastive import SAME_POSITION, patch_nce
+from vsbench.losses.contrastive import SAME_POSITION, layered_patch_nce, patch_nce
 
 
 def unit(seed: int, images: int = 2, patches: int = 7, width: int = 5) -> Tensor:
@@ -60,6 +60,14 @@ def test_negatives_come_from_the_same_image_unless_told() -> None:
     as_one_image = patch_nce(queries.reshape(1, 14, 5), keys.reshape(1, 14, 5), 0.07)
     torch.testing.assert_close(patch_nce(queries, keys, 0.07, across_images=True), as_one_image, rtol=0, atol=0)
     assert as_one_image > patch_nce(queries, keys, 0.07)  # more negatives, none fewer
+
+
+@pytest.mark.parametrize("patches", [(7, 7, 7), (7, 4, 7)])
+def test_layers_count_alike(patches: tuple[int, ...]) -> None:
+    """However many of them go together."""
+    queries, keys = ([unit(seed + 10 * layer, 2, n) for layer, n in enumerate(patches)] for seed in (0, 1))
+    apart = torch.stack([patch_nce(q, k, 0.3) for q, k in zip(queries, keys, strict=True)]).mean()
+    torch.testing.assert_close(layered_patch_nce(queries, keys, 0.3), apart, rtol=1e-12, atol=0)
 
 
 def test_order_of_the_patches_does_not_matter() -> None:

@@ -9,7 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsbench.losses.transport import cosine_cost, penalty_of_slack, released_plan, unbalanced_plan
+from vsbench.losses.transport import (
+    SAFE_EXPONENT,
+    cosine_cost,
+    penalty_of_slack,
+    released_plan,
+    scaled_plan,
+    unbalanced_plan,
+)
 
 CONVERGED = 4000  # iterations; the slowest case of the grid needs about 2000
 
@@ -104,6 +111,20 @@ def test_gradient_passes_through_all_iterations(penalty: float, bound: float) ->
     assert torch.autograd.gradcheck(lambda x: unbalanced_plan(x, 0.4, penalty, 8, 0.5, bound), c)
 
 
+@pytest.mark.parametrize("side", [0.99, 1.01])
+def test_at_the_border_both_forms_are_exact_in_single_precision(side: float) -> None:
+    """Costs up to 1 and η at 1/30: one form below, the other above; plan and gradient against double precision."""
+    eta = side / SAFE_EXPONENT
+    exact = cost(40, 40, images=2).requires_grad_()
+    single = exact.detach().float().requires_grad_()
+    plans = [unbalanced_plan(exact, eta, 1.0, bound=math.inf), unbalanced_plan(single, eta, 1.0, bound=1.0)]
+    weight = torch.rand(40, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    gradients = [torch.autograd.grad((p * weight).sum(), c)[0] for p, c in zip(plans, (exact, single), strict=True)]
+    for found, expected in ((plans[1], plans[0]), (gradients[1], gradients[0])):
+        scale = expected.abs().max()
+        torch.testing.assert_close(found.double() / scale, expected / scale, rtol=0, atol=2e-5)
+
+
 def test_gradient_of_the_released_scheme() -> None:
     c = cost(4, 4, images=2).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: released_plan(torch.exp(-x), 0.1, 8), c)
@@ -121,6 +142,11 @@ def test_slack_gives_the_exponent_of_the_iteration(slack: float) -> None:
     penalty = penalty_of_slack(slack, eta)
     assert penalty / (penalty + eta) == pytest.approx(1 / (1 + slack))
     assert penalty_of_slack(0.0, eta) == math.inf
+
+
+def test_exponents_above_one_grow_without_bound() -> None:
+    assert scaled_plan(cost(), 0.5, 1.5, 2).isfinite().all()
+    assert not scaled_plan(cost(), 0.5, 5.0, 50).isfinite().all()
 
 
 def test_cost_is_minus_the_cosine() -> None:

@@ -15,6 +15,8 @@ from vsbench.nn import (
     UNetGenerator,
     advance_spectral_norm,
     initialise,
+    iterated_further,
+    one_spectral_norm,
 )
 from vsbench.nn.patches import unit_length, unit_length_shifted
 from vsbench.nn.resample import BlurDown, BlurUp
@@ -118,6 +120,45 @@ def test_advance_between_two_phases_leaves_the_first_graph_valid() -> None:
     advance_spectral_norm(network)
     again = torch.autograd.grad(loss, list(network.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(expected, again, strict=True))
+
+
+def test_held_weights_are_computed_once_and_carry_the_gradient_of_all_passes() -> None:
+    torch.manual_seed(0)
+    network = ResnetGenerator(4, 1, spectral=True).double()
+    x = torch.rand(1, 3, 16, 16, dtype=torch.float64)
+    apart = [torch.autograd.grad(network(image).square().mean(), list(network.parameters())) for image in (x, -x)]
+    with one_spectral_norm(network):
+        weights = {id(module.weight) for _ in range(2) for module in network.modules() if isinstance(module, nn.Conv2d)}
+        assert len(weights) == sum(isinstance(module, nn.Conv2d) for module in network.modules())
+        losses = [network(image).square().mean() for image in (x, -x)]
+        together = torch.autograd.grad(losses[0], list(network.parameters()))
+        for found, expected in zip(together, apart[0], strict=True):
+            torch.testing.assert_close(found, expected)
+        together = torch.autograd.grad(losses[1], list(network.parameters()))  # a second backward pass through them
+        for found, expected in zip(together, apart[1], strict=True):
+            torch.testing.assert_close(found, expected)
+    with torch.no_grad():
+        network.model[1].parametrizations.weight.original.mul_(2).add_(0.1)
+    fresh = network(x)
+    with one_spectral_norm(network):
+        assert torch.equal(network(x), fresh)  # nothing of the last step is left
+
+
+def test_iterated_further_leaves_no_trace() -> None:
+    torch.manual_seed(0)
+    network = ResnetGenerator(4, 1, spectral=True).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    x = torch.rand(1, 3, 16, 16)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    plain = network(x)
+    with iterated_further(network):
+        further = network(x)
+    assert not torch.equal(further, plain)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    advance_spectral_norm(network)
+    assert torch.equal(network(x), further)
 
 
 @pytest.mark.parametrize("downs", [2, 3, 5])

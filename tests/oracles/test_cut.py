@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vsbench.engine.schedule import Schedule
-from vsbench.losses.contrastive import patch_nce
+from vsbench.losses.contrastive import layered_patch_nce, patch_nce
 from vsbench.method import Batch
 from vsbench.nn import ResnetGenerator
 from vsbench.nn.patches import unit_length
@@ -77,14 +77,14 @@ def step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
         made.append(generate(*arguments))
         return made[-1]
 
-    def recorded_nce(*arguments: Any) -> Tensor:
-        layers.append(patch_nce(*arguments))
-        return layers[-1]
+    def recorded_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float) -> Tensor:
+        layers.extend(patch_nce(q, k, temperature) for q, k in zip(queries, keys, strict=True))
+        return layered_patch_nce(queries, keys, temperature)
 
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(method.heads, "draw", draw)
         patch.setattr(method.generator, "forward_with_features", recorded_generate)
-        patch.setattr(f"{CUT.__module__}.patch_nce", recorded_nce)
+        patch.setattr(f"{CUT.__module__}.layered_patch_nce", recorded_nce)
         patch.setattr(torch, "rand", lambda _: torch.tensor(0.25 if mirrored else 0.75))
         losses = {name: loss for phase in method.training_step(batch) for name, loss in phase.losses.items()}
     outputs, features = made[0]

@@ -1,8 +1,9 @@
 """PatchNCE and its kin."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 SAME_POSITION = -10.0  # what the official codes put on the diagonal of the negatives, before the temperature
 
@@ -26,8 +27,14 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float, across_images: 
     keys = keys.detach()
     if across_images:
         queries, keys = queries.flatten(0, 1)[None], keys.flatten(0, 1)[None]
-    logits = queries @ keys.mT  # (B, N, N); the positives lie on the diagonal
-    positive = logits.diagonal(dim1=1, dim2=2)[..., None]
-    own = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
-    logits = torch.cat([positive, logits.masked_fill(own, SAME_POSITION)], dim=2) / temperature
-    return F.cross_entropy(logits.flatten(0, 1), torch.zeros_like(logits[..., 0].flatten(), dtype=torch.long))
+    logits = (queries / temperature) @ keys.mT  # (B, N, N); the positives lie on the diagonal
+    # the positive among the negatives, and the extra negative beside them: no second copy of the logits
+    total = torch.logaddexp(logits.logsumexp(dim=2), logits.new_full((), SAME_POSITION / temperature))
+    return (total - logits.diagonal(dim1=1, dim2=2)).mean()
+
+
+def layered_patch_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float) -> Tensor:
+    """Mean of ``patch_nce`` over layers, each (B, N, D); layers of one size go together, which is sooner done."""
+    if len({q.shape for q in queries}) == 1:
+        return patch_nce(torch.cat(list(queries)), torch.cat(list(keys)), temperature)
+    return torch.stack([patch_nce(q, k, temperature) for q, k in zip(queries, keys, strict=True)]).mean()

@@ -1,9 +1,17 @@
 """Correlation between the images of a batch."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from vsbench.precision import full_precision
+from vsbench.ranks import gather
+
+# Columns turned to float64 at a time, so that whole maps are never copied: as many as stay in a CPU's cache
+CHUNK = {"cpu": 1 << 16}
+LARGE_CHUNK = 1 << 22  # on other devices, where small pieces cost more than they save
 
 
 def cosine_matrix(x: Tensor) -> Tensor:
@@ -12,15 +20,38 @@ def cosine_matrix(x: Tensor) -> Tensor:
     A zero vector has cosine 0 with all, itself included. The diagonal is computed, not set: it is 1 elsewhere.
     Source: USIGAN eqs. 14–15.
     """
-    rows = x.flatten(1).to(torch.float32 if x.device.type == "mps" else torch.float64)  # MPS has no float64
-    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return rows @ rows.mT
+    products = _Products.apply(x.flatten(1))
+    lengths = products.diagonal().clamp_min(1e-24).sqrt()
+    return products / (lengths[:, None] * lengths)
+
+
+class _Products(torch.autograd.Function):
+    """Inner products of the rows, (n, d) → (n, n) in float64; keeps no copy of the rows, nor makes one."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        exact = torch.float32 if rows.device.type == "mps" else torch.float64  # MPS has no float64
+        total = rows.new_zeros((len(rows), len(rows)), dtype=exact)
+        for chunk in rows.split(CHUNK.get(rows.device.type, LARGE_CHUNK), dim=1):
+            columns = chunk.to(exact)
+            total.addmm_(columns, columns.mT)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        exact = torch.promote_types(rows.dtype, torch.float32)  # equal rows nearly cancel
+        return ((gradient + gradient.mT).to(exact) @ rows.to(exact)).to(rows.dtype)
 
 
 def correlation_gap(real: Tensor, fake: Tensor) -> Tensor:
     """Mean |M(real) − M(fake)| over all n × n entries, a scalar of ``fake``'s type; 0 (to rounding) for one image.
 
-    ``real`` is constant: no gradient reaches it. Source: USIGAN eq. 15 (L_cc), the norm as released.
+    ``real`` is constant: no gradient reaches it. Several processes correlate the images of all of them, so n is the
+    combined batch and the loss is the single process's. Source: USIGAN eq. 15 (L_cc), the norm as released.
     """
+    real, fake = gather(real.detach()), gather(fake)
     with full_precision(fake):
-        return (cosine_matrix(real.detach()) - cosine_matrix(fake)).abs().mean().to(fake.dtype)
+        return (cosine_matrix(real) - cosine_matrix(fake)).abs().mean().to(fake.dtype)

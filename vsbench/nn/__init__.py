@@ -4,7 +4,7 @@ from vsbench.nn.init import initialise
 from vsbench.nn.patches import PatchSampler
 from vsbench.nn.patchgan import PatchDiscriminator
 from vsbench.nn.resnet import ResnetGenerator
-from vsbench.nn.spectral import advance_spectral_norm
+from vsbench.nn.spectral import advance_spectral_norm, iterated_further, one_spectral_norm
 from vsbench.nn.unet import UNetGenerator
 
 __all__ = [
@@ -14,4 +14,6 @@ __all__ = [
     "UNetGenerator",
     "advance_spectral_norm",
     "initialise",
+    "iterated_further",
+    "one_spectral_norm",
 ]

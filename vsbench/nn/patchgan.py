@@ -1,10 +1,13 @@
 """PatchGAN discriminators."""
 
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
+from vsbench.nn.norm import BatchNorm
+from vsbench.nn.recompute import recomputed
 from vsbench.nn.resample import BlurDown
 from vsbench.nn.spectral import add_spectral_norm
 
@@ -17,6 +20,8 @@ class PatchDiscriminator(nn.Module):
     All but the first and last are normalised; with batch norm those convolutions have no bias.
     """
 
+    recompute = False  # True: each convolution and what follows it run again in the backward pass
+
     def __init__(
         self,
         width: int = 64,
@@ -28,7 +33,7 @@ class PatchDiscriminator(nn.Module):
         init: Literal["normal", "xavier"] = "xavier",
     ) -> None:
         super().__init__()
-        normalise = nn.InstanceNorm2d if norm == "instance" else nn.BatchNorm2d
+        normalise = nn.InstanceNorm2d if norm == "instance" else BatchNorm
         stride = 1 if antialias else 2
         modules: list[nn.Module] = []
         previous = channels
@@ -53,4 +58,9 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Score the patches of images."""
-        return self.model(x)
+        if not self.recompute:
+            return self.model(x)
+        starts = [place for place, layer in enumerate(self.model) if isinstance(layer, nn.Conv2d)]
+        for start, stop in pairwise([*starts, len(self.model)]):
+            x = recomputed(self.model[start:stop], x)
+        return x

@@ -1,12 +1,14 @@
 """The ResNet generator of CycleGAN and, antialiased, of CUT; its encoder gives the features of PatchNCE."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
+from vsbench.nn.recompute import recomputed
 from vsbench.nn.resample import BlurDown, BlurUp
 from vsbench.nn.spectral import add_spectral_norm
 
@@ -41,6 +43,7 @@ class ResnetGenerator(nn.Module):
     """
 
     size_multiple = 4
+    recompute = False  # True: the backward pass computes each part anew, for which less is kept in memory
 
     def __init__(
         self,
@@ -72,25 +75,31 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate images."""
-        return self.model(x)
+        return self._through(x, (), len(self.model))[0]
 
     def forward_with_features(self, x: Tensor, taps: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """The images, and the outputs of the layers numbered ``taps`` on the way, in that order."""
-        features = []
-        for number, layer in enumerate(self.model):
-            x = layer(x)
-            if number in taps:
-                features.append(x)
-        return x, features
+        return self._through(x, taps, len(self.model))
 
     def features(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
         """The outputs of the layers numbered ``taps`` only: nothing after the last of them is computed."""
+        return self._through(x, taps, max(taps) + 1)[1]
+
+    def _through(self, x: Tensor, taps: Sequence[int], stop: int) -> tuple[Tensor, list[Tensor]]:
         features = []
-        for number, layer in enumerate(self.model[: max(taps) + 1]):
-            x = layer(x)
-            if number in taps:
+        for first, end in pairwise(self._cuts(taps, stop)):
+            part = self.model[first:end]
+            x = recomputed(part, x) if self.recompute else part(x)
+            if end - 1 in taps:
                 features.append(x)
-        return features
+        return x, features
+
+    def _cuts(self, taps: Sequence[int], stop: int) -> list[int]:
+        """Where the layers are cut in parts: after each tap, and at each residual block and doubling."""
+        heavy = (ResidualBlock, BlurUp, nn.ConvTranspose2d)
+        starts = [number for number, layer in enumerate(self.model) if isinstance(layer, heavy)]
+        cuts = {0, stop, *(tap + 1 for tap in taps), *(starts if self.recompute else ())}
+        return sorted(cut for cut in cuts if cut <= stop)
 
     def channels(self, taps: Sequence[int]) -> list[int]:
         """Channels of the features at ``taps``. Raises ValueError for a layer number that is not there."""

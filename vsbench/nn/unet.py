@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
+from vsbench.nn.norm import BatchNorm, Dropout
+from vsbench.nn.recompute import recomputed
 
 
 class UNetGenerator(nn.Module):
@@ -35,6 +37,8 @@ class UNetGenerator(nn.Module):
 class _Level(nn.Module):
     """One size of the U: down, what lies within, up; the input is handed past it (but at the outermost level)."""
 
+    recompute = False  # True: down and up run again in the backward pass
+
     def __init__(self, outer: int, inner: int, within: nn.Module | None, outermost: bool, dropout: float) -> None:
         super().__init__()
         self.outermost = outermost
@@ -49,14 +53,17 @@ class _Level(nn.Module):
         else:
             down.insert(0, nn.LeakyReLU(0.2))
             if not innermost:
-                down.append(nn.BatchNorm2d(inner))
-            up.append(nn.BatchNorm2d(outer))
+                down.append(BatchNorm(inner))
+            up.append(BatchNorm(outer))
             if dropout > 0:
-                up.append(nn.Dropout(dropout))
+                up.append(Dropout(dropout))
         self.down = nn.Sequential(*down)
         self.within = within if within is not None else nn.Identity()
         self.up = nn.Sequential(*up)
 
     def forward(self, x: Tensor) -> Tensor:
-        through = self.up(self.within(self.down(x)))
+        if self.recompute:
+            through = recomputed(self.up, self.within(recomputed(self.down, x)))
+        else:
+            through = self.up(self.within(self.down(x)))
         return through if self.outermost else torch.cat([x, through], dim=1)
