@@ -17,7 +17,7 @@ FOLDERS = {"vsbench": "vsbench", "vsbench.methods": "methods", "vsbench.datasets
 
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
-    ("errors", "files", "precision"),
+    ("errors", "files", "precision", "ranks"),
     ("config", "data", "nn", "registry", "stain", "weights"),
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),
@@ -27,10 +27,10 @@ LAYERS = (
     ("cli",),
 )
 # What these import is less than their layer allows: mathematics that someone may want without the rest.
-NARROW = {"stain": {"errors"}, "nn": {"precision"}, "losses": {"precision", "stain"}}
+NARROW = {"stain": {"errors"}, "nn": {"precision", "ranks"}, "losses": {"precision", "ranks", "stain"}}
 # Methods and data sets are written against the contracts, and know nothing that runs them.
 PLUGINS = {
-    "methods": {"errors", "losses", "method", "nn", "precision", "stain"},
+    "methods": {"errors", "losses", "method", "nn", "precision", "ranks", "stain"},
     "datasets": {"data", "dataset", "errors", "files", "stain"},
 }
 HEAVY = ("torch", "torchvision", "lightning_fabric", "matplotlib", "pandas", "scipy", "skimage")

@@ -119,6 +119,21 @@ def test_no_data_root(vsbench: Command) -> None:
     assert "VSBENCH_DATA" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--suite", "table1"), "table4, table5"),
+        (("--suite", "table8", "--seeds", "0,0"), "--seeds '0,0'"),
+        (("--suite", "table8"), "VSBENCH_DATA"),
+    ],
+)
+def test_ablate_says_what_is_wrong_before_it_trains(vsbench: Command, more: tuple[str, ...], words: str) -> None:
+    done = vsbench("ablate", "usigan", "--dataset", "mist", "--stain", "er", *more)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert words in done.stderr
+
+
 def test_nothing_to_evaluate_or_report(vsbench: Command) -> None:
     for command, mend in ((("evaluate", "--all"), "vsbench train"), (("report", "--latex"), "vsbench evaluate")):
         done = vsbench(*command)

@@ -16,7 +16,7 @@ from torch.optim import Adam, Optimizer
 
 from vsbench.checks.methods import Check, maker, method_checks
 from vsbench.losses.adversarial import least_squares
-from vsbench.method import Batch, Card, Method, MethodConfig, Phase
+from vsbench.method import Batch, Card, Method, MethodConfig, Phase, Suite, SuiteRow
 
 CHECKS = {check.__name__: check for check in method_checks()}
 Losses = dict[str, Tensor]
@@ -42,6 +42,15 @@ class Sound(Method[Config]):
         compute="none",
     )
     variants = {"narrow": {"width": 8}}
+    suites = {
+        "widths": Suite(
+            "Width",
+            (
+                SuiteRow("as-it-is", {}, "Table I, 16", {"mist-er": {"r_p": 80.0}}),
+                SuiteRow("width-8", {"variant": "narrow"}, "Table I, 8"),
+            ),
+        )
+    }
     presets = {"cpu": {"load_size": 0, "crop_size": 64, "steps": 10, "lr": 1e-3}}
 
     def __init__(self, config: Config) -> None:
@@ -197,6 +206,13 @@ class TakesNegativeWeights(Sound, Method[NegativeConfig]):
     pass
 
 
+def with_suite(*rows: SuiteRow, name: str = "table1", title: str = "Width") -> type[Sound]:
+    return with_class_attributes(suites={name: Suite(title, rows)})
+
+
+WIDE, AS_IT_IS = SuiteRow("wide", {"width": 32}, "Table I"), SuiteRow("whole", {}, "Table I", {"any-er": {"r_p": 80.0}})
+
+
 def other_generator(losses: Losses, batch: Batch) -> Losses:
     return {name: loss * np.random.random() for name, loss in losses.items()}  # noqa: NPY002  the fault
 
@@ -240,6 +256,22 @@ FAULTS: list[tuple[str, str, type[Sound]]] = [
     ("check_presets_and_variants", "changes nothing", with_class_attributes(variants={"narrow": {"width": 16}})),
     ("check_presets_and_variants", "not as the card", renamed("g_structure", "g_form")),
     ("check_presets_and_variants", "no multiple of 4", with_class_attributes(presets={"cpu": {"crop_size": 50}})),
+    ("check_suites", "no title", with_suite(WIDE, AS_IT_IS, title=" ")),
+    ("check_suites", "names a row twice", with_suite(WIDE, WIDE)),
+    ("check_suites", "'table 1' can't be", with_suite(WIDE, AS_IT_IS, name="table 1")),
+    ("check_suites", "'as/is' can't be", with_suite(WIDE, replace(AS_IT_IS, name="as/is"))),
+    ("check_suites", "where is it published", with_suite(WIDE, replace(AS_IT_IS, published=""))),
+    ("check_suites", "no metric measures .'iodine'", with_suite(replace(WIDE, numbers={"any-er": {"iodine": 1.0}}))),
+    ("check_suites", "did you mean 'width'", with_suite(AS_IT_IS, replace(WIDE, overrides={"widht": 32}))),
+    (
+        "check_suites",
+        "preset 'cpu': .*crop_size 260",
+        with_class_attributes(
+            suites={"table1": Suite("Size", (replace(WIDE, overrides={"load_size": 256}),))},
+            presets={"cpu": {"crop_size": 260, "load_size": 0}},
+        ),
+    ),
+    ("check_suites", "same configuration as row 'whole'", with_suite(AS_IT_IS, replace(WIDE, overrides={"width": 16}))),
     ("check_options", "passes in silence", TakesAnyOption),
     ("check_options", "lambda_structure", TakesNegativeWeights),
     ("check_losses", "d_real is nan", scaled(float("nan"), "d_real")),

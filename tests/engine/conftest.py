@@ -1,16 +1,26 @@
 """Tiny pairs, and methods as small as they go."""
 
+import csv
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from vsbench.cli.options import make_fabric
+from vsbench.engine.checkpoint import checkpoints
+from vsbench.engine.run import Run
+from vsbench.engine.start import Request, start
+from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.method import Method
 from vsbench.registry import load
 
+OF_THE_MACHINE = ("images_per_s", "memory_mb")  # columns of a log, not of the training
 COMMON: dict[str, Any] = {"steps": 4, "crop_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1}
 CONTRASTIVE: dict[str, Any] = {"blocks": 1, "taps": (0, 4, 8, 12), "patches": 16}
 TINY: dict[str, dict[str, Any]] = {
@@ -19,6 +29,12 @@ TINY: dict[str, dict[str, Any]] = {
     "cut": CONTRASTIVE,
     "usigan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
 }
+
+
+@pytest.fixture(params=sorted(TINY))
+def name(request: pytest.FixtureRequest) -> str:
+    """Each method in turn."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +65,127 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = blocks.repeat(4, axis=0).repeat(4, axis=1)
             Image.fromarray(pixels).save(root / side / "train" / f"{name}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def command(tiny: Callable[..., dict[str, Any]], data_root: Path) -> Callable[..., list[str]]:
+    """``command("cut", results, "--resume", steps=9)``: a small training as a process of its own would run it."""
+
+    def make(name: str, results: Path, *more: object, **options: Any) -> list[str]:
+        settings = [f"--set={key}={value}" for key, value in tiny(name, **options).items()]
+        start = [sys.executable, "-c", "from vsbench.cli.app import main; main()", "train", name, "--preset", "cpu"]
+        where = ["--dataset", "folder", "--stain", "er", "--data-root", data_root, "--results", results]
+        return [*start, *map(str, where), "--device", "cpu", *settings, *map(str, more)]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def rows() -> Callable[[Run], list[dict[str, str]]]:
+    """The rows of a run's log, without what is of the machine."""
+    return _rows
+
+
+@pytest.fixture(scope="session")
+def assert_same_end() -> Callable[[Run, Run], None]:
+    """Asserts that weights, optimizers, pools, random numbers, log and sheet of two runs are equal bit for bit."""
+
+    def assert_same_end(run: Run, expected: Run) -> None:
+        ends = [checkpoints(r.checkpoints)[-1] for r in (run, expected)]
+        assert ends[0].step == ends[1].step
+        found, wanted = (load_file(end.weights) for end in ends)
+        assert found.keys() == wanted.keys()
+        for name, tensor in wanted.items():
+            assert torch.equal(found[name], tensor), name
+        states = [_numbers(torch.load(end.state, weights_only=True)) for end in ends]
+        assert all(state["engine"].pop("seconds") > 0 for state in states)  # of the machine too
+        assert states[0] == states[1]
+        assert _rows(run) == _rows(expected)
+        sheet = f"step-{ends[0].step:08d}.png"
+        assert (run.samples / sheet).read_bytes() == (expected.samples / sheet).read_bytes()
+
+    return assert_same_end
+
+
+def _rows(run: Run) -> list[dict[str, str]]:
+    with run.log_file.open(newline="") as file:
+        return [{key: value for key, value in row.items() if key not in OF_THE_MACHINE} for row in csv.DictReader(file)]
+
+
+def _numbers(state: Any) -> Any:
+    """Nested lists in place of tensors, so that == compares them."""
+    if isinstance(state, torch.Tensor):
+        return state.tolist()
+    if isinstance(state, dict):
+        return {key: _numbers(value) for key, value in state.items()}
+    return [_numbers(value) for value in state] if isinstance(state, list | tuple) else state
+
+
+class StoppedError(Exception):
+    """Stands for a power cut."""
+
+
+class Watch:
+    """A display that pulls the plug when a step is reported."""
+
+    def __init__(self, stop_at: int | None) -> None:
+        self.stop_at = stop_at
+
+    def say(self, line: str) -> None:
+        print(line)
+
+    def step(self, title: str, progress: Progress) -> None:
+        if progress.step == self.stop_at:
+            raise StoppedError
+
+
+@pytest.fixture(scope="session")
+def train(data_root: Path, tiny: Callable[..., dict[str, Any]]) -> Callable[..., Run]:
+    """``train(results, "cut", stop_at=3, lr=1e-4)``; what the training says is printed."""
+
+    def run(
+        results: Path,
+        name: str,
+        *,
+        root: Path = data_root,
+        resume: bool = False,
+        stop_at: int | None = None,
+        log: int = 1,
+        checkpoint: int = 2,
+        precision: str = "32-true",
+        rhythm: dict[str, Any] | None = None,
+        request: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Run:
+        asked = Request(
+            name, "folder", "er", "cpu", tiny(name, **options), data_root=root, results=results, **(request or {})
+        )
+        fabric = make_fabric("cpu", 1, precision)
+        return start(asked, fabric, resume, 0, Rhythm(log, 100, checkpoint, **(rhythm or {})), Watch(stop_at))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def whole(train: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """The run of a method that never stopped, trained once."""
+    trained: dict[str, Run] = {}
+
+    def run(name: str) -> Run:
+        if name not in trained:
+            trained[name] = train(tmp_path_factory.mktemp("whole"), name)
+        return trained[name]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stopped(train: Callable[..., Run]) -> Callable[..., Run]:
+    """``stopped(results, "cut", stop_at=3)``: a run whose plug was pulled when that step was reported."""
+
+    def run(results: Path, name: str, stop_at: int, **more: Any) -> Run:
+        with pytest.raises(StoppedError):
+            train(results, name, stop_at=stop_at, **more)
+        return Run(next(results.glob("runs/*/*/seed-0")))
+
+    return run

@@ -147,7 +147,8 @@ def test_ranks_share_each_batch(pairs: list[Pair]) -> None:
         for step in range(3):
             he, ihc, ids = whole[step]
             for rank, part in enumerate(parts):
-                assert_equal(part[step], (he[rank::2], ihc[rank::2], ids[rank::2]))
+                here = slice(2 * rank, 2 * rank + 2)  # so that one after the other they are the whole batch
+                assert_equal(part[step], (he[here], ihc[here], ids[here]))
 
 
 def crops(batches: TrainingBatches, steps: Sequence[int]) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:

@@ -4,11 +4,8 @@ import csv
 import hashlib
 import json
 import math
-import os
 import platform
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,119 +14,32 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vsbench.cli.options import make_fabric
 from vsbench.data.loader import Draws
 from vsbench.engine.checkpoint import checkpoints, load_method
 from vsbench.engine.run import Run
-from vsbench.engine.start import Request, start
-from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.errors import DataError, RunError
 from vsbench.registry import load
 
-NAMES = ("cut", "cyclegan", "pix2pix", "usigan")
-OF_THE_MACHINE = ("images_per_s", "memory_mb")  # of the machine, not of the training
 Train = Callable[..., Run]
+Rows = Callable[[Run], list[dict[str, str]]]
+SameEnd = Callable[[Run, Run], None]
 Options = Callable[..., dict[str, Any]]
-
-
-class StoppedError(Exception):
-    """Stands for a power cut."""
-
-
-class Watch:
-    """A display that pulls the plug when a step is reported."""
-
-    def __init__(self, stop_at: int | None) -> None:
-        self.stop_at = stop_at
-
-    def say(self, line: str) -> None:
-        print(line)
-
-    def step(self, title: str, progress: Progress) -> None:
-        if progress.step == self.stop_at:
-            raise StoppedError
-
-
-@pytest.fixture(scope="module")
-def train(data_root: Path, tiny: Options) -> Train:
-    """``train(results, "cut", stop_at=3, lr=1e-4)``; what the training says is printed."""
-
-    def run(
-        results: Path,
-        name: str,
-        *,
-        root: Path = data_root,
-        resume: bool = False,
-        stop_at: int | None = None,
-        log: int = 1,
-        checkpoint: int = 2,
-        precision: str = "32-true",
-        **options: Any,
-    ) -> Run:
-        request = Request(name, "folder", "er", "cpu", tiny(name, **options), data_root=root, results=results)
-        fabric = make_fabric("cpu", 1, precision)
-        return start(request, fabric, resume, 0, Rhythm(log, 100, checkpoint), Watch(stop_at))
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def whole(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
-    """The run of a method that never stopped, trained once."""
-    trained: dict[str, Run] = {}
-
-    def run(name: str) -> Run:
-        if name not in trained:
-            trained[name] = train(tmp_path_factory.mktemp("whole"), name)
-        return trained[name]
-
-    return run
-
-
-def stopped(train: Train, results: Path, name: str, stop_at: int, **more: Any) -> Run:
-    with pytest.raises(StoppedError):
-        train(results, name, stop_at=stop_at, **more)
-    return Run(next(results.glob("runs/*/*/seed-0")))
-
-
-def rows(run: Run) -> list[dict[str, str]]:
-    with run.log_file.open(newline="") as file:
-        return [{key: value for key, value in row.items() if key not in OF_THE_MACHINE} for row in csv.DictReader(file)]
 
 
 def steps_of(run: Run) -> list[int]:
     return [checkpoint.step for checkpoint in checkpoints(run.checkpoints)]
 
 
-def assert_same_end(run: Run, expected: Run) -> None:
-    """Weights, optimizers, pools, random numbers, log and sheet are equal bit for bit."""
-    ends = [checkpoints(r.checkpoints)[-1] for r in (run, expected)]
-    assert ends[0].step == ends[1].step
-    found, wanted = (load_file(end.weights) for end in ends)
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        assert torch.equal(found[name], tensor), name
-    states = [numbers(torch.load(end.state, weights_only=True)) for end in ends]
-    assert states[0] == states[1]
-    assert rows(run) == rows(expected)
-    sheet = f"step-{ends[0].step:08d}.png"
-    assert (run.samples / sheet).read_bytes() == (expected.samples / sheet).read_bytes()
-
-
-def numbers(state: Any) -> Any:
-    """Nested lists in place of tensors, so that == compares them."""
-    if isinstance(state, torch.Tensor):
-        return state.tolist()
-    if isinstance(state, dict):
-        return {key: numbers(value) for key, value in state.items()}
-    return [numbers(value) for value in state] if isinstance(state, list | tuple) else state
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_stopped_and_resumed_is_the_run_that_never_stopped(
-    train: Train, whole: Callable[[str], Run], tmp_path: Path, name: str
+    train: Train,
+    stopped: Train,
+    whole: Callable[[str], Run],
+    tmp_path: Path,
+    name: str,
+    rows: Rows,
+    assert_same_end: SameEnd,
 ) -> None:
-    run = stopped(train, tmp_path, name, stop_at=3)
+    run = stopped(tmp_path, name, stop_at=3)
     assert steps_of(run) == [2]
     assert [row["step"] for row in rows(run)] == ["1", "2", "3"]  # the third is forgotten, and trained again
     assert run.record["finished"] is False
@@ -139,8 +49,10 @@ def test_stopped_and_resumed_is_the_run_that_never_stopped(
     assert_same_end(run, whole(name))
 
 
-def test_stopped_before_the_first_checkpoint(train: Train, whole: Callable[[str], Run], tmp_path: Path) -> None:
-    run = stopped(train, tmp_path, "pix2pix", stop_at=1)
+def test_stopped_before_the_first_checkpoint(
+    train: Train, stopped: Train, whole: Callable[[str], Run], tmp_path: Path, assert_same_end: SameEnd
+) -> None:
+    run = stopped(tmp_path, "pix2pix", stop_at=1)
     assert steps_of(run) == []
     train(tmp_path, "pix2pix", resume=True)
     assert_same_end(run, whole("pix2pix"))
@@ -148,9 +60,15 @@ def test_stopped_before_the_first_checkpoint(train: Train, whole: Callable[[str]
 
 @pytest.mark.parametrize("part", ["weights", "state"])
 def test_a_damaged_checkpoint_is_said_and_passed_over(
-    train: Train, whole: Callable[[str], Run], tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+    train: Train,
+    stopped: Train,
+    whole: Callable[[str], Run],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+    assert_same_end: SameEnd,
 ) -> None:
-    run = stopped(train, tmp_path, "cyclegan", stop_at=4, checkpoint=1)
+    run = stopped(tmp_path, "cyclegan", stop_at=4, checkpoint=1)
     assert steps_of(run) == [2, 3]
     path: Path = getattr(checkpoints(run.checkpoints)[-1], part)
     path.write_bytes(path.read_bytes()[:-100])
@@ -163,17 +81,22 @@ def test_a_damaged_checkpoint_is_said_and_passed_over(
 
 
 def test_all_checkpoints_damaged(
-    train: Train, whole: Callable[[str], Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Train,
+    stopped: Train,
+    whole: Callable[[str], Run],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    assert_same_end: SameEnd,
 ) -> None:
-    run = stopped(train, tmp_path, "pix2pix", stop_at=3)
+    run = stopped(tmp_path, "pix2pix", stop_at=3)
     checkpoints(run.checkpoints)[-1].weights.write_bytes(b"")
     train(tmp_path, "pix2pix", resume=True)
     assert "damaged" in capsys.readouterr().out
     assert_same_end(run, whole("pix2pix"))
 
 
-def test_an_unfinished_run_wants_resume(train: Train, tmp_path: Path) -> None:
-    run = stopped(train, tmp_path, "pix2pix", stop_at=3)
+def test_an_unfinished_run_wants_resume(train: Train, stopped: Train, tmp_path: Path) -> None:
+    run = stopped(tmp_path, "pix2pix", stop_at=3)
     before = run.log_file.read_bytes()
     with pytest.raises(RunError, match=r"unfinished at step 2 of 4; add --resume"):
         train(tmp_path, "pix2pix")
@@ -217,11 +140,11 @@ def test_a_changed_training_image_is_another_run(train: Train, data_root: Path, 
         train(tmp_path, "pix2pix", root=root, steps=1)
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(train: Train, tmp_path: Path) -> None:
-    """A learning rate of 1e38 throws the weights so far in the first step that the second overflows."""
+def test_a_loss_that_is_not_finite_stops_the_training(train: Train, tmp_path: Path, rows: Rows) -> None:
+    """A learning rate of 1e30 throws the weights so far in the first step that the second overflows."""
     ids = ", ".join("abcde"[he] for he, _ in Draws(5, 2, seed=0).indices(1))
     with pytest.raises(RunError, match=rf"^step 2: loss g_l1 is (nan|inf) on {ids}; lower lr"):
-        train(tmp_path, "pix2pix", lr=1e38, checkpoint=1, lambda_adversarial=0)
+        train(tmp_path, "pix2pix", lr=1e30, checkpoint=1, lambda_adversarial=0)
     run = Run(next(tmp_path.glob("runs/*/*/seed-0")))
     assert steps_of(run) == [1]
     load_method(checkpoints(run.checkpoints)[-1].weights)
@@ -238,8 +161,7 @@ def test_a_bad_image_is_named(train: Train, data_root: Path, tmp_path: Path) -> 
         train(tmp_path, "pix2pix", root=root)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_log(whole: Callable[[str], Run], name: str) -> None:
+def test_the_log(whole: Callable[[str], Run], name: str, rows: Rows) -> None:
     """Its columns; the epoch of two batches; the rate of two constant steps and two in which it falls to a third."""
     run = whole(name)
     with run.log_file.open(newline="") as file:
@@ -253,7 +175,9 @@ def test_the_log(whole: Callable[[str], Run], name: str) -> None:
     assert all(math.isfinite(float(row[loss])) for row in found for loss in losses)
 
 
-def test_a_row_is_the_mean_since_the_last(train: Train, whole: Callable[[str], Run], tmp_path: Path) -> None:
+def test_a_row_is_the_mean_since_the_last(
+    train: Train, whole: Callable[[str], Run], tmp_path: Path, rows: Rows
+) -> None:
     each = rows(whole("pix2pix"))
     third, fourth = rows(train(tmp_path, "pix2pix", log=3))
     assert (third["step"], fourth["step"]) == ("3", "4")
@@ -263,7 +187,7 @@ def test_a_row_is_the_mean_since_the_last(train: Train, whole: Callable[[str], R
         assert fourth[loss] == each[3][loss]
 
 
-def test_a_term_that_is_switched_off_is_empty_in_the_log(train: Train, tmp_path: Path) -> None:
+def test_a_term_that_is_switched_off_is_empty_in_the_log(train: Train, tmp_path: Path, rows: Rows) -> None:
     (row,) = rows(train(tmp_path, "pix2pix", steps=1, lambda_adversarial=0))
     assert [row[loss] for loss in ("d_real", "d_fake", "g_adversarial")] == ["", "", ""]
     assert float(row["g_l1"]) > 0
@@ -296,8 +220,7 @@ def test_the_record(whole: Callable[[str], Run], data_root: Path, tiny: Options)
     assert Path(record["data_root"]) == data_root.resolve()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_mixed_precision(train: Train, whole: Callable[[str], Run], tmp_path: Path, name: str) -> None:
+def test_mixed_precision(train: Train, whole: Callable[[str], Run], tmp_path: Path, name: str, rows: Rows) -> None:
     """bfloat16 on the CPU: two steps near those in full precision, weights still in 32 bits."""
     run = train(tmp_path, name, precision="bf16-mixed", steps=2)
     losses = load("vsbench.methods", name).card.losses
@@ -309,33 +232,3 @@ def test_mixed_precision(train: Train, whole: Callable[[str], Run], tmp_path: Pa
     weights = load_file(checkpoints(run.checkpoints)[-1].weights)
     assert {tensor.dtype for tensor in weights.values()} <= {torch.float32, torch.int64}
     assert run.record["precision"] == "bf16-mixed"
-
-
-def test_two_processes_share_a_batch(train: Train, data_root: Path, tiny: Options, tmp_path: Path) -> None:
-    """Two processes with two tiles each make the gradients of one with all four.
-
-    CycleGAN without pool has instance norm and nothing random, so that the mean over the batch is the mean over the
-    halves. Adam's first moment after one step is (1 − β₁) times the gradient.
-    """
-    options = tiny("cyclegan", steps=1, pool_size=0)
-    script = tmp_path / "train.py"  # the second process runs the same file again
-    script.write_text("from vsbench.cli.app import main\n\nmain()\n")
-    sets = [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
-    done = subprocess.run(
-        [sys.executable, script, "train", "cyclegan", "--dataset", "folder", "--stain", "er", "--preset", "cpu", *sets,
-         "--data-root", data_root, "--results", tmp_path / "two", "--device", "cpu", "--devices", "2",
-         "--workers", "0"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=tmp_path, capture_output=True, text=True, check=False,
-        timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    two = Run(next(tmp_path.glob("two/runs/*/*/seed-0")))
-    assert (two.record["world"], two.record["finished"]) == (2, True)
-    one = train(tmp_path / "one", "cyclegan", steps=1, pool_size=0, batch_size=4)
-    moments = [
-        [entry["exp_avg"] for optimizer in state["optimizers"].values() for entry in optimizer["state"].values()]
-        for state in (torch.load(checkpoints(r.checkpoints)[-1].state, weights_only=True) for r in (two, one))
-    ]
-    assert len(moments[0]) == len(moments[1]) > 40
-    for halves, together in zip(*moments, strict=True):
-        torch.testing.assert_close(halves, together, rtol=1e-3, atol=1e-7)

@@ -62,9 +62,12 @@ def test_what_is_padded_is_the_reflection() -> None:
 
 
 def test_what_is_too_small_to_reflect_is_repeated() -> None:
-    method, he = Negative(), picture(20, 3)
+    method, he = Negative(), picture(20, 3)  # the rows are not
     translate_image(method, he, CPU)
-    np.testing.assert_array_equal(to_images(method.shown[0])[0], np.pad(he, ((0, 12), (0, 13), (0, 0)), "edge"))
+    np.testing.assert_array_equal(
+        to_images(method.shown[0])[0],
+        np.pad(np.pad(he, ((0, 12), (0, 0), (0, 0)), "reflect"), ((0, 0), (0, 13), (0, 0)), "edge"),
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

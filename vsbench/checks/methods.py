@@ -23,8 +23,10 @@ from torch import Tensor
 from vsbench.checks._training import Make, assert_same, first_losses, outcome, stained_batch, step
 from vsbench.engine.checkpoint import load_weights, save_weights
 from vsbench.engine.log import HEAD
+from vsbench.engine.run import NAME
 from vsbench.errors import UsageError
 from vsbench.method import Batch, Card, Method, Phase
+from vsbench.registry import load_all
 
 Check = Callable[[Make], None]
 
@@ -42,6 +44,7 @@ def method_checks() -> list[Check]:
     return [
         check_card,
         check_presets_and_variants,
+        check_suites,
         check_options,
         check_losses,
         check_weights_switch_off,
@@ -101,6 +104,34 @@ def check_presets_and_variants(make: Make) -> None:
             assert values != published, f"variant {variant!r} changes nothing"
         names = list(first_losses(make(variant=variant)))
         assert names == _known(names, method_class), f"variant {variant!r} logs {names}, not as the card lists them"
+
+
+def check_suites(make: Make) -> None:
+    """Each row of an ablation suite is a valid configuration with every preset, unlike the others, and says where it is
+    published; printed numbers are of values that are measured. Names can be part of a file's.
+    """
+    method_class = type(make())
+    known = {value.name for metric in load_all("vsbench.metrics")[0].values() for value in metric.values}
+    for name, suite in method_class.suites.items():
+        assert suite.title.strip(), f"suite {name!r} has no title"
+        names = [row.name for row in suite.rows]
+        assert len(set(names)) == len(names), f"suite {name!r} names a row twice: {names}"
+        for part in (name, *names):
+            assert NAME.fullmatch(part), f"suite {name!r}: {part!r} can't be part of a file's name"
+        rows: dict[str, str] = {}
+        for row in suite.rows:
+            where = f"suite {name!r}, row {row.name!r}"
+            assert row.published.strip(), f"{where}: where is it published?"
+            for values in row.numbers.values():
+                assert values.keys() <= known, f"{where}: no metric measures {sorted(values.keys() - known)}"
+            for preset in {"paper": {}} | method_class.presets:
+                try:
+                    config = method_class.configure(preset, row.overrides)
+                except UsageError as error:
+                    raise AssertionError(f"{where}, preset {preset!r}: {error}") from error
+                if preset == "paper":
+                    same = rows.setdefault(config.model_copy(update={"variant": ""}).model_dump_json(), row.name)
+                    assert same == row.name, f"{where}: the same configuration as row {same!r}"
 
 
 def check_options(make: Make) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vsbench import __version__
-from vsbench.cli import catalogue, demo, evaluate, measure, report, train, translate
+from vsbench.cli import ablate, catalogue, demo, evaluate, measure, report, train, translate
 from vsbench.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(catalogue.datasets)
 app.command()(catalogue.metrics)
 app.command()(catalogue.doctor)
 app.command()(train.train)
+app.command()(ablate.ablate)
 app.command()(translate.translate)
 app.command()(measure.measure)
 app.command()(evaluate.evaluate)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,12 +10,15 @@ from rich.table import Table
 
 from vsbench import registry
 
+if TYPE_CHECKING:
+    from vsbench.method import Suite
+
 Name = Annotated[str | None, typer.Argument(help="Show the card of this one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def methods(name: Name = None, as_json: AsJson = False) -> None:
-    """List the methods, or show one's card, variants and settings."""
+    """List the methods, or show one's card, variants, ablation suites and settings."""
     if name is None:
         _list("vsbench.methods", as_json)
         return
@@ -25,8 +28,9 @@ def methods(name: Name = None, as_json: AsJson = False) -> None:
     settings = {}
     for key, field in config_type(method).model_fields.items():
         settings[key] = field.get_default(call_default_factory=True)
+    suites = {key: dataclasses.asdict(suite) if as_json else _lines(suite) for key, suite in method.suites.items()}
     _show({"name": name, **dataclasses.asdict(method.card)}, as_json, {
-        "variants": method.variants, "presets": method.presets, "settings": settings,
+        "variants": method.variants, "presets": method.presets, "suites": suites, "settings": settings,
     })  # fmt: skip
 
 
@@ -95,6 +99,15 @@ def doctor() -> None:
                 if reason := metric().unavailable():
                     table.add_row(f"metric {name}", "n/a", reason)
     _console().print(table)
+
+
+def _lines(suite: "Suite") -> list[str]:
+    """The title of an ablation suite, its rows and its notes, a line each."""
+    rows = []
+    for row in suite.rows:
+        overrides = ", ".join(f"{key}={value}" for key, value in row.overrides.items()) or "the method as it is"
+        rows.append(f"{row.name}: {overrides} ({row.published})")
+    return [suite.title, *rows, *suite.notes]
 
 
 def _list(group: str, as_json: bool) -> None:

@@ -21,6 +21,7 @@ def demo(
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.evaluate import print_outcomes
     from vsbench.cli.options import make_fabric
+    from vsbench.engine.interrupt import Interrupted
     from vsbench.engine.start import Request, start
     from vsbench.engine.trainer import Rhythm
     from vsbench.evaluation.evaluate import evaluate_runs
@@ -28,13 +29,17 @@ def demo(
 
     fabric = make_fabric(device, 1, "32-true")
     runs = []
-    with TrainingDisplay() as display:
-        for method in METHODS:
-            request = Request(method, DATASET, STAIN, preset="cpu", seed=seed, results=out)
-            display.say(f"training {method} on the {DATASET} ({STAIN})")
-            runs.append(start(request, fabric, True, 1, Rhythm(log=50, sheet=200, checkpoint=200), display))
-        display.say("evaluating")
-        outcomes, failures = evaluate_runs(runs, None, out, fabric.device)
+    try:
+        with TrainingDisplay() as display:
+            for method in METHODS:
+                request = Request(method, DATASET, STAIN, preset="cpu", seed=seed, results=out)
+                display.say(f"training {method} on the {DATASET} ({STAIN})")
+                runs.append(start(request, fabric, True, 1, Rhythm(log=50, sheet=200, checkpoint=200), display))
+            display.say("evaluating")
+            outcomes, failures = evaluate_runs(runs, None, out, fabric.device)
+    except Interrupted as stop:
+        typer.echo(f"{stop}; the same command goes on", err=True)
+        raise typer.Exit(stop.exit_code) from None
     for failure in failures:
         typer.echo(f"error: {failure}", err=True)
     print_outcomes(outcomes)

@@ -29,6 +29,7 @@ def one_device(name: str) -> "Fabric":
 
 def make_fabric(name: str, devices: int, precision: str) -> "Fabric":
     """A Fabric on ``devices`` devices of a kind. Raises UsageError where the kind or the number is not here."""
+    import torch
     from lightning_fabric import Fabric
 
     from vsbench.errors import UsageError
@@ -36,6 +37,9 @@ def make_fabric(name: str, devices: int, precision: str) -> "Fabric":
     kinds = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "mps": "mps"}
     if name not in kinds:
         raise UsageError(f"unknown device {name!r}: one of {', '.join(kinds)}")
+    on_cpu = name == "cpu" or (name == "auto" and not torch.accelerator.is_available())
+    if on_cpu and precision == "16-mixed":  # Fabric would take bf16-mixed instead, with a warning
+        raise UsageError("--precision 16-mixed: no half precision on the CPU; take bf16-mixed or 32")
     try:
         return Fabric(accelerator=kinds[name], devices=devices, precision=precision)  # type: ignore[arg-type]
     except (RuntimeError, ValueError) as error:

@@ -1,7 +1,8 @@
 """``vsbench train METHOD``."""
 
+import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -26,21 +27,63 @@ def train(
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     device: Device = "auto",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="How many GPUs (or CPU processes).")] = 1,
-    precision: Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, help="How many GPUs (or CPU processes), each with batch_size.")
+    ] = 1,
+    precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
+    compile_networks: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks with torch.compile.")
+    ] = False,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Weights and images in this memory format; often faster on GPUs.")
+    ] = False,
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            "--accumulate", min=1, help="Micro-batches in a step; batch norm and correlations see one of them."
+        ),
+    ] = 1,
+    checkpoint_activations: Annotated[
+        bool, typer.Option("--checkpoint-activations", help="Less memory: the backward pass runs the networks again.")
+    ] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 2,
     log_every: Annotated[int, typer.Option("--log-every", min=1, help="Steps between rows of log.csv.")] = 50,
     sheet_every: Annotated[int, typer.Option("--sheet-every", min=1, help="Steps between sample sheets.")] = 500,
     checkpoint_every: Annotated[
         int, typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints.")
     ] = 5000,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the newest checkpoints stay.")] = 2,
+    keep_every: Annotated[
+        int | None, typer.Option("--keep-every", min=1, help="Checkpoints of these steps are written and all stay.")
+    ] = None,
+    select: Annotated[
+        str, typer.Option("--select", help="The checkpoint that is evaluated: last, or best on held-out slides.")
+    ] = "last",
+    validate_every: Annotated[
+        int | None,
+        typer.Option("--validate-every", min=1, help="Steps between looks at slides held out of the training set."),
+    ] = None,
+    validation_share: Annotated[
+        float, typer.Option("--validation-share", help="How many of the training set's slides are held out.")
+    ] = 0.2,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and what it takes; write nothing.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="With --dry-run: as JSON.")] = False,
     results: Results = RESULTS,
 ) -> None:
-    """Train a method on a data set's stain; everything goes to one run folder."""
+    """Train a method on a data set's stain; everything goes to one run folder.
+
+    Ctrl-C and SIGTERM end it after the running step, with a checkpoint: the same command with --resume goes on.
+    """
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import make_fabric
     from vsbench.config import parse_settings
+    from vsbench.engine.estimate import estimate, lines
+    from vsbench.engine.interrupt import Interrupted
     from vsbench.engine.start import Request, start
+    from vsbench.engine.step import Execution
     from vsbench.engine.trainer import Rhythm
 
     options = _settings_file(config) | parse_settings(settings or [])
@@ -57,11 +100,26 @@ def train(
         seed=seed,
         label=label,
         results=results,
+        execution=Execution(compile_networks, channels_last, accumulate, checkpoint_activations),
+        select=cast(Any, select),  # what it may be is checked there
+        validate_every=validate_every,
+        validation_share=validation_share,
     )
+    rhythm = Rhythm(log_every, sheet_every, checkpoint_every, keep, keep_every, tensorboard)
     fabric = make_fabric(device, devices, precision)
+    if dry_run:
+        plan = estimate(request, fabric, rhythm)
+        print(json.dumps(plan, indent=2) if json_ else "\n".join(lines(plan)))
+        return
     fabric.launch()
-    with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
-        run = start(request, fabric, resume, workers, Rhythm(log_every, sheet_every, checkpoint_every), display)
+    try:
+        with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
+            run = start(request, fabric, resume, workers, rhythm, display)
+    except Interrupted as stop:
+        if not fabric.is_global_zero:  # a launcher would kill the first process for the failure of another
+            raise typer.Exit from None
+        typer.echo(f"{stop}; the same command with --resume goes on", err=True)
+        raise typer.Exit(stop.exit_code) from None
     if fabric.is_global_zero:
         print(run.folder)
 

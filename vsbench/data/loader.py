@@ -51,7 +51,7 @@ class Draws:
 
 
 class TrainingBatches(Dataset[Sampled]):
-    """Item *k* is batch *k*, decoded and augmented. With several ranks each takes its share of the batch.
+    """Item *k* is batch *k*, decoded and augmented. Of R ranks, rank r has the r-th of R equal pieces of the batch.
 
     Parameters
     ----------
@@ -65,15 +65,17 @@ class TrainingBatches(Dataset[Sampled]):
         self.pairs = pairs
         self.draws = draws
         self.augmentations = augmentations
-        self.rank, self.ranks = rank, ranks
+        assert draws.batch_size % ranks == 0, f"{draws.batch_size} tiles cannot be shared by {ranks} ranks"
+        share = draws.batch_size // ranks
+        self.places = range(rank * share, (rank + 1) * share)
 
     def __getitem__(self, step: int) -> Sampled:
         """Batch number ``step``. Raises DataError naming a bad file."""
         augmentation = self.augmentations.at(step)
         he, ihc, ids = [], [], []
-        for place, (he_index, ihc_index) in enumerate(self.draws.indices(step)):
-            if place % self.ranks != self.rank:
-                continue
+        drawn = self.draws.indices(step)
+        for place in self.places:
+            he_index, ihc_index = drawn[place]
             rng = np.random.default_rng([self.draws.seed, 1, step, place])
             he_path, ihc_path = self.pairs[he_index].he, self.pairs[ihc_index].ihc
             if self.draws.aligned:

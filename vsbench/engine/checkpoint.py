@@ -1,11 +1,18 @@
 """Checkpoints: weights as safetensors with the configuration inside, and beside them the training state.
 
-checkpoints/step-000400.state.pt       optimizers, random generators, image pools; written first
-checkpoints/step-000400.safetensors    weights; its presence makes the checkpoint complete
+checkpoints/step-00000400.state.pt           optimizers, random generators, image pools; written first
+checkpoints/step-00000400.state.pt.sha256    its digest, for us and for sha256sum -c
+checkpoints/step-00000400.safetensors        weights; its presence makes the checkpoint complete
+
+The weights file holds a digest of its own contents, which the state names: so one flipped bit in either of them, or a
+state of another writing, is found when they are read. Runs are compared by that digest, not by that of the file:
+safetensors puts the entries of a file's head in any order.
 """
 
+import hashlib
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +21,17 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from vsbench import __version__, registry
+from vsbench.engine.run import Run
 from vsbench.errors import RunError
-from vsbench.files import atomic
+from vsbench.files import atomic, file_digest, write_text
 from vsbench.method import Method
 
-KEEP = 2  # the newest, and the one before it in case the newest was damaged
+
+class DamagedError(RunError):
+    """A checkpoint's file is not what was written: the checkpoint before it may still be."""
 
 
 @dataclass(frozen=True)
@@ -39,72 +50,153 @@ class Checkpoint:
         """The training state that belongs to the weights."""
         return self.weights.with_name(f"{self.weights.stem}.state.pt")
 
+    @property
+    def state_digest(self) -> Path:
+        """The SHA-256 of the training state."""
+        return self.weights.with_name(f"{self.weights.stem}.state.pt.sha256")
+
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
     """The complete checkpoints of a folder, oldest first."""
     return [Checkpoint(path) for path in sorted(folder.glob("step-*.safetensors"))]
 
 
-def save_checkpoint(folder: Path, step: int, name: str, method: Method[Any], optimizers: dict[str, Any]) -> Checkpoint:
-    """Write a checkpoint and remove all but the newest ``KEEP``."""
+def chosen_checkpoint(run: Run) -> Checkpoint:
+    """The checkpoint that stands for a run: the one its record names, which is the last unless it was selected.
+
+    While the training is not finished, the newest. Raises RunError where there is none.
+    """
+    found = {checkpoint.step: checkpoint for checkpoint in checkpoints(run.checkpoints)}
+    step = run.record.get("chosen_step") or max(found, default=0)
+    if step not in found:
+        raise RunError(f"{run.folder}: holds no checkpoint" + (f" of step {step}, which was chosen" if step else ""))
+    return found[step]
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    name: str,
+    method: Method[Any],
+    optimizers: dict[str, Any],
+    engine: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Write a checkpoint; ``engine`` is what ``load_state`` gives back.
+
+    Raises RunError, leaving those that are there alone, where it cannot be written, and where a weight is no finite
+    number: nothing could go on from there.
+    """
+    for key, value in method.state_dict().items():
+        if not value.isfinite().all():
+            raise RunError(
+                f"step {step}: {key} is not finite, so no checkpoint is written; lower lr or raise precision"
+            )
     checkpoint = Checkpoint(folder / f"step-{step:08d}.safetensors")
+    tensors, metadata = _contents(name, method)
     state = {
+        "weights": metadata["digest"],
         "optimizers": {key: optimizer.state_dict() for key, optimizer in optimizers.items()},
         "method": method.training_state(),
         "random": _random_state(),
+        "engine": engine or {},
     }
-    with atomic(checkpoint.state) as temporary:
-        torch.save(state, temporary)
-    save_weights(checkpoint.weights, name, method)
-    for old in checkpoints(folder)[:-KEEP]:
-        old.weights.unlink()
-        old.state.unlink(missing_ok=True)
+    try:
+        with atomic(checkpoint.state) as temporary:
+            torch.save(state, temporary)
+            total = file_digest(temporary)
+        write_text(checkpoint.state_digest, f"{total}  {checkpoint.state.name}\n")
+        with atomic(checkpoint.weights) as temporary:
+            save_file(tensors, temporary, metadata)
+    except (OSError, RuntimeError, SafetensorError) as error:  # each writer has its own for a full disk
+        why = " ".join(str(error).split())
+        raise RunError(f"{checkpoint.weights}: cannot be written ({why}); mend it and go on with --resume") from None
     return checkpoint
 
 
-def load_state(checkpoint: Checkpoint, method: Method[Any], optimizers: dict[str, Any]) -> None:
-    """Take weights, optimizers, image pools and random generators back to where they were.
+def prune(folder: Path, step: int, newest: int, every: int | None, chosen: int | None) -> None:
+    """Remove the checkpoints that need not stay, ``step`` being the one just written.
 
-    Raises RunError where a file is damaged or of another configuration.
+    The ``newest`` up to it stay, all whose step is a multiple of ``every``, and the ``chosen``. Later ones, which a
+    resumed training passed over because they are damaged, do not count as new.
     """
-    load_weights(checkpoint.weights, method)
+    before = [checkpoint for checkpoint in checkpoints(folder) if checkpoint.step <= step]
+    for old in before[:-newest]:
+        if old.step != chosen and (every is None or old.step % every):
+            old.weights.unlink()  # first: without it the checkpoint is none
+            old.state.unlink(missing_ok=True)
+            old.state_digest.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process left half-written. Only while the run is locked."""
+    whole = {path for checkpoint in checkpoints(folder) for path in (checkpoint.state, checkpoint.state_digest)}
+    for path in [*folder.glob(".step-*"), *(found for found in folder.glob("step-*.state.*") if found not in whole)]:
+        path.unlink()
+
+
+def restore_newest(
+    folder: Path, name: str, method: Method[Any], optimizers: dict[str, Any], say: Callable[[str], None]
+) -> tuple[int, dict[str, Any]]:
+    """Go to the newest checkpoint that is whole, saying which are not: (its step, its ``engine``); (0, {}) if none is.
+
+    Raises RunError as ``load_state`` does where one is whole, but of another training.
+    """
+    for checkpoint in reversed(checkpoints(folder)):
+        try:
+            return checkpoint.step, load_state(checkpoint, method, optimizers, name)
+        except DamagedError as error:
+            say(f"{error}; going back to the checkpoint before, or to the start where there is none")
+    return 0, {}
+
+
+def load_state(
+    checkpoint: Checkpoint, method: Method[Any], optimizers: dict[str, Any], name: str | None = None
+) -> dict[str, Any]:
+    """Take weights, optimizers, image pools and random generators back to where they were; returns ``engine``.
+
+    Raises DamagedError, having changed nothing, where a file is not what was written, and RunError where they are of
+    another method than ``name`` or another configuration.
+    """
+    tensors, metadata = _read_weights(checkpoint.weights)
+    _require_same_training(checkpoint.weights, metadata, method, name)
     try:
+        if file_digest(checkpoint.state) != checkpoint.state_digest.read_text(encoding="utf-8").split()[0]:
+            raise ValueError("not what was written")
         state = torch.load(checkpoint.state, map_location="cpu", weights_only=True)
+        if state["weights"] != metadata.get("digest"):
+            raise ValueError("not the one written with the weights")
+    except Exception as error:
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+        raise DamagedError(f"{checkpoint.state}: damaged training state ({why})") from None
+    _fill(checkpoint.weights, method, tensors)
+    try:
         for key, optimizer in optimizers.items():
             optimizer.load_state_dict(state["optimizers"][key])
         method.load_training_state(state["method"])
         _restore_random_state(state["random"])
-    except Exception as error:
-        raise RunError(f"{checkpoint.state}: damaged training state ({type(error).__name__}); remove it") from None
+        return state["engine"]
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"{checkpoint.state}: training state of another version of {type(method).__name__} or of vsbench "
+            f"({type(error).__name__}); go on with that version, or remove the run folder"
+        ) from None
 
 
 def save_weights(path: Path, name: str, method: Method[Any]) -> None:
     """Write weights with the method's name and configuration inside, atomically."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
-    metadata = {"vsbench": __version__, "method": name, "config": method.config.model_dump_json()}
+    tensors, metadata = _contents(name, method)
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata)
 
 
 def load_weights(path: Path, method: Method[Any]) -> None:
     """Fill a method with weights. Raises RunError where the file is damaged or holds other tensors."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
-        method.load_state_dict(tensors)
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path}: damaged weights ({' '.join(str(error).split())})") from None
-    except RuntimeError:
-        raise RunError(f"{path}: weights of another method or configuration than {type(method).__name__}'s") from None
+    _fill(path, method, _read_weights(path)[0])
 
 
 def load_method(path: Path) -> Method[Any]:
     """The trained method of a weights file, on the CPU, in evaluation mode. RunError where it is no such file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path}: not a weights file ({' '.join(str(error).split())})") from None
+    tensors, metadata = _read_weights(path)
     if "method" not in metadata or "config" not in metadata:
         raise RunError(f"{path}: weights without method and configuration inside; not written by vsbench")
     method_class = registry.load("vsbench.methods", metadata["method"])
@@ -113,8 +205,56 @@ def load_method(path: Path) -> Method[Any]:
     except ValueError:
         raise RunError(f"{path}: damaged configuration inside") from None
     method: Method[Any] = method_class(method_class.configure(options=options))
-    load_weights(path, method)
+    _fill(path, method, tensors)
     return method.eval()
+
+
+def _contents(name: str, method: Method[Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors by name, metadata) of a weights file to be."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
+    metadata = {"vsbench": __version__, "method": name, "config": method.config.model_dump_json()}
+    return tensors, metadata | {"digest": _digest(tensors, metadata)}
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors by name, metadata) of a weights file, held against the digest inside, where there is one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise DamagedError(f"{path}: not a weights file, or a damaged one ({why})") from None
+    if metadata.get("digest", "") not in ("", _digest(tensors, metadata)):
+        raise DamagedError(f"{path}: damaged weights (not those that were written)")
+    return tensors, metadata
+
+
+def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor]) -> None:
+    try:
+        method.load_state_dict(tensors)
+    except RuntimeError:
+        raise RunError(f"{path}: weights of another method or configuration than {type(method).__name__}'s") from None
+
+
+def _require_same_training(path: Path, metadata: dict[str, str], method: Method[Any], name: str | None) -> None:
+    """Weights of equal shapes may still be of another method, or trained with another learning rate."""
+    if name is not None and metadata.get("method") != name:
+        raise RunError(f"{path}: a checkpoint of {metadata.get('method')}, not of {name}; move it away")
+    there, here = json.loads(metadata.get("config", "{}")), json.loads(method.config.model_dump_json())
+    if differing := [f"{k} = {there.get(k)!r} there, {v!r} here" for k, v in here.items() if there.get(k) != v]:
+        raise RunError(f"{path}: a checkpoint of another configuration ({', '.join(differing)}); move it away")
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 over all of a weights file that means something, but for the digest itself."""
+    total = hashlib.sha256()
+    for key in sorted(metadata.keys() - {"digest"}):
+        total.update(f"{key}\0{metadata[key]}\0".encode())
+    for key, tensor in sorted(tensors.items()):
+        total.update(f"{key}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def _random_state() -> dict[str, Any]:
@@ -125,7 +265,7 @@ def _random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = torch.cuda.get_rng_state()  # of this process's device: the other processes' are the same
     return state
 
 
@@ -136,4 +276,4 @@ def _restore_random_state(state: dict[str, Any]) -> None:
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,28 +1,82 @@
-"""The training log: log.csv, one row per logged step."""
+"""The training log: log.csv, one row per logged step, and the same for TensorBoard where it is asked for."""
 
 import csv
+import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from vsbench.errors import UsageError
 from vsbench.files import write_text
 
 HEAD = ("step", "epoch", "lr", "images_per_s", "memory_mb")
 
 
-class TrainingLog:
-    """Appends rows to log.csv; a resumed run first forgets the rows after its checkpoint."""
+@dataclass
+class Tally:
+    """Losses summed since the last row. A checkpoint keeps it, so that the next row is the uninterrupted run's."""
 
-    def __init__(self, path: Path, losses: tuple[str, ...], step: int) -> None:
+    steps: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, losses: dict[str, float]) -> None:
+        """Count one step."""
+        self.steps += 1
+        for term, value in losses.items():
+            self.sums[term] = self.sums.get(term, 0.0) + value
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Per step."""
+        return {term: total / self.steps for term, total in self.sums.items()}
+
+    def state(self) -> dict[str, Any]:
+        """What ``Tally(**state)`` goes on from."""
+        return asdict(self)
+
+
+class TrainingLog:
+    """Appends rows to log.csv; a resumed run first forgets the rows after its checkpoint.
+
+    ``tensorboard`` is a folder for TensorBoard's own files.
+    """
+
+    def __init__(self, path: Path, losses: tuple[str, ...], step: int, tensorboard: Path | None = None) -> None:
         self.path = path
         self.columns = (*HEAD, *losses)
-        if step > 0 and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            whole = [line for line in lines[1:] if line.count(",") == lines[0].count(",")]  # not one cut in mid-write
-            kept = [line for line in whole if int(line.partition(",")[0]) <= step]
-            write_text(path, "\n".join([lines[0], *kept]) + "\n")
-        else:
-            write_text(path, ",".join(self.columns) + "\n")
+        # purge_step hides what was written after the checkpoint
+        self.events = None if tensorboard is None else summary_writer()(str(tensorboard), purge_step=step + 1)
+        write_text(path, "\n".join([",".join(self.columns), *kept_rows(path, step)]) + "\n")
 
     def append(self, row: dict[str, float | int]) -> None:
         """Write one row; a loss whose weight is 0 stays empty."""
         with self.path.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self.columns, restval="", lineterminator="\n").writerow(row)
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint written after it must not outlive it
+        if self.events is not None:
+            for column, value in row.items():
+                if column != "step":
+                    group = "training" if column in HEAD else "loss"
+                    self.events.add_scalar(f"{group}/{column}", value, row["step"])
+            self.events.flush()
+
+
+def kept_rows(path: Path, step: int) -> list[str]:
+    """The rows of a table of steps up to ``step``; none where it is missing. One cut in mid-write is left out."""
+    if step == 0 or not path.is_file():
+        return []
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    whole = [row for row in rows if row.count(",") == head.count(",")]
+    return [row for row in whole if int(row.partition(",")[0]) <= step]
+
+
+def summary_writer() -> Any:
+    """TensorBoard's class of writers. Raises UsageError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError(
+            '--tensorboard: the package tensorboard is not installed; pip install "vsbench[tensorboard]"'
+        ) from None
+    return SummaryWriter

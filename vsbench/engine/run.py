@@ -1,7 +1,7 @@
 """A run folder on disk: where it lies, what it holds, and that it never mixes two configurations.
 
 <results>/runs/<dataset>-<stain>/<method>[+<variant>][+<preset>]/seed-<n>/
-    run.json  log.csv  checkpoints/  samples/  images/<split>/  evaluation/<protocol>/
+    run.json  log.csv  validation.csv  checkpoints/  samples/  tensorboard/  images/<split>/  evaluation/<protocol>/
 """
 
 import re
@@ -16,7 +16,10 @@ from vsbench.files import read_json, write_json
 Kind = Literal["trained", "reference", "external"]
 NAME = re.compile(r"[\w][\w.+-]*")
 # keys of run.json that must be equal for a training to go on in its folder
-IDENTITY = ("method", "config", "seed", "dataset", "dataset_options", "stain", "train_digest", "precision", "world")
+IDENTITY = (
+    "method", "config", "seed", "dataset", "dataset_options", "stain", "train_digest", "precision", "world",
+    "execution", "select", "validation",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,16 @@ class Run:
     def log_file(self) -> Path:
         """One row per logged step."""
         return self.folder / "log.csv"
+
+    @property
+    def validation_file(self) -> Path:
+        """One row for each time the held-out pairs were measured."""
+        return self.folder / "validation.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's own files."""
+        return self.folder / "tensorboard"
 
     @property
     def checkpoints(self) -> Path:

@@ -1,23 +1,24 @@
 """From a request to a trained run: find the data, open the run folder, train, and write down how it was done."""
 
-import platform
 import random
-import subprocess
-import time
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
 
-from vsbench import __version__, registry
+from vsbench import registry
 from vsbench.data.pairs import Pair, pairs_digest
 from vsbench.data.root import cache_folder, find_data_root
-from vsbench.engine.checkpoint import Checkpoint, checkpoints, load_state
+from vsbench.engine.checkpoint import checkpoints, remove_leftovers
+from vsbench.engine.lock import locked_by_first
+from vsbench.engine.log import summary_writer
+from vsbench.engine.record import device_name, git_commit, title_of, versions
 from vsbench.engine.run import Run, group_folder, require_same, row_name
+from vsbench.engine.step import Execution, prepare
 from vsbench.engine.trainer import Progress, Rhythm, plan, train
+from vsbench.engine.validate import METRIC, HeldOut, Validation, hold_out
 from vsbench.errors import RunError, UsageError
 from vsbench.method import Batch, Method, MethodConfig
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from vsbench.dataset import Dataset
 
-PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-image", "scipy")
+Select = Literal["last", "best"]
 
 
 class Display(Protocol):
@@ -41,7 +42,12 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What to train on what. ``options`` are the method's settings, ``dataset_options`` the data set's."""
+    """What to train on what. ``options`` are the method's settings, ``dataset_options`` the data set's.
+
+    ``select``: which checkpoint stands for the run, the last or the best on the slides that validation holds out of the
+    training set. They are held out where ``validate_every`` is given, or ``select`` needs them (it is then the steps
+    between checkpoints).
+    """
 
     method: str
     dataset: str
@@ -53,6 +59,47 @@ class Request:
     seed: int = 0
     label: str | None = None
     results: Path = Path("results")
+    execution: Execution = field(default_factory=Execution)
+    select: Select = "last"
+    validate_every: int | None = None
+    validation_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.select not in get_args(Select):
+            raise UsageError(f"--select {self.select!r}: one of {', '.join(get_args(Select))}")
+        if not 0 < self.validation_share < 1:
+            raise UsageError(f"--validation-share {self.validation_share}: a share of the slides, between 0 and 1")
+
+    @property
+    def validates(self) -> bool:
+        """Whether slides are held out."""
+        return self.select == "best" or self.validate_every is not None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a request comes to, nothing of it written yet."""
+
+    method_class: type[Method[Any]]
+    config: Any
+    row: str
+    run: Run
+    root: Path
+    pairs: HeldOut
+
+
+def resolve(request: Request) -> Resolved:
+    """Find method, data set and pairs, and see that the settings fit. Raises UsageError and DataError."""
+    method_class = registry.load("vsbench.methods", request.method)
+    config = method_class.configure(request.preset, request.options)
+    dataset = registry.load("vsbench.datasets", request.dataset).from_options(request.dataset_options)
+    row = row_name(request.method, config.variant, request.preset, request.label)
+    run = Run(group_folder(request.results, request.dataset, request.stain) / row / f"seed-{request.seed}")
+    root = data_folder(dataset, request.data_root)
+    pairs = dataset.pairs(root, request.stain, "train")
+    require_fit(method_class, config)
+    parts = hold_out(pairs, request.validation_share, request.seed) if request.validates else HeldOut(pairs, [])
+    return Resolved(method_class, config, row, run, root, parts)
 
 
 def data_folder(dataset: "Dataset[Any]", option: Path | None) -> Path:
@@ -66,24 +113,25 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     """Train, or return at once where the very same run is finished already.
 
     Raises UsageError for unknown names and settings, DataError naming a bad image, RunError where the folder holds
-    another run, or an unfinished one and ``resume`` is not set.
+    another run, or an unfinished one and ``resume`` is not set, or another process trains in it, and Interrupted after
+    Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    method_class = registry.load("vsbench.methods", request.method)
-    config = method_class.configure(request.preset, request.options)
-    dataset = registry.load("vsbench.datasets", request.dataset).from_options(request.dataset_options)
-    row = row_name(request.method, config.variant, request.preset, request.label)
-    run = Run(group_folder(request.results, request.dataset, request.stain) / row / f"seed-{request.seed}")
-    root = data_folder(dataset, request.data_root)
-    pairs = dataset.pairs(root, request.stain, "train")
-
-    require_fit(method_class, config)
+    if rhythm.tensorboard:
+        summary_writer()
+    found = resolve(request)
+    config, run, pairs = found.config, found.run, found.pairs.train
     _seed_everything(request.seed)
-    method = method_class(config)
-    _, schedule = plan(method, pairs, request.seed, ranks=fabric.world_size)
+    method = found.method_class(config)
+    prepare(method, request.execution)
+    _, schedule = plan(method, pairs, request.seed, ranks=fabric.world_size, accumulate=request.execution.accumulate)
+    validation = None
+    if request.validates:
+        every = request.validate_every or rhythm.checkpoint
+        validation = Validation(found.pairs.validation, every, run.validation_file)
     record = {
         "kind": "trained",
-        "row": row,
-        "title": _title(method_class.card.title, config.variant, request.preset, request.label),
+        "row": found.row,
+        "title": title_of(found.method_class.card.title, config.variant, request.preset, request.label),
         "method": request.method,
         "preset": request.preset,
         "variant": config.variant,
@@ -92,35 +140,42 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
         "dataset": request.dataset,
         "dataset_options": request.dataset_options,
         "stain": request.stain,
-        "data_root": str(root),
+        "data_root": str(found.root),
         "train_pairs": len(pairs),
         "train_slides": len({p.slide for p in pairs}) if all(p.slide for p in pairs) else None,
         "train_digest": pairs_digest(pairs),
+        "select": request.select,
+        "validation": _validation_record(request, validation, found.pairs),
+        "checkpoints": {"every": rhythm.checkpoint, "keep": rhythm.keep, "keep_every": rhythm.keep_every},
         "precision": str(fabric.strategy.precision.precision),
         "world": fabric.world_size,
-        "device": _device_name(fabric),
+        "execution": asdict(request.execution),
+        "device": device_name(fabric),
         "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in method.named_children()},
-        "versions": _versions(),
-        "git": _git_commit(),
+        "versions": versions(),
+        "git": git_commit(),
         "steps": schedule.steps,
+        "chosen_step": None,
         "wall_time_s": 0.0,
         "finished": False,
     }
-    checkpoint, before = _open(run, record, resume, display)
-    if checkpoint is not None and checkpoint.step == schedule.steps:
+    if _finished(run, record):
         display.say(f"{run.folder}: finished already")
         return run
-    fabric.barrier()  # all have looked at the folder before the first one writes to it
-    if fabric.is_global_zero:
-        run.write_record(record | {"wall_time_s": before})
-    begun = time.monotonic()
-    train(
-        request.method, method, pairs, run, fabric, request.seed, checkpoint, workers, rhythm,
-        lambda progress: display.step(row, progress),
-    )  # fmt: skip
-    if fabric.is_global_zero:
-        spent = round(before + time.monotonic() - begun, 1)
-        run.write_record(record | {"wall_time_s": spent, "finished": True})
+    with locked_by_first(run.folder, fabric, display.say):
+        resume = _goes_on(run, record, resume)
+        fabric.barrier()  # all have looked at the folder before the first one writes to it
+        if fabric.is_global_zero:
+            remove_leftovers(run.checkpoints)
+            run.write_record(record)
+        fabric.barrier()
+        seconds = train(
+            request.method, method, pairs, run, fabric, request.seed, resume, workers, rhythm, request.execution,
+            lambda progress: display.step(found.row, progress), validation, display.say,
+        )  # fmt: skip
+        if fabric.is_global_zero:
+            best = validation.best if validation is not None and request.select == "best" else schedule.steps
+            run.write_record(record | {"wall_time_s": round(seconds, 2), "chosen_step": best, "finished": True})
     return run
 
 
@@ -144,86 +199,40 @@ def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:
         raise UsageError(f"{title}, crop_size {config.crop_size}: settings that do not fit together: {error}") from None
 
 
-def _open(run: Run, record: dict[str, Any], resume: bool, display: Display) -> tuple[Checkpoint | None, float]:
-    """(the checkpoint to go on from, seconds already spent)."""
+def _finished(run: Run, record: dict[str, Any]) -> bool:
+    """Whether the folder holds this very run, and its last checkpoint. Raises RunError where it holds another."""
     if not run.record_file.exists():
-        return None, 0.0
-    there = require_same(run, record)
-    found = checkpoints(run.checkpoints)
-    if there["finished"] and found:
-        return found[-1], there["wall_time_s"]
-    if not resume:
-        step = found[-1].step if found else 0
+        return False
+    steps = [checkpoint.step for checkpoint in checkpoints(run.checkpoints)]
+    return require_same(run, record)["finished"] and record["steps"] in steps
+
+
+def _goes_on(run: Run, record: dict[str, Any], resume: bool) -> bool:
+    """Whether there is something to go on from. Raises RunError where there is, and ``resume`` is not set."""
+    if not run.record_file.exists():
+        return False
+    if not resume and not require_same(run, record)["finished"]:
+        step = max((checkpoint.step for checkpoint in checkpoints(run.checkpoints)), default=0)
         raise RunError(f"{run.folder}: unfinished at step {step} of {record['steps']}; add --resume, or remove it")
-    for checkpoint in reversed(found):
-        problem = _problem(checkpoint, record)
-        if problem is None:
-            return checkpoint, there["wall_time_s"]
-        display.say(f"{problem}; going back to the checkpoint before, or to the start where there is none")
-    return None, 0.0
+    return True
 
 
-def _problem(checkpoint: Checkpoint, record: dict[str, Any]) -> str | None:
-    """Why a checkpoint cannot be used, found by loading it into a throw-away copy of the method."""
-    method_class = registry.load("vsbench.methods", record["method"])
-    state = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    try:
-        scratch = method_class(method_class.configure(options=record["config"]))
-        load_state(checkpoint, scratch, scratch.optimizers())
-    except RunError as error:
-        return str(error)
-    finally:
-        torch.set_rng_state(state[0])
-        np.random.set_state(state[1])  # noqa: NPY002
-        random.setstate(state[2])
-    return None
+def _validation_record(request: Request, validation: Validation | None, pairs: HeldOut) -> dict[str, Any] | None:
+    if validation is None:
+        return None
+    return {
+        "metric": METRIC,
+        "every": validation.every,
+        "share": request.validation_share,
+        "slides": pairs.slides,
+        "pairs": len(pairs.validation),
+    }
 
 
 def _seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  plugins may use the global generator
     torch.manual_seed(seed)
-
-
-def _title(title: str, variant: str, preset: str, label: str | None) -> str:
-    if label is not None:
-        return label
-    remarks = [part for part in (variant, "" if preset == "paper" else f"{preset} preset") if part]
-    return f"{title} ({', '.join(remarks)})" if remarks else title
-
-
-def _device_name(fabric: "Fabric") -> str:
-    if fabric.device.type == "cuda":
-        return torch.cuda.get_device_name(fabric.device)
-    return f"{fabric.device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _versions() -> dict[str, str]:
-    found = {"vsbench": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _git_commit() -> str | None:
-    """The commit of the source tree vsbench runs from, with '+' where files differ from it; None outside one."""
-    source = Path(__file__).resolve().parents[2]
-    if not (source / ".git").exists():
-        return None
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=source, capture_output=True, text=True,
-            check=True,
-        ).stdout.strip()  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ("+" if changed else "")
 
 
 def pairs_of(dataset: "Dataset[Any]", option: Path | None, stain: str, split: str) -> list[Pair]:

@@ -1,50 +1,138 @@
 """One training step: the phases of a method, their gradients over all devices, and the optimizers."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from vsbench.errors import RunError
-from vsbench.method import Batch, Method
+from vsbench.errors import RunError, UsageError
+from vsbench.method import Batch, Method, Phase
+from vsbench.ranks import collect, ranks, sum_over_ranks
+
+# what a network of vsbench.nn is called by besides forward
+ENTRY_POINTS = ("forward_with_features", "features")
 
 
-def take_step(fabric: Fabric, method: Method[Any], batch: Batch, optimizers: dict[str, Any]) -> dict[str, Tensor]:
-    """All phases of one training step: gradients, reduction over devices, optimizers. The losses by name."""
+@dataclass(frozen=True)
+class Execution:
+    """How a training is carried out: time and memory, and no other mathematics but for ``accumulate``.
+
+    ``accumulate``: micro-batches of ``batch_size`` in a step, ≥ 1. The mean over them is the larger batch's loss where
+    that is a mean over images; what mixes images (batch norm, correlations in a batch) sees one micro-batch at a time.
+    """
+
+    compile: bool = False  # torch.compile of the networks
+    channels_last: bool = False  # memory format of weights and images
+    accumulate: int = 1
+    checkpoint_activations: bool = False  # the networks run again in the backward pass, and keep less until then
+
+
+def prepare(method: Method[Any], execution: Execution) -> None:
+    """Make a fresh method's networks run as asked; its weights and their names stay.
+
+    Raises UsageError where activations cannot be recomputed: no module of the method has ``recompute``.
+    """
+    if execution.channels_last:
+        method.to(memory_format=torch.channels_last)
+    if execution.checkpoint_activations:
+        able = [module for module in method.modules() if hasattr(module, "recompute")]
+        if not able:
+            title = type(method).card.title
+            raise UsageError(f"--checkpoint-activations: {title} has no network that can recompute; leave it away")
+        for module in able:
+            module.recompute = True  # type: ignore[assignment]  # a plain attribute
+    if execution.compile:
+        for network in method.children():
+            network.compile()
+            for name in ENTRY_POINTS:
+                if hasattr(network, name):
+                    setattr(network, name, torch.compile(getattr(network, name)))
+
+
+def take_step(
+    fabric: Fabric, method: Method[Any], batch: Batch, optimizers: dict[str, Any], execution: Execution
+) -> dict[str, Tensor]:
+    """All phases of one training step: gradients, reduction over devices, optimizers. The losses by name.
+
+    The micro-batches go from phase to phase in lockstep: all meet the same weights, and the optimizers step once. What
+    a later phase needs of each lives until then; to keep that small is what ``checkpoint_activations`` is for. What a
+    method does at the start of its step (power iterations of a spectral norm) it does once for each.
+    """
     logged: dict[str, Tensor] = {}
+    steps = [method.training_step(part) for part in _micro_batches(batch, execution)]
     try:
-        phases = method.training_step(batch)
         while True:
-            with fabric.autocast():  # around each advance: a generator's body runs here, not where it was made
-                phase = next(phases, None)
-            if phase is None:
+            losses: list[dict[str, Tensor]] = []
+            driven: list[Any] = []
+            parameters: list[nn.Parameter] = []
+            for phase in _advance(fabric, steps):
+                if not losses:
+                    driven = [optimizers[name] for name in phase.drives]
+                    parameters = [
+                        p for optimizer in driven for group in optimizer.param_groups for p in group["params"]
+                    ]
+                    for optimizer in driven:
+                        optimizer.zero_grad()
+                # inputs: no gradient is made for, or left on, the networks of other phases
+                fabric.backward(torch.stack(list(phase.losses.values())).sum() / len(steps), inputs=parameters)
+                losses.append({name: loss.detach() for name, loss in phase.losses.items()})
+            if not losses:
                 return logged
-            driven = [optimizers[name] for name in phase.drives]
-            parameters = [p for optimizer in driven for group in optimizer.param_groups for p in group["params"]]
-            for optimizer in driven:
-                optimizer.zero_grad()
-            # inputs: no gradient is made for, or left on, the networks of other phases
-            fabric.backward(torch.stack(list(phase.losses.values())).sum(), inputs=parameters)
             _reduce_gradients(fabric, parameters)
             for optimizer in driven:
                 optimizer.step()
-            logged |= {name: loss.detach() for name, loss in phase.losses.items()}
+            logged |= {name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]}
     except torch.OutOfMemoryError:
         c = method.config
         raise RunError(
             f"out of memory at crop_size {c.crop_size}, batch_size {c.batch_size}, precision "
-            f"{fabric.strategy.precision.precision}: lower one of them with --set or --precision"
+            f"{fabric.strategy.precision.precision}: lower one of them with --set or --precision, or add "
+            "--checkpoint-activations"
         ) from None
 
 
+def _micro_batches(batch: Batch, execution: Execution) -> list[Batch]:
+    """A step's images in pieces that follow each other."""
+    layout = torch.channels_last if execution.channels_last else torch.contiguous_format
+    he, ihc = (x.contiguous(memory_format=layout).chunk(execution.accumulate) for x in (batch.he, batch.ihc))
+    size = len(he[0])
+    ids = [batch.ids[start : start + size] for start in range(0, len(batch.he), size)]
+    return [Batch(*parts) for parts in zip(he, ihc, ids, strict=True)]
+
+
+def _advance(fabric: Fabric, steps: list[Iterator[Phase]]) -> Iterator[Phase]:
+    """The next phase of each micro-batch, made when it is asked for; nothing where the steps are over."""
+    first: tuple[Any, ...] = ()
+    for number, step in enumerate(steps):
+        with fabric.autocast():  # around each advance: a generator's body runs here, not where it was made
+            phase = next(step, None)
+        kind = () if phase is None else (phase.drives, *phase.losses)
+        first = first if number else kind
+        assert kind == first, f"the phases of a step depend on its images: {first} for some, {kind} for others"
+        if phase is not None:
+            yield phase
+
+
 def finite(losses: dict[str, Tensor], step: int, ids: tuple[str, ...]) -> dict[str, float]:
-    """The losses as numbers, in one transfer. Raises RunError naming the first that is none."""
-    numbers = dict(zip(losses, torch.stack([loss.float() for loss in losses.values()]).tolist(), strict=True))
-    for term, value in numbers.items():
-        if value != value or abs(value) == float("inf"):
-            raise RunError(f"step {step + 1}: loss {term} is {value} on {', '.join(ids)}; lower lr or raise precision")
-    return numbers
+    """The losses as numbers, means over all devices, in one message and one transfer.
+
+    Raises RunError on all devices, naming the first loss that is no finite number on one of them, and its tiles.
+    """
+    own = torch.stack([loss.float() for loss in losses.values()])
+    means = sum_over_ranks(own / ranks()).tolist()
+    if all(map(isfinite, means)):
+        return dict(zip(losses, means, strict=True))
+    for values, tiles in collect((own.tolist(), ids)):
+        for term, value in zip(losses, values, strict=True):
+            if not isfinite(value):
+                raise RunError(
+                    f"step {step + 1}: loss {term} is {value} on {', '.join(tiles)}; lower lr or raise precision"
+                )
+    raise AssertionError(f"losses {own.tolist()} have the mean {means}")
 
 
 def _reduce_gradients(fabric: Fabric, parameters: list[nn.Parameter]) -> None:

@@ -1,7 +1,7 @@
 """Training: the loop in which each thing happens once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,16 @@ import torch
 from lightning_fabric import Fabric
 
 from vsbench.data.augment import Augmentation
-from vsbench.data.loader import Augmentations, Draws, TrainingBatches, stream
+from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
 from vsbench.data.pairs import Pair
-from vsbench.engine.checkpoint import Checkpoint, load_state, save_checkpoint
-from vsbench.engine.log import TrainingLog
+from vsbench.engine.checkpoint import prune, restore_newest, save_checkpoint
+from vsbench.engine.interrupt import Interrupt, Interrupted, sheltered
+from vsbench.engine.log import Tally, TrainingLog
 from vsbench.engine.run import Run
 from vsbench.engine.samples import draw_sheet
 from vsbench.engine.schedule import Schedule
-from vsbench.engine.step import broadcast, finite, take_step
+from vsbench.engine.step import Execution, broadcast, finite, take_step
+from vsbench.engine.validate import Validation
 from vsbench.method import Batch, Method
 
 SHEET_PAIRS = 3
@@ -25,11 +27,18 @@ SHEET_SIZE = 256
 
 @dataclass(frozen=True)
 class Rhythm:
-    """Every how many steps to log, to draw a sheet and to write a checkpoint."""
+    """Every how many steps to log, to draw a sheet and to write a checkpoint; and which checkpoints stay."""
 
     log: int = 50
     sheet: int = 500
     checkpoint: int = 5000
+    keep: int = 2  # the newest, and the one before it in case the newest gets damaged
+    keep_every: int | None = None  # checkpoints of these steps are written, and stay
+    tensorboard: bool = False  # log for TensorBoard too
+
+    def writes_checkpoint(self, step: int) -> bool:
+        """Whether a checkpoint is due after a step."""
+        return step % self.checkpoint == 0 or (self.keep_every is not None and step % self.keep_every == 0)
 
 
 @dataclass(frozen=True)
@@ -50,90 +59,110 @@ def train(
     run: Run,
     fabric: Fabric,
     seed: int,
-    resume: Checkpoint | None = None,
+    resume: bool = False,
     workers: int = 0,
     rhythm: Rhythm | None = None,
+    execution: Execution | None = None,
     report: Callable[[Progress], None] | None = None,
-) -> int:
-    """Train to the end of the method's schedule and return the number of steps.
+    validation: Validation | None = None,
+    say: Callable[[str], None] = print,
+) -> float:
+    """Train to the end of the method's schedule and return the seconds it took, those before a resume included.
 
-    ``method`` is freshly built on the CPU; ``resume`` takes it, its optimizers and all random generators back to a
-    checkpoint, and the batches go on where they were. Raises RunError when a loss is not finite (naming step, term and
-    tiles; the last checkpoint stays) or memory is short, DataError naming a bad image.
+    ``method`` is freshly built on the CPU; ``resume`` takes it, its optimizers and all random generators back to the
+    newest checkpoint that is whole, and the batches go on where they were. Raises RunError when a loss is not finite
+    (naming step, term and tiles; the last checkpoint stays) or memory is short, DataError naming a bad image, and
+    Interrupted after Ctrl-C or SIGTERM, when the running step is done and a checkpoint of it written.
     """
-    rhythm = rhythm or Rhythm()
+    rhythm, execution = rhythm or Rhythm(), execution or Execution()
     config = method.config
-    batches, schedule = plan(method, pairs, seed, fabric.global_rank, fabric.world_size)
+    batches, schedule = plan(method, pairs, seed, fabric.global_rank, fabric.world_size, execution.accumulate)
     fabric.to_device(method)
     plain = method.optimizers()
-    start = 0
-    if resume is not None:
-        load_state(resume, method, plain)
-        start = resume.step
+    start, kept = restore_newest(run.checkpoints, name, method, plain, say) if resume else (0, {})
+    precision = fabric.strategy.precision
+    if kept.get("precision"):
+        precision.load_state_dict(kept["precision"])
+    tally, before = Tally(**kept.get("tally", {})), kept.get("seconds", 0.0)
     optimizers = {key: fabric.setup_optimizers(optimizer) for key, optimizer in plain.items()}
     if fabric.world_size > 1:
-        broadcast(fabric, method)
-        if resume is None:  # weights are equal on all ranks, what is drawn at random must not be
-            torch.manual_seed(seed + fabric.global_rank)
-    log = TrainingLog(run.log_file, method.card.losses, start) if fabric.is_global_zero else None
+        broadcast(fabric, method)  # random numbers are equal on all ranks too: vsbench.ranks
+    log = None  # what is written, the first of several processes writes
+    if fabric.is_global_zero:
+        log = TrainingLog(run.log_file, method.card.losses, start, run.tensorboard if rhythm.tensorboard else None)
+        if validation is not None:
+            validation.go_on_from(start)
     method.train()
 
-    since, images = time.monotonic(), 0
-    sums: dict[str, float] = {}
-    batches_ahead = stream(batches, start, schedule.steps, workers, fabric.device.type == "cuda")
-    for step, (he, ihc, ids) in enumerate(batches_ahead, start):
-        batch = Batch(fabric.to_device(he), fabric.to_device(ihc), ids)
-        rate = config.lr * schedule.factor(step)
-        for optimizer in plain.values():
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+    def ahead() -> Iterator[Sampled]:
+        return stream(batches, start, schedule.steps, workers, fabric.device.type == "cuda")
 
-        losses = take_step(fabric, method, batch, optimizers)
-        for term, value in finite(losses, step, ids).items():
-            sums[term] = sums.get(term, 0.0) + value
-        images += len(ids) * fabric.world_size
+    begun = since = time.monotonic()
+    images = 0
+    with Interrupt() as interrupt, sheltered(ahead) as batches_ahead:
+        for step, (he, ihc, ids) in enumerate(batches_ahead, start):
+            batch = Batch(fabric.to_device(he), fabric.to_device(ihc), ids)
+            rate = config.lr * schedule.factor(step)
+            for optimizer in plain.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
 
-        done = step + 1
-        last = done == schedule.steps
-        if log is None:
-            continue
-        if done % rhythm.log == 0 or last:
-            steps_since = done % rhythm.log or rhythm.log
-            means = {term: total / min(steps_since, done - start) for term, total in sums.items()}
-            speed = images / (time.monotonic() - since)
-            epoch = step // batches.draws.batches_per_epoch + 1
-            log.append(
-                {
-                    "step": done,
-                    "epoch": epoch,
-                    "lr": rate,
-                    "images_per_s": round(speed, 2),
-                    "memory_mb": _memory(fabric),
-                }
-                | {term: float(f"{mean:.6g}") for term, mean in means.items()}
-            )
-            if report is not None:
-                report(Progress(done, schedule.steps, epoch, speed, means))
-            since, images, sums = time.monotonic(), 0, {}
-        if done % rhythm.sheet == 0 or last:
-            sheet = run.samples / f"step-{done:08d}.png"
-            draw_sheet(sheet, method, pairs[:SHEET_PAIRS], SHEET_SIZE, fabric.device)
-        if done % rhythm.checkpoint == 0 or last:
-            save_checkpoint(run.checkpoints, done, name, method, plain)
-    return schedule.steps
+            losses = take_step(fabric, method, batch, optimizers, execution)
+            tally.add(finite(losses, step, ids))
+            images += len(ids) * fabric.world_size
+
+            done = step + 1
+            last = done == schedule.steps
+            stop = interrupt.agreed(fabric)
+            if log is not None:
+                if done % rhythm.log == 0 or last:
+                    now = time.monotonic()
+                    epoch = step // batches.draws.batches_per_epoch + 1
+                    progress = Progress(done, schedule.steps, epoch, images / (now - since), tally.means)
+                    log.append(_row(progress, rate, fabric))
+                    if report is not None:
+                        report(progress)
+                    since, images, tally = now, 0, Tally()
+                if done % rhythm.sheet == 0 or last:
+                    sheet = run.samples / f"step-{done:08d}.png"
+                    draw_sheet(sheet, method, pairs[:SHEET_PAIRS], SHEET_SIZE, fabric.device)
+                measured = validation is not None and (done % validation.every == 0 or last)
+                if validation is not None and measured:
+                    validation.measure(done, method, fabric.device)
+                if rhythm.writes_checkpoint(done) or measured or stop or last:
+                    seconds = before + time.monotonic() - begun
+                    kept = {"tally": tally.state(), "precision": precision.state_dict(), "seconds": seconds}
+                    save_checkpoint(run.checkpoints, done, name, method, plain, kept)
+                    best = validation.best if validation is not None else None
+                    prune(run.checkpoints, done, rhythm.keep, rhythm.keep_every, best)
+            if stop and not last:
+                fabric.barrier()  # none ends before the checkpoint is there
+                raise Interrupted(f"stopped at step {done} of {schedule.steps}, checkpoint written", stop)
+    return before + time.monotonic() - begun
 
 
 def plan(
-    method: Method[Any], pairs: list[Pair], seed: int, rank: int = 0, ranks: int = 1
+    method: Method[Any], pairs: list[Pair], seed: int, rank: int = 0, ranks: int = 1, accumulate: int = 1
 ) -> tuple[TrainingBatches, Schedule]:
-    """The batches and the schedule of a training; ``batch_size`` is per device."""
+    """The batches and the schedule of a training; ``batch_size`` is per device and micro-batch."""
     c = method.config
-    draws = Draws(len(pairs), c.batch_size * ranks, seed, c.loader == "aligned", c.sampling == "replace")
+    draws = Draws(len(pairs), c.batch_size * accumulate * ranks, seed, c.loader == "aligned", c.sampling == "replace")
     schedule = Schedule.of(c, draws.batches_per_epoch)
     constant = Augmentation(c.load_size, c.crop_size, c.flip)
     decay = constant if c.decay_phase == "crop" else Augmentation(c.crop_size, c.crop_size, c.flip)
     augmentations = Augmentations(constant, decay, schedule.decay_from)
     return TrainingBatches(pairs, draws, augmentations, rank, ranks), schedule
+
+
+def _row(progress: Progress, rate: float, fabric: Fabric) -> dict[str, float | int]:
+    """A row of the log."""
+    return {
+        "step": progress.step,
+        "epoch": progress.epoch,
+        "lr": rate,
+        "images_per_s": round(progress.images_per_s, 2),
+        "memory_mb": _memory(fabric),
+    } | {term: float(f"{mean:.6g}") for term, mean in progress.losses.items()}
 
 
 def _memory(fabric: Fabric) -> int:

@@ -1,41 +1,121 @@
-"""Translation of whole images by a trained method."""
+"""Translation of images of any size by a trained method: whole, or in tiles beyond memory."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn import functional as F
+from torch import Tensor
 
 from vsbench.data.decode import read_rgb
 from vsbench.data.tensors import to_images, to_tensor
+from vsbench.engine.memory import available_memory, bytes_per_pixel
+from vsbench.engine.statistics import Statistics, imposing, recording
+from vsbench.engine.tiles import Tiling, mosaics, padded_pixels, spans, thumbnail
 from vsbench.errors import RunError
 from vsbench.files import atomic
 from vsbench.method import Method
 
-SMALLEST = 8  # pixels a side: the ResNets reflect borders at a quarter of the size, which takes two positions there
+AUTOMATIC_TILES = (2048, 1024, 512, 256)  # pixels a side, in the order in which they are tried
+GB = 1e9
+
+RGB = NDArray[np.uint8]
+TileStatistics = Literal["tile", "image", "sample"]
+Translate = Callable[[Method[Any], RGB, torch.device], RGB]
 
 
-def translate_image(method: Method[Any], he: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 H&E → IHC of the same size.
+def translate_image(method: Method[Any], he: RGB, device: torch.device) -> RGB:
+    """(H, W, 3) uint8 H&E → IHC of the same size, the whole image at once.
 
-    Sides that are no multiple of what the network needs, or below ``SMALLEST``, are padded by reflection (by repetition
-    where the image is smaller than the padding) and cut back. Raises RunError when memory is short.
+    Sides that are no multiple of what the network needs are padded (see ``padded_pixels``) and cut back. Raises
+    RunError when memory is short.
     """
     height, width, _ = he.shape
-    multiple = method.size_multiple
-    below, right = (-(-max(side, SMALLEST) // multiple) * multiple - side for side in (height, width))
-    mode = "reflect" if below < height and right < width else "replicate"
-    image = F.pad(to_tensor([he]).to(device), (0, right, 0, below), mode=mode)
     try:
-        with torch.inference_mode():
-            fake = method.translate(image)[..., :height, :width]
+        fake = _translated(method, he, device)
     except torch.OutOfMemoryError:
-        raise RunError(f"out of memory translating {height}×{width} pixels; cut the images into tiles") from None
-    return to_images(fake)[0]
+        raise RunError(
+            f"out of memory translating {height}×{width} pixels at once; vsbench translate --tile cuts them into tiles"
+        ) from None
+    return to_images(fake[..., :height, :width])[0]
+
+
+def translate_tiles(
+    method: Method[Any], he: RGB, device: torch.device, tiling: Tiling, statistics: TileStatistics = "sample"
+) -> RGB:
+    """(H, W, 3) uint8 H&E → IHC of the same size in overlapping tiles; what fits into one tile is translated whole.
+
+    ``statistics``: what normalisation by the input's own statistics (instance norm) uses. ``tile``: each tile's own,
+    so that its colours depend on where it was cut. ``image``: those of the whole image, reduced to the size of a tile;
+    fine texture, and with it variance, is lost. ``sample``: those of small pieces at full resolution from all over the
+    image. Beside the images, memory for a row of tiles is taken. Raises RunError when it is short.
+    """
+    height, width, _ = he.shape
+    rows, columns = spans(height, tiling), spans(width, tiling)
+    if len(rows) == len(columns) == 1:
+        return translate_image(method, he, device)
+    try:
+        known = Statistics()
+        for stand_in in _stand_ins(he, tiling, statistics):
+            with recording(method, known):
+                _translated(method, stand_in, device)
+        image = np.empty_like(he)
+        strip = torch.zeros(1, 3, len(rows[0].pixels), columns[-1].start + len(columns[-1].pixels))
+        for row, below in zip_longest(rows, rows[1:]):
+            for column in columns:
+                with _normalising(method, known):
+                    fake = _translated(method, he[np.ix_(row.pixels, column.pixels)], device)
+                weights = torch.from_numpy(np.outer(row.weights, column.weights))
+                strip[..., column.start : column.start + len(column.pixels)] += fake.float().cpu() * weights
+            done = (below.start if below else height) - row.start
+            image[row.start : row.start + done] = to_images(strip[..., :done, :width])[0]
+            strip = torch.cat([strip[..., done:, :], torch.zeros_like(strip[..., :done, :])], dim=2)
+    except torch.OutOfMemoryError:
+        raise RunError(f"out of memory in tiles of {tiling.size} pixels; take smaller ones (--tile)") from None
+    return image
+
+
+def translate_fitting(
+    method: Method[Any],
+    he: RGB,
+    device: torch.device,
+    statistics: TileStatistics = "sample",
+    say: Callable[[str], None] = print,
+) -> RGB:
+    """(H, W, 3) uint8 H&E → IHC of the same size: whole where memory allows, else in the largest tiles that fit.
+
+    ``say`` is told of tiles, and why. On CPU what is needed is estimated; elsewhere it is tried. Raises RunError when
+    not even the smallest tiles fit.
+    """
+    height, width, _ = he.shape
+    tilings = [Tiling(s, s // 4, method.size_multiple) for s in AUTOMATIC_TILES if _suits(s, method.size_multiple)]
+    tilings = [tiling for tiling in tilings if tiling.size < max(height, width)]
+    reason = ""
+    if device.type == "cpu" and tilings:
+        reason, tilings = _by_estimate(method, height, width, tilings, device)
+    if not reason:
+        try:
+            return translate_image(method, he, device)
+        except RunError:
+            if not tilings:
+                raise
+        reason = "more than memory holds at once"
+    for tiling, smaller in zip_longest(tilings, tilings[1:]):
+        say(
+            f"{height}×{width} pixels: {reason}; in tiles of {tiling.size} pixels with an overlap of {tiling.overlap}, "
+            f"normalised by statistics of: {statistics}"
+        )
+        try:
+            return translate_tiles(method, he, device, tiling, statistics)
+        except RunError:
+            if not smaller:
+                raise
+    raise AssertionError("no tiles to try")
 
 
 def translate_files(
@@ -43,12 +123,50 @@ def translate_files(
     files: Iterable[tuple[Path, Path]],
     device: torch.device,
     done: Callable[[Path], None] | None = None,
+    translate: Translate = translate_image,
 ) -> None:
     """Translate H&E files to PNG files (lossless, written atomically), calling ``done`` with each path written."""
     method = method.to(device).eval()
     for source, target in files:
-        fake = translate_image(method, read_rgb(source), device)
+        fake = translate(method, read_rgb(source), device)
         with atomic(target) as temporary:
             Image.fromarray(fake).save(temporary, format="PNG")
         if done is not None:
             done(target)
+
+
+def _translated(method: Method[Any], he: RGB, device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 → (1, 3, H', W') in [−1, 1], with the padding at the end of both sides."""
+    rows, columns = (padded_pixels(side, method.size_multiple) for side in he.shape[:2])
+    with torch.inference_mode():
+        return method.translate(to_tensor([he[np.ix_(rows, columns)]]).to(device))
+
+
+def _stand_ins(he: RGB, tiling: Tiling, statistics: TileStatistics) -> Iterator[RGB]:
+    """Images as small as a tile with the statistics of the whole."""
+    if statistics == "image":
+        yield thumbnail(he, tiling.size)
+    elif statistics == "sample":
+        yield from mosaics(he, tiling)
+
+
+def _normalising(method: Method[Any], known: Statistics) -> AbstractContextManager[None]:
+    return imposing(method, known) if known.images else nullcontext()
+
+
+def _suits(size: int, multiple: int) -> bool:
+    return size % multiple == 0 and size - size // 4 >= multiple
+
+
+def _by_estimate(
+    method: Method[Any], height: int, width: int, tilings: list[Tiling], device: torch.device
+) -> tuple[str, list[Tiling]]:
+    """Why an image does not fit into main memory ("" if it does), and the tiles that do; the smallest in any case."""
+    available = available_memory()
+    if available is None:
+        return "", tilings
+    each = bytes_per_pixel(method, device)
+    if each * height * width <= available:
+        return "", tilings
+    reason = f"about {each * height * width / GB:.1f} GB at once, of which {available / GB:.1f} are free"
+    return reason, [tiling for tiling in tilings if each * tiling.size**2 <= available] or tilings[-1:]

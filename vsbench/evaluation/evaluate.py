@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vsbench import __version__, registry
 from vsbench.data.decode import read_rgb, require_equal_sizes
 from vsbench.data.pairs import Pair, few, images_by_stem, pairs_digest
-from vsbench.engine.checkpoint import checkpoints, load_method
+from vsbench.engine.checkpoint import chosen_checkpoint, load_method
 from vsbench.engine.run import Run, checked_name, find_runs, group_folder
 from vsbench.engine.start import pairs_of
 from vsbench.engine.translate import translate_files
@@ -143,11 +143,11 @@ def evaluate_trained(
     Raises RunError where the run is unfinished.
     """
     record = run.record
-    found = checkpoints(run.checkpoints)
-    if not found or not record["finished"]:
+    if not record["finished"]:
         raise RunError(f"{run.folder}: training is not finished; go on with --resume, or remove the folder")
+    weights = chosen_checkpoint(run).weights
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
-    made_from = {"weights": file_digest(found[-1].weights), "he": group.he_digest()}
+    made_from = {"weights": file_digest(weights), "he": group.he_digest()}
     stamp = run.folder / "images" / f"{SPLIT}.json"
     if not stamp.is_file() or read_json(stamp) != made_from:
         for old in run.images(SPLIT).glob("*.png"):
@@ -155,7 +155,7 @@ def evaluate_trained(
         write_json(stamp, made_from)
     missing = [(p.he, files[p.id]) for p in group.pairs if not files[p.id].is_file()]
     if missing:
-        translate_files(load_method(found[-1].weights), missing, device, done)
+        translate_files(load_method(weights), missing, device, done)
     warnings = [] if record["preset"] == "paper" else [f"{record['preset']} preset: not the published configuration"]
     return _evaluate_row(run, group, _reader(files), files, "", device, warnings)
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vsbench.precision import full_precision
+
 SAME_POSITION = -10.0  # what the official codes put on the diagonal of the negatives, before the temperature
 
 
@@ -27,10 +29,11 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float, across_images: 
     keys = keys.detach()
     if across_images:
         queries, keys = queries.flatten(0, 1)[None], keys.flatten(0, 1)[None]
-    logits = (queries / temperature) @ keys.mT  # (B, N, N); the positives lie on the diagonal
-    # the positive among the negatives, and the extra negative beside them: no second copy of the logits
-    total = torch.logaddexp(logits.logsumexp(dim=2), logits.new_full((), SAME_POSITION / temperature))
-    return (total - logits.diagonal(dim1=1, dim2=2)).mean()
+    with full_precision(queries):
+        logits = (queries / temperature) @ keys.mT  # (B, N, N); the positives lie on the diagonal
+        # the positive among the negatives, and the extra negative beside them: no second copy of the logits
+        total = torch.logaddexp(logits.logsumexp(dim=2), logits.new_full((), SAME_POSITION / temperature))
+        return (total - logits.diagonal(dim1=1, dim2=2)).mean()
 
 
 def layered_patch_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float) -> Tensor:

@@ -1,0 +1,57 @@
+"""What run.json says of how a training was done: title, device, versions, source."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from vsbench import __version__
+
+PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-image", "scipy")
+
+
+def title_of(title: str, variant: str, preset: str, label: str | None) -> str:
+    """The title of a table row: the label where one is given."""
+    if label is not None:
+        return label
+    remarks = [part for part in (variant, "" if preset == "paper" else f"{preset} preset") if part]
+    return f"{title} ({', '.join(remarks)})" if remarks else title
+
+
+def device_name(fabric: Fabric) -> str:
+    """The GPU's name, or the kind of processor and how many threads of it."""
+    if fabric.device.type == "cuda":
+        return torch.cuda.get_device_name(fabric.device)
+    return f"{fabric.device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on, where installed."""
+    found = {"vsbench": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of the source tree vsbench runs from, with '+' where files differ from it; None outside one."""
+    source = Path(__file__).resolve().parents[2]
+    if not (source / ".git").exists():
+        return None
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=source, capture_output=True, text=True,
+            check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changed else "")
