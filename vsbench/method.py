@@ -44,7 +44,7 @@ class MethodConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    variant: str = ""  # which of the method's variants these values started from; "" is the published method
+    variant: str = ""  # which of the method's variants these values started from; "" (or paper): the published method
     batch_size: PositiveInt = 1
     epochs: PositiveInt = 100
     decay_epochs: NonNegativeInt = 100
@@ -131,13 +131,15 @@ class Method(nn.Module, ABC, Generic[C]):
         Raises UsageError naming an unknown preset, variant or option, or a value that cannot be.
         """
         given = options or {}
+        if given.get("variant") == "paper":  # the published method's own name, for those who want to say it
+            given = given | {"variant": ""}
         presets = {"paper": {}, **cls.presets}
         if preset not in presets:
             raise UsageError(f"unknown preset {preset!r}: {cls.card.title} has {', '.join(presets)}")
         variant = given.get("variant", "")
         if variant and variant not in cls.variants:
-            known = ", ".join(cls.variants) or "none"
-            raise UsageError(f"unknown variant {variant!r}: the variants of {cls.card.title} are {known}")
+            known = ", ".join(("paper", *cls.variants))
+            raise UsageError(f"unknown variant {variant!r}: {cls.card.title} has {known}")
         return build_config(config_type(cls), {**cls.variants.get(variant, {}), **presets[preset], **given})
 
     @property
