@@ -27,8 +27,11 @@ def one_device(name: str) -> "Fabric":
     return make_fabric(name, devices=1, precision="32-true")
 
 
-def make_fabric(name: str, devices: int, precision: str) -> "Fabric":
-    """A Fabric on ``devices`` devices of a kind. Raises UsageError where the kind or the number is not here."""
+def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fabric":
+    """A Fabric on ``devices`` devices of a kind in each of ``nodes`` machines, which torchrun or SLURM start.
+
+    Raises UsageError where the kind or the number is not here.
+    """
     import torch
     from lightning_fabric import Fabric
 
@@ -41,6 +44,6 @@ def make_fabric(name: str, devices: int, precision: str) -> "Fabric":
     if on_cpu and precision == "16-mixed":  # Fabric would take bf16-mixed instead, with a warning
         raise UsageError("--precision 16-mixed: no half precision on the CPU; take bf16-mixed or 32")
     try:
-        return Fabric(accelerator=kinds[name], devices=devices, precision=precision)  # type: ignore[arg-type]
+        return Fabric(accelerator=kinds[name], devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"--device {name}, --devices {devices}, --precision {precision}: {error}") from None

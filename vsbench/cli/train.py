@@ -30,6 +30,9 @@ def train(
     devices: Annotated[
         int, typer.Option("--devices", min=1, help="How many GPUs (or CPU processes), each with batch_size.")
     ] = 1,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, help="How many machines; torchrun or SLURM start the command on each.")
+    ] = 1,
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
     compile_networks: Annotated[
         bool, typer.Option("--compile", help="Compile the networks with torch.compile.")
@@ -106,7 +109,7 @@ def train(
         validation_share=validation_share,
     )
     rhythm = Rhythm(log_every, sheet_every, checkpoint_every, keep, keep_every, tensorboard)
-    fabric = make_fabric(device, devices, precision)
+    fabric = make_fabric(device, devices, precision, nodes)
     if dry_run:
         plan = estimate(request, fabric, rhythm)
         print(json.dumps(plan, indent=2) if json_ else "\n".join(lines(plan)))
