@@ -20,8 +20,9 @@ from vsbench.errors import RunError, UsageError
 from vsbench.losses.contrastive import patch_nce
 from vsbench.losses.transport import unbalanced_plan
 from vsbench.method import Batch, Method, Phase
+from vsbench.registry import names
 
-NAMES = ("cut", "cyclegan", "pix2pix", "usigan")
+NAMES = names("vsbench.methods")
 DROPOUT = {"downs": 6}  # the least depth at which Pix2Pix has dropout; halves 64 pixels to 1
 ALONE: dict[str, dict[str, Any]] = {  # nothing random in a step, and nothing that looks at several images
     "cut": {"taps": (8, 12), "patches": 16 * 16},
@@ -82,7 +83,6 @@ def assert_near(found: Found, expected: Found) -> None:
         )
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_channels_last(fresh: Build, name: str) -> None:
     method = fresh(name)
     found = taken(method, Execution(channels_last=True), images(2), steps=1)
@@ -103,7 +103,6 @@ def test_images_come_in_channels_last(fresh: Build, monkeypatch: pytest.MonkeyPa
         assert not image.is_contiguous()
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_checkpoint_activations(fresh: Build, name: str) -> None:
     """Losses, dropout's masks, running statistics and gradients are equal; less is kept for the backward pass."""
     options, size = (DROPOUT | {"crop_size": 64}, 64) if name == "pix2pix" else ({}, 32)

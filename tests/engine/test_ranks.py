@@ -18,9 +18,9 @@ from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.run import Run
 from vsbench.engine.start import Request, start
 from vsbench.engine.trainer import Progress, Rhythm
-from vsbench.registry import load
+from vsbench.registry import load, names
 
-NAMES = ("cut", "cyclegan", "pix2pix", "usigan")
+NAMES = names("vsbench.methods")
 BATCH = {"usigan": 4}  # two images in each process, so that its matrices lie within and between processes
 SETTINGS: dict[str, dict[str, Any]] = {
     "cyclegan": {"pool_size": 1},  # full after the first image
@@ -178,7 +178,6 @@ def assert_same_training(two: Run, one: Run, name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_two_processes_train_like_one(
     by_torchrun: tuple[Path, Trained], together: Callable[[str], Run], name: str
 ) -> None:
