@@ -21,13 +21,19 @@ LAYERS = (
     ("config", "data", "nn", "registry", "stain", "weights"),
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),
+    ("stats",),
     ("evaluation",),
     ("report",),
     ("checks",),
     ("cli",),
 )
 # What these import is less than their layer allows: mathematics that someone may want without the rest.
-NARROW = {"stain": {"errors"}, "nn": {"precision", "ranks"}, "losses": {"precision", "ranks", "stain"}}
+NARROW = {
+    "stain": {"errors"},
+    "nn": {"precision", "ranks"},
+    "losses": {"precision", "ranks", "stain"},
+    "stats": {"errors", "files", "metric"},
+}
 # Methods and data sets are written against the contracts, and know nothing that runs them.
 PLUGINS = {
     "methods": {"errors", "losses", "method", "nn", "precision", "ranks", "stain"},
@@ -127,6 +133,7 @@ PLANTED = [
     ("vsbench.nn.unet", "from vsbench.errors import UserError"),
     ("vsbench.engine.trainer", "import vsbench.cli.display"),
     ("vsbench.report.build", "from vsbench.cli import app"),
+    ("vsbench.stats.table", "from vsbench.metrics.dab import DabDensity"),
     ("vsbench.engine.trainer", "from vsbench.methods.cut import CUT"),
     ("vsbench.engine.trainer", "importlib.import_module('vsbench.methods.cut')"),
     ("vsbench.engine.trainer", "from methods.cut import CUT"),

@@ -64,6 +64,7 @@ class Metric(ABC):
     values: ClassVar[tuple[Value, ...]]
     needs: ClassVar[tuple[str, ...]] = ()  # keys of ``vsbench.weights.MANIFEST``
     needs_truth: ClassVar[bool] = False  # True: exists only where the true IHC is known
+    on_request: ClassVar[bool] = False  # True: slow, and of interest to few; measured where it is asked for by name
     device: str = "cpu"  # where a metric with a network runs it
 
     def unavailable(self) -> str | None:

@@ -86,8 +86,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-def group(place: Path) -> Group:
-    return Group("folder", {}, "er", place / "own", place / "results")
+def group(place: Path, *also: str) -> Group:
+    return Group("folder", {}, "er", place / "own", place / "results", also)
 
 
 def run_of(place: Path) -> Run:
@@ -152,6 +152,14 @@ def test_the_table(place: Path) -> None:
     assert any("cpu preset" in warning for warning in summary["warnings"])
     assert any("slides unknown" in warning for warning in summary["warnings"])
     assert [pair["fake"] for pair in summary["pairs"]] == [f"images/test/{name}.png" for name in "defg"]
+
+
+def test_a_family_on_request_is_measured_when_it_is_asked_for(place: Path, measured: list[int]) -> None:
+    without = evaluate_trained(run_of(place), group(place), CPU)
+    asked = evaluate_trained(run_of(place), group(place, "structure_variants"), CPU)
+    new = asked.summary["values"].keys() - without.summary["values"].keys()
+    assert new == {"ssim_gray_uniform7", "ssim_rgb_gauss11", "ssim_gray_gauss11", "psnr_pooled"}
+    assert measured == [4, 4]
 
 
 def test_nothing_is_measured_twice(place: Path, measured: list[int]) -> None:

@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
-from vsbench.metric import Absent, Image, Sample
+from vsbench.metric import Absent, Image, Metric, Sample
 from vsbench.metrics._grey import GREYS
 from vsbench.metrics.content import Content, content_correlation
+from vsbench.metrics.content_variants import ContentVariants
 from vsbench.metrics.dab import DabDensity
 from vsbench.metrics.fid import frechet_distance
 from vsbench.metrics.structure import Structure, ssim
+from vsbench.metrics.structure_variants import StructureVariants
 
 N = 5
 ROW, COLUMN, CHANNEL = np.ogrid[0:16, 0:16, 0:3]
@@ -55,13 +58,18 @@ def series() -> pd.DataFrame:
     return pd.DataFrame({"intden": intden, "intden_real": intden_real, "iod_mae": np.abs(intden - intden_real)})
 
 
-def measured(metric: Content | Structure, samples: list[Sample]) -> tuple[pd.DataFrame, dict[str, float | Absent]]:
-    table = pd.DataFrame(metric.update(samples).columns)
+def triples(generated: Callable[[int], Image], n: int = N) -> list[Sample]:
+    return [Sample(f"{i}", generated(i), real(i), he(i)) for i in range(n)]
+
+
+def measured(metric: Metric, samples: list[Sample]) -> tuple[pd.DataFrame, dict[str, float | Absent]]:
+    sizes = {"height": [s.real.shape[0] for s in samples], "width": [s.real.shape[1] for s in samples]}
+    table = pd.DataFrame(sizes | metric.update(samples).columns)
     return table, metric.finish(table, {})
 
 
 def content(generated: Callable[[int], Image], n: int = N) -> tuple[pd.DataFrame, dict[str, float | Absent]]:
-    return measured(Content(), [Sample(f"{i}", generated(i), real(i), he(i)) for i in range(n)])
+    return measured(Content(), triples(generated, n))
 
 
 def check_r_c(generated: Callable[[int], Image]) -> Callable[[Vector], None]:
@@ -91,6 +99,15 @@ def check_constant_image(vector: Vector) -> None:
     assert results["r_c_undefined"] == proposed["n_undefined"]
 
 
+def check_r_c_variant(name: str) -> Callable[[Vector], None]:
+    def check(vector: Vector) -> None:
+        results = measured(ContentVariants(), triples(fake))[1]
+        assert protocol_of(ContentVariants, name) == vector["protocol"]
+        assert results[name] == pytest.approx(100 * vector["expected"]["r_c"], rel=0, abs=100 * vector["tolerance"])
+
+    return check
+
+
 def check_series(vector: Vector) -> None:
     expected, tolerance = vector["expected"], vector["tolerance"]
     results = DabDensity().finish(series(), {})
@@ -110,7 +127,7 @@ def check_r_avg(vector: Vector) -> None:
 
 def check_structure(column: str, generated: Callable[[int], Image]) -> Callable[[Vector], None]:
     def check(vector: Vector) -> None:
-        table, results = measured(Structure(), [Sample(f"{n}", generated(n), real(n), he(n)) for n in range(N)])
+        table, results = measured(Structure(), triples(generated))
         expected = np.array(vector["expected"]["per_image"], dtype=float)  # "inf" included
         np.testing.assert_allclose(table[column], expected, rtol=0, atol=vector["tolerance"])
         mean = vector["expected"].get("mean", np.inf)
@@ -118,6 +135,22 @@ def check_structure(column: str, generated: Callable[[int], Image]) -> Callable[
         assert results["psnr_infinite"] == np.isinf(expected).sum()
 
     return check
+
+
+def check_ssim_variant(name: str, generated: Callable[[int], Image]) -> Callable[[Vector], None]:
+    def check(vector: Vector) -> None:
+        table, results = measured(StructureVariants(), triples(generated))
+        assert protocol_of(StructureVariants, name) == vector["protocol"]
+        np.testing.assert_allclose(table[name], vector["expected"]["per_image"], rtol=0, atol=vector["tolerance"])
+        assert results[name] == pytest.approx(vector["expected"]["mean"], rel=0, abs=vector["tolerance"])
+
+    return check
+
+
+def check_psnr_pooled(vector: Vector) -> None:
+    results = measured(StructureVariants(), triples(fake))[1]
+    assert protocol_of(StructureVariants, "psnr_pooled") == vector["protocol"]
+    assert results["psnr_pooled"] == pytest.approx(vector["expected"]["psnr"], rel=0, abs=vector["tolerance"])
 
 
 def check_unit_range(vector: Vector) -> None:
@@ -146,12 +179,19 @@ def check_inception_input(vector: Vector) -> None:
     torch.testing.assert_close((resized[0, 0] - 128) / 128, expected, rtol=0, atol=vector["tolerance"])
 
 
+def protocol_of(metric: type[Metric], name: str) -> str:
+    (protocol,) = (value.protocol for value in metric.values if value.name == name)
+    return protocol
+
+
 CHECKS: dict[str, Callable[[Vector], None]] = {
     "r_c_gray_mean_official": check_r_c(fake),
     "r_c_gray_cv2-cvtcolor": check_grey,
     "r_c_gray_pil-l": check_grey,
     "r_c_gray_bt601-float": check_grey,
     "r_c_gray_bt709-float": check_grey,
+    "r_c_gray_pooled": check_r_c_variant("r_c_pooled"),
+    "r_c_image_means": check_r_c_variant("r_c_image_means"),
     "r_c_identity": check_r_c(he),
     "paired_rate": check_r_c(real),
     "r_c_constant_image": check_constant_image,
@@ -160,22 +200,17 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "ssim_skimage-rgb-uniform7": check_structure("ssim", fake),
     "ssim_skimage-rgb-uniform7-range1": check_unit_range,
     "ssim_skimage-rgb-uniform7_near": check_structure("ssim", near),
+    "ssim_skimage-gray-uniform7": check_ssim_variant("ssim_gray_uniform7", fake),
+    "ssim_skimage-gray-uniform7_near": check_ssim_variant("ssim_gray_uniform7", near),
+    "ssim_skimage-rgb-gauss11": check_ssim_variant("ssim_rgb_gauss11", fake),
+    "ssim_skimage-rgb-gauss11_near": check_ssim_variant("ssim_rgb_gauss11", near),
+    "ssim_skimage-gray-gauss11": check_ssim_variant("ssim_gray_gauss11", fake),
     "psnr_skimage-rgb-255": check_structure("psnr", fake),
     "psnr_skimage-rgb-255_near": check_structure("psnr", near),
+    "psnr_pooled_mse": check_psnr_pooled,
     "psnr_identical": check_structure("psnr", real),
     "frechet_distance": check_frechet,
     "fid_preprocess_5x5": check_inception_input,
-}
-
-NOT_IMPLEMENTED = {
-    "r_c_gray_pooled": "protocol r_c/gray-pooled: another reading of eq. 21, which no released script has",
-    "r_c_image_means": "protocol r_c/image-means: the literal eq. 21, which no released script has",
-    "ssim_skimage-gray-uniform7": "protocol ssim/skimage-gray-uniform7: no released script has it",
-    "ssim_skimage-gray-uniform7_near": "protocol ssim/skimage-gray-uniform7: no released script has it",
-    "ssim_skimage-rgb-gauss11": "protocol ssim/skimage-rgb-gauss11: no released script has it",
-    "ssim_skimage-rgb-gauss11_near": "protocol ssim/skimage-rgb-gauss11: no released script has it",
-    "ssim_skimage-gray-gauss11": "protocol ssim/skimage-gray-gauss11: no released script has it",
-    "psnr_pooled_mse": "protocol psnr/pooled-mse: no released script has it",
 }
 
 
@@ -185,8 +220,7 @@ def oracle(shared: Path) -> dict[str, Any]:
 
 
 def test_every_vector_is_known(oracle: dict[str, Any]) -> None:
-    assert {vector["name"] for vector in oracle["vectors"]} == CHECKS.keys() | NOT_IMPLEMENTED.keys()
-    assert not CHECKS.keys() & NOT_IMPLEMENTED.keys()
+    assert {vector["name"] for vector in oracle["vectors"]} == CHECKS.keys()
 
 
 def test_images_are_those_of_the_oracle(oracle: dict[str, Any]) -> None:
@@ -199,3 +233,28 @@ def test_images_are_those_of_the_oracle(oracle: dict[str, Any]) -> None:
 def test_vector(name: str, oracle: dict[str, Any]) -> None:
     (vector,) = (v for v in oracle["vectors"] if v["name"] == name)
     CHECKS[name](vector)
+
+
+def test_pooled_correlation_counts_pixels_not_images() -> None:
+    """Images of unequal sizes: as SciPy over all pixels laid end to end."""
+    samples = triples(fake, 3)
+    samples[1] = Sample("1", fake(1)[:7, :9], real(1)[:7, :9], he(1)[:7, :9])
+    pixels = [
+        np.concatenate([GREYS["png"](image).reshape(-1) for image in images])
+        for images in ([s.fake for s in samples], [s.he for s in samples])
+    ]
+    found = measured(ContentVariants(), samples)[1]["r_c_pooled"]
+    assert found == pytest.approx(100 * stats.pearsonr(*pixels).statistic, abs=1e-10)
+
+
+def test_variants_that_do_not_exist_say_why() -> None:
+    blank = [Sample("a", np.full((8, 8, 3), 200, np.uint8), *(image(0)[:8, :8] for image in (real, he)))]
+    results = measured(ContentVariants(), blank * 3)[1] | measured(StructureVariants(), blank)[1]
+    for name, word in (("r_c_pooled", "generated"), ("r_c_image_means", "generated"), ("ssim_gray_gauss11", "window")):
+        result = results[name]
+        assert isinstance(result, Absent)
+        assert word in result.reason
+    assert isinstance(results["ssim_gray_uniform7"], float)
+    few = measured(ContentVariants(), triples(fake, 2))[1]["r_c_image_means"]
+    assert isinstance(few, Absent)
+    assert "at least 3" in few.reason

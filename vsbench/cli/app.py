@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vsbench import __version__
-from vsbench.cli import ablate, catalogue, demo, evaluate, measure, report, train, translate
+from vsbench.cli import ablate, catalogue, demo, evaluate, measure, report, train, translate, weights
 from vsbench.errors import UserError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command()(measure.measure)
 app.command()(evaluate.evaluate)
 app.command()(report.report)
 app.command()(demo.demo)
+app.add_typer(weights.app, name="weights")
 
 _debug = False
 

@@ -59,7 +59,9 @@ def metrics(name: Name = None, as_json: AsJson = False) -> None:
     metric = registry.load("vsbench.metrics", name)
     missing = metric().unavailable()
     values = {v.name: dataclasses.asdict(v) for v in metric.values}
-    _show({"name": name, "available": missing is None, "missing": missing or ""}, as_json, {"values": values})
+    when = "on request: vsbench evaluate --also" if metric.on_request else "always"
+    card = {"name": name, "measured": when, "available": missing is None, "missing": missing or ""}
+    _show(card, as_json, {"values": values})
 
 
 def doctor() -> None:

@@ -21,6 +21,10 @@ def evaluate(
     name: Annotated[str | None, typer.Option("--name", help="Row name of --images.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Data set of --images.")] = None,
     stain: Annotated[str | None, typer.Option("--stain", help="Stain of --images.")] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", metavar="FAMILY", help="Measure this family too, of those on request; repeatable."),
+    ] = None,
     data_root: DataRoot = None,
     data: DataOptions = None,
     device: Device = "auto",
@@ -36,11 +40,12 @@ def evaluate(
     if [bool(runs), every, images is not None].count(True) != 1:
         raise UsageError("say what to evaluate: --all, run folders, or --images FOLDER")
     where = one_device(device).device
+    asked = _on_request(also or [])
 
     if images is not None:
         if name is None or dataset is None or stain is None:
             raise UsageError("--images needs --name, --dataset and --stain")
-        group = engine.Group(dataset, parse_settings(data or []), stain, data_root, results)
+        group = engine.Group(dataset, parse_settings(data or []), stain, data_root, results, asked)
         outcomes = [*engine.evaluate_references(group, where), engine.evaluate_images(images, name, group, where)]
         print_outcomes(outcomes)
         return
@@ -48,12 +53,23 @@ def evaluate(
     chosen = [Run(folder) for folder in runs or []] or engine.unevaluated(results)
     if not chosen:
         raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")
-    outcomes, failures = engine.evaluate_runs(chosen, data_root, results, where)
+    outcomes, failures = engine.evaluate_runs(chosen, data_root, results, where, asked)
     print_outcomes(outcomes)
     for failure in failures:
         print("error:", failure, file=sys.stderr)
     if failures:
         raise typer.Exit(1)
+
+
+def _on_request(families: list[str]) -> tuple[str, ...]:
+    """The families asked for. Raises UsageError for one that is not there."""
+    from vsbench import registry
+    from vsbench.errors import UsageError
+
+    known = registry.names("vsbench.metrics")
+    if unknown := [family for family in families if family not in known]:
+        raise UsageError(f"--also {unknown[0]}: no such family; see vsbench metrics")
+    return tuple(families)
 
 
 def print_outcomes(outcomes: "list[Outcome]") -> None:

@@ -50,6 +50,7 @@ class Group:
     stain: str
     data_root: Path | None
     results: Path
+    also: tuple[str, ...] = ()  # metric families that are measured on request
     pairs: list[Pair] = field(init=False)
     train: list[Pair] = field(init=False)  # empty where only the test split is here
     digests: dict[Path, str] = field(init=False)
@@ -98,12 +99,12 @@ class Group:
             yield f"only {len(test)} test slides: too few to rank methods"
 
 
-def group_of(run: Run, data_root: Path | None, results: Path) -> Group:
+def group_of(run: Run, data_root: Path | None, results: Path, also: tuple[str, ...] = ()) -> Group:
     """The group a run belongs to; its data lie under ``data_root``, $VSBENCH_DATA, or where they lay in training."""
     record = run.record
     if data_root is None and not os.environ.get("VSBENCH_DATA") and record.get("data_root"):
         data_root = Path(record["data_root"])
-    return Group(record["dataset"], record.get("dataset_options", {}), record["stain"], data_root, results)
+    return Group(record["dataset"], record.get("dataset_options", {}), record["stain"], data_root, results, also)
 
 
 def evaluate_references(group: Group, device: "torch.device") -> list[Outcome]:
@@ -262,6 +263,8 @@ def _metrics(
     usable, absent = {}, []
     for name, metric_class in loaded.items():
         metric: Metric = metric_class()
+        if metric.on_request and name not in group.also:
+            continue
         if metric.needs_truth and not known_truth:
             continue  # no such thing for this data set, rather than missing
         metric.device = str(device)
@@ -311,7 +314,7 @@ def unevaluated(results: Path) -> list[Run]:
 
 
 def evaluate_runs(
-    runs: Sequence[Run], data_root: Path | None, results: Path, device: "torch.device"
+    runs: Sequence[Run], data_root: Path | None, results: Path, device: "torch.device", also: tuple[str, ...] = ()
 ) -> tuple[list[Outcome], list[str]]:
     """Evaluate runs, each data set's reference rows first; what fails for one run leaves the others alone.
 
@@ -325,7 +328,7 @@ def evaluate_runs(
             record = run.record
             key = str((record["dataset"], record.get("dataset_options"), record["stain"], record.get("data_root")))
             if key not in groups:
-                groups[key] = group_of(run, data_root, results)
+                groups[key] = group_of(run, data_root, results, also)
                 outcomes += evaluate_references(groups[key], device)
             if record["kind"] == "external":
                 outcomes.append(evaluate_images(Path(record["images"]), record["row"], groups[key], device))

@@ -1,0 +1,177 @@
+"""``vsbench weights``: which pretrained weights are here, and how to get the others. Nothing is fetched unasked."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vsbench.weights import Weights
+    from vsbench.weights.fetch import Progress
+
+app = typer.Typer(help="Pretrained weights that metrics need, known by digest.", no_args_is_help=True)
+Names = Annotated[list[str], typer.Argument(help="Weights, as vsbench weights list names them.", metavar="NAME…")]
+
+
+@app.command("list")
+def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the weights, and which are here.
+
+    With --json also file names, bytes, SHA-256, origin and where the file lies.
+    """
+    from vsbench.weights import MANIFEST
+
+    rows = [_row(weights) for weights in MANIFEST.values()]
+    if as_json:
+        import json
+
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    _print_table(rows)
+
+
+@app.command()
+def add(
+    files: Annotated[list[Path], typer.Argument(help="Files of weights, under any name.", metavar="FILE…")],
+) -> None:
+    """Put files where the metrics find them.
+
+    They are recognised by their bytes, whatever their names. A file that is none of the weights is named, with what it
+    is if it is easily taken for one; the others are added all the same.
+    """
+    from vsbench.errors import UserError
+    from vsbench.weights.recognise import add as add_file
+
+    failures = []
+    for file in files:
+        try:
+            weights, path = add_file(file)
+            print(f"{weights.name}: {path}")
+        except UserError as error:
+            failures.append(error)
+    for failure in failures[:-1]:
+        print("error:", failure, file=sys.stderr)
+    if failures:
+        raise failures[-1]  # printed like the others, and the exit code is its own
+
+
+@app.command()
+def fetch(
+    names: Names,
+    yes: Annotated[bool, typer.Option("--yes", help="Download without asking; needed outside a terminal.")] = False,
+) -> None:
+    """Download weights, on your word.
+
+    It first shows where from, how many bytes and under which licence. A download that stops goes on from there next
+    time. The bytes are kept only if their SHA-256 is the one published.
+    """
+    from vsbench.errors import UsageError
+    from vsbench.weights import MANIFEST, status
+    from vsbench.weights import fetch as fetching
+
+    for name in names:
+        if name not in MANIFEST:
+            raise UsageError(f"no weights named {name!r}: one of {', '.join(MANIFEST)}")
+    wanted = []
+    for name in dict.fromkeys(names):
+        weights = MANIFEST[name]
+        here, wrong = status(weights)
+        if here is not None and wrong is None:
+            print(f"{name}: {here} (already here)")
+            continue
+        wanted.append(weights)
+        print(f"{name}, for {', '.join(weights.metrics)}")
+        print(f"  from     {weights.url}")
+        print(f"  bytes    {(weights.archive or weights).size:,}")
+        print(f"  licence  {weights.licence}")
+    if not wanted:
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"nothing fetched: no terminal to ask at; vsbench weights fetch --yes {' '.join(names)}")
+        typer.confirm("Download?", abort=True)
+    for weights in wanted:
+        with _bar(weights.name) as progress:
+            path = fetching.fetch(weights, progress)
+        print(f"{weights.name}: {path}")
+
+
+@app.command()
+def verify() -> None:
+    """Check the files that are here.
+
+    All of them, in every folder that is searched, against the published size and SHA-256.
+    """
+    from vsbench.weights import MANIFEST, WeightsError, present
+    from vsbench.weights import verify as verify_file
+
+    failures, files = [], 0
+    for weights in MANIFEST.values():
+        for path in present(weights):
+            files += 1
+            try:
+                verify_file(weights, path)
+                print(f"ok   {weights.name}: {path}")
+            except WeightsError as error:
+                failures.append(error)
+                print(f"bad  {weights.name}: {path}")
+    if not files:
+        print("no weights are here; vsbench weights list says which there are")
+    for failure in failures[:-1]:
+        print("error:", failure, file=sys.stderr)
+    if failures:
+        raise failures[-1]
+
+
+def _row(weights: "Weights") -> dict[str, Any]:
+    """A line of the list; ``state`` is here, missing, or what is wrong with the file that is here."""
+    from vsbench.weights import status
+
+    path, wrong = status(weights)
+    return {
+        "name": weights.name,
+        "state": "missing" if path is None else wrong or "here",
+        "path": None if path is None else str(path),
+        "metrics": list(weights.metrics),
+        "stands_for": weights.stands_for,
+        "files": list(weights.files),
+        "bytes": weights.size,
+        "sha256": weights.sha256,
+        "url": weights.url,
+        "download_bytes": (weights.archive or weights).size,
+        "licence": weights.licence,
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("name", "state", "for", "download", "licence"):
+        table.add_column(column, overflow="fold", justify="right" if column == "download" else "left")
+    for row in rows:
+        size = f"{row['download_bytes'] / 1e6:.0f} MB"
+        use = ", ".join(row["metrics"]) + (f" (in place of {row['stands_for']})" if row["stands_for"] else "")
+        table.add_row(row["name"], row["state"], use, size, row["licence"])
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 250  # a pipe has no edge to wrap at
+    console.print(table)
+
+
+@contextmanager
+def _bar(title: str) -> "Iterator[Progress]":
+    """A progress bar on standard error where that is a terminal; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
+    with Bar(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

