@@ -59,10 +59,13 @@ def _value(text: str) -> Any:
 
 
 def _explain(error: Any, model: Any) -> str:
-    name = ".".join(str(part) for part in error["loc"]) or "options"
+    name = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
+        message = error["msg"].removeprefix("Value error, ")
+        if not name:  # of several options together
+            return message
         given = "" if isinstance(error.get("input"), dict) else f", not {error.get('input')!r}"
-        return f"{name}: {error['msg']}{given}"
+        return f"{name}: {message}{given}"
     known = list(model.model_fields)
     near = difflib.get_close_matches(name, known, n=1)
     return f"unknown option {name!r}: " + (f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}")
