@@ -48,6 +48,15 @@ def collect(thing: Any) -> list[Any]:
     return said
 
 
+def leave() -> None:
+    """Part from the other processes; for the end of the program, and nothing to do where there are none.
+
+    Fabric sees to it on GPUs only: where gloo's threads outlive the interpreter, they abort a finished process.
+    """
+    if _together():
+        distributed.destroy_process_group()
+
+
 def _together() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 

@@ -1,5 +1,6 @@
 """``vsbench train METHOD``."""
 
+import atexit
 import json
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -88,6 +89,7 @@ def train(
     from vsbench.engine.start import Request, start
     from vsbench.engine.step import Execution
     from vsbench.engine.trainer import Rhythm
+    from vsbench.ranks import leave
 
     options = _settings_file(config) | parse_settings(settings or [])
     if variant is not None:
@@ -115,6 +117,7 @@ def train(
         print(json.dumps(plan, indent=2) if json_ else "\n".join(lines(plan)))
         return
     fabric.launch()
+    atexit.register(leave)
     try:
         with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
             run = start(request, fabric, resume, workers, rhythm, display)
