@@ -81,6 +81,13 @@ def arguments(name: str, results: Path, data_root: Path, options: dict[str, Any]
     ]  # fmt: skip
 
 
+def command_line(folder: Path) -> Path:
+    """A file that is the command: --devices runs the file anew that the process was started with."""
+    script = folder / "script.py"
+    script.write_text("from vsbench.cli.app import main\n\nmain()\n")
+    return script
+
+
 def run_all(processes: list[tuple[list[object], dict[str, str]]], folder: Path) -> None:
     """Start processes, each with its variables, and wait for them."""
     started = [
@@ -222,9 +229,9 @@ def test_devices_starts_the_second_process(
     tmp_path: Path,
 ) -> None:
     """By running the same file again."""
-    script = tmp_path / "script.py"
-    script.write_text("from vsbench.cli.app import main\n\nmain()\n")
-    run_all([([script, *arguments("pix2pix", tmp_path, data_root, options("pix2pix", 2))], {})], tmp_path)
+    run_all(
+        [([command_line(tmp_path), *arguments("pix2pix", tmp_path, data_root, options("pix2pix", 2))], {})], tmp_path
+    )
     assert_same_training(run_of(tmp_path, "pix2pix"), together("pix2pix"), "pix2pix")
 
 
@@ -235,9 +242,7 @@ def test_slurm_starts_both_processes(
     tmp_path: Path,
 ) -> None:
     """As srun does: each finds its rank in the variables."""
-    script = tmp_path / "script.py"
-    script.write_text("from vsbench.cli.app import main\n\nmain()\n")
-    command = [script, *arguments("pix2pix", tmp_path, data_root, options("pix2pix", 2))]
+    command = [command_line(tmp_path), *arguments("pix2pix", tmp_path, data_root, options("pix2pix", 2))]
     job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NODEID": "0",
            "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODELIST": "127.0.0.1", "MASTER_ADDR": "127.0.0.1"}  # fmt: skip
     run_all([(command, job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in "01"], tmp_path)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vsbench.engine.start import Request, Resolved, resolve
+from vsbench.engine.start import Request, Resolved, on_meta, resolve
 from vsbench.engine.step import prepare
 from vsbench.engine.trainer import SHEET_PAIRS, SHEET_SIZE, Rhythm, plan
 from vsbench.method import Batch, Method
@@ -79,10 +79,7 @@ def activation_bytes(method: Method[Any], batch: Batch) -> int:
 def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, Any]:
     """The resolved configuration and what its training takes. Raises UsageError and DataError as ``start`` does."""
     found = resolve(request)
-    with torch.device("meta"):
-        method = found.method_class(found.config)
-        shape = (found.config.batch_size, 3, found.config.crop_size, found.config.crop_size)
-        batch = Batch(torch.empty(shape), torch.empty(shape))
+    method, batch = on_meta(found.method_class, found.config)
     prepare(method, replace(request.execution, compile=False))  # which changes no size
     accumulate = request.execution.accumulate
     batches, schedule = plan(method, found.pairs.train, request.seed, 0, fabric.world_size, accumulate)

@@ -179,6 +179,13 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     return run
 
 
+def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Method[Any], Batch]:
+    """A method and a batch for it that have shapes only: no memory, no arithmetic."""
+    with torch.device("meta"):
+        shape = (config.batch_size, 3, config.crop_size, config.crop_size)
+        return method_class(config), Batch(torch.empty(shape), torch.empty(shape))
+
+
 def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:
     """Go through a training step without memory or arithmetic, to find settings that do not fit together.
 
@@ -186,10 +193,7 @@ def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:
     that are not there.
     """
     try:
-        with torch.device("meta"):
-            method = method_class(config)
-            shape = (config.batch_size, 3, config.crop_size, config.crop_size)
-            batch = Batch(torch.empty(shape), torch.empty(shape))
+        method, batch = on_meta(method_class, config)
         if config.crop_size % method.size_multiple:
             raise ValueError(f"crop_size {config.crop_size} is no multiple of {method.size_multiple}")
         for _ in method.training_step(batch):

@@ -10,7 +10,7 @@ from vsbench.precision import full_precision
 from vsbench.ranks import gather
 
 # Columns turned to float64 at a time, so that whole maps are never copied: as many as stay in a CPU's cache
-CHUNK = {"cpu": 1 << 16}
+CPU_CHUNK = 1 << 16
 LARGE_CHUNK = 1 << 22  # on other devices, where small pieces cost more than they save
 
 
@@ -33,7 +33,7 @@ class _Products(torch.autograd.Function):
         ctx.save_for_backward(rows)
         exact = torch.float32 if rows.device.type == "mps" else torch.float64  # MPS has no float64
         total = rows.new_zeros((len(rows), len(rows)), dtype=exact)
-        for chunk in rows.split(CHUNK.get(rows.device.type, LARGE_CHUNK), dim=1):
+        for chunk in rows.split(CPU_CHUNK if rows.is_cpu else LARGE_CHUNK, dim=1):
             columns = chunk.to(exact)
             total.addmm_(columns, columns.mT)
         return total
