@@ -1,22 +1,27 @@
 """The metric contract: one file measures one family, from images that were decoded once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
+Which = Literal["fake", "real", "he", "truth"]
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One test pair: the generated image, the adjacent section's real IHC, the H&E, and the true IHC where known.
 
-    All are (H, W, 3) uint8 RGB of one size.
+    All are (H, W, 3) uint8 RGB of one size. ``labels``: what the data set says of the pair (a category, a score).
+
+    What several metrics work out from one image is worked out once: ``once`` and ``features``. Samples made by
+    ``judging`` share what is known of their real images, so that these cost nothing for a second method.
     """
 
     id: str
@@ -24,6 +29,50 @@ class Sample:
     real: Image
     he: Image
     truth: Image | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    _of_fake: "_Known" = field(init=False, repr=False, default_factory=lambda: _Known())
+    _of_real: "dict[str, _Known]" = field(init=False, repr=False, default_factory=dict)
+
+    def judging(self, fake: Image) -> "Sample":
+        """The same pair with another generated image."""
+        other = replace(self, fake=fake)
+        object.__setattr__(other, "_of_real", self._of_real)
+        return other
+
+    def once(self, which: Which, compute: Callable[[Image], T]) -> T:
+        """``compute(image)``, kept as long as the sample: give a function of a module, and never change its result.
+
+        Raises ValueError where the truth is asked for and not known.
+        """
+        kept = self._known(which).results
+        if compute not in kept:
+            image: Image | None = getattr(self, which)
+            if image is None:
+                raise ValueError(f"{self.id}: no {which} image is known for it")
+            kept[compute] = compute(image)
+        return kept[compute]
+
+    def features(self, which: Which) -> dict[str, NDArray[np.float32]]:
+        """Feature vectors (D,) of an image by protocol, for metrics to look up and to add to.
+
+        Those of ``real`` are stored by the engine beyond the evaluation: only what follows from image and protocol.
+        """
+        return self._known(which).features
+
+    def _known(self, which: Which) -> "_Known":
+        if which == "fake":
+            if self.fake is not self.real and self.fake is not self.he:
+                return self._of_fake
+            which = "real" if self.fake is self.real else "he"  # a reference row: nothing new
+        return self._of_real.setdefault(which, _Known())
+
+
+@dataclass(eq=False)
+class _Known:
+    """What has been worked out from one image."""
+
+    results: dict[Callable[[Image], Any], Any] = field(default_factory=dict)
+    features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

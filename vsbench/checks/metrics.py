@@ -174,8 +174,11 @@ def check_leaves_no_trace(make: Make) -> None:
 def stained_samples() -> list[Sample]:
     """Five unequal samples with haematoxylin and DAB, the same in every process; all four images differ."""
     random = np.random.default_rng(20)
-    names = [f"slide{n // 2}_{n}" for n in range(5)]
-    return [Sample(name, *(_stained(random, amount=0.2 + 0.1 * n) for _ in range(4))) for n, name in enumerate(names)]
+    samples = []
+    for n in range(5):
+        fake, real, he, truth = (_stained(random, amount=0.2 + 0.1 * n) for _ in range(4))
+        samples.append(Sample(f"slide{n // 2}_{n}", fake, real, he, truth))
+    return samples
 
 
 def measure(metric: Metric, samples: Sequence[Sample], batch_size: int = 5) -> tuple[pd.DataFrame, Features]:

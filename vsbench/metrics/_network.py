@@ -6,14 +6,15 @@ Torch is imported inside the functions, so that listing metrics stays fast.
 import importlib.util
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsbench import weights
-from vsbench.metric import Image, Sample
+from vsbench.metric import Image, Sample, Which
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +47,25 @@ def exact() -> Iterator[None]:
 
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield
+
+
+def features(
+    samples: Sequence[Sample],
+    which: Which,
+    protocol: str,
+    compute: "Callable[[Tensor], NDArray[np.float32]]",
+    device: str,
+) -> NDArray[np.float32]:
+    """(n, D) features of one image of each sample; those known under ``protocol`` are taken, the others added.
+
+    ``compute``: (B, 3, H, W) uint8 tensor on the device → (B, D), called for neighbours of one size.
+    """
+    new = [sample for sample in samples if protocol not in sample.features(which)]
+    for run in by_size(new):
+        rows = compute(stack([getattr(sample, which) for sample in run], device))
+        for sample, row in zip(run, rows, strict=True):
+            sample.features(which)[protocol] = row
+    return np.stack([sample.features(which)[protocol] for sample in samples])
 
 
 def by_size(samples: Sequence[Sample]) -> Iterator[list[Sample]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WEIGHTS = "inception-2015-12-05"
+FEATURES = "inception-2015/torch-fidelity"  # 2048 features after torch-fidelity's resize
 MIN_IMAGES = 2  # one image has no covariance
 
 
@@ -55,12 +56,12 @@ class Fid(Metric):
         if self.network is None:
             self.network = inception(weights.load(WEIGHTS))
         network = self.network.to(self.device).eval()
-        parts: dict[str, list[NDArray[np.float32]]] = {"fid_fake": [], "fid_real": []}
         with _network.exact():
-            for run in _network.by_size(samples):
-                for name, images in (("fid_fake", [s.fake for s in run]), ("fid_real", [s.real for s in run])):
-                    parts[name].append(network(_network.stack(images, self.device))[0].cpu().numpy())
-        return Update({}, {name: np.concatenate(part) for name, part in parts.items()})
+            fake, real = (
+                _network.features(samples, which, FEATURES, lambda x: network(x)[0].cpu().numpy(), self.device)
+                for which in ("fake", "real")
+            )
+        return Update({}, {"fid_fake": fake, "fid_real": real})
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """FID, Absent below two images, and their number."""
