@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -51,6 +51,7 @@ class MethodConfig(BaseModel):
     steps: PositiveInt | None = None
     lr: PositiveFloat = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    average: float = Field(0.0, ge=0, lt=1)  # decay of the moving average of the weights that translates; 0: the last
     load_size: NonNegativeInt = 286  # bicubic resize of the whole tile to this square before cropping; 0: as it is
     crop_size: PositiveInt = 256
     flip: bool = True  # mirror left-right with probability ½, both images of a pair alike when aligned

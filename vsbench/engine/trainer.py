@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from vsbench.data.augment import Augmentation
 from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
 from vsbench.data.pairs import Pair
+from vsbench.engine.average import WeightAverage, averaged
 from vsbench.engine.checkpoint import prune, restore_newest, save_checkpoint
 from vsbench.engine.interrupt import Interrupt, Interrupted, sheltered
 from vsbench.engine.log import Tally, TrainingLog
@@ -85,6 +86,9 @@ def train(
         precision.load_state_dict(kept["precision"])
     tally, before = Tally(**kept.get("tally", {})), kept.get("seconds", 0.0)
     optimizers = {key: fabric.setup_optimizers(optimizer) for key, optimizer in plain.items()}
+    average = WeightAverage(method, config.average) if config.average > 0 else None
+    if average is not None and kept.get("own"):
+        average.go_on(method, kept["own"])
     if fabric.world_size > 1:
         broadcast(fabric, method)  # random numbers are equal on all ranks too: vsbench.ranks
     log = None  # what is written, the first of several processes writes
@@ -112,6 +116,8 @@ def train(
             images += len(ids) * fabric.world_size
 
             done = step + 1
+            if average is not None:
+                average.update(method, done)
             last = done == schedule.steps
             stop = interrupt.agreed(fabric)
             if log is not None:
@@ -125,14 +131,17 @@ def train(
                     since, images, tally = now, 0, Tally()
                 if done % rhythm.sheet == 0 or last:
                     sheet = run.samples / f"step-{done:08d}.png"
-                    draw_sheet(sheet, method, pairs[:SHEET_PAIRS], SHEET_SIZE, fabric.device)
+                    with averaged(average, method):
+                        draw_sheet(sheet, method, pairs[:SHEET_PAIRS], SHEET_SIZE, fabric.device)
                 measured = validation is not None and (done % validation.every == 0 or last)
                 if validation is not None and measured:
-                    validation.measure(done, method, fabric.device)
+                    with averaged(average, method):
+                        validation.measure(done, method, fabric.device)
                 if rhythm.writes_checkpoint(done) or measured or stop or last:
                     seconds = before + time.monotonic() - begun
                     kept = {"tally": tally.state(), "precision": precision.state_dict(), "seconds": seconds}
-                    save_checkpoint(run.checkpoints, done, name, method, plain, kept)
+                    with averaged(average, method) as own:
+                        save_checkpoint(run.checkpoints, done, name, method, plain, kept | {"own": own})
                     best = validation.best if validation is not None else None
                     prune(run.checkpoints, done, rhythm.keep, rhythm.keep_every, best)
             if stop and not last:
