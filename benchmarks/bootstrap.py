@@ -1,16 +1,21 @@
 """Time of the bootstrap, and how often its intervals hold the truth.
 
     python -m benchmarks.bootstrap              10,000 resamples × 15 methods × all table-derived values
+    python -m benchmarks.bootstrap --features   FID and KID of one method
     python -m benchmarks.bootstrap --coverage   simulated slides with a known truth
 
 Time: for a test set with known slides and for one without, where each image is drawn. The baseline is SciPy's
-``stats.bootstrap`` of one value of one method, which has to be repeated for each; the goal is 10 s on two cores.
+``stats.bootstrap`` of one value of one method, which has to be repeated for each; the goal is 10 s on two cores. Of
+features: 30 s on one core (OPENBLAS_NUM_THREADS=1).
 
 Coverage: bivariate normal images, r = 0.6, half of the variance between slides (ICC 0.5), 8 images each. Truth: mean 0
-and r. Intervals over images take them for independent: theory gives their means Φ(± 1.96 / √(1 + 7 · 0.5)), 64 %.
+and r. Intervals over images take them for independent: theory gives their means Φ(± 1.96 / √(1 + 7 · 0.5)), 64 %. The
+Fréchet distance: features of falling variance, a third of it between slides, fake ones with another shape, scale and
+mean; 5 images each. Truth: the mean over a thousand such sets of the same size, for the distance depends on it.
 """
 
 import argparse
+import time
 from functools import partial
 
 import numpy as np
@@ -18,22 +23,25 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
-from vsbench.metrics.content import Content
-from vsbench.metrics.dab import DabDensity
-from vsbench.metrics.lpips import LpipsDistance
-from vsbench.metrics.phv import Phv
-from vsbench.metrics.structure import Structure
-from vsbench.stats.bootstrap import Kind, bootstrap_all, resample_counts
+from vsbench import registry
+from vsbench.metric import Value
+from vsbench.stats.bootstrap import Kind, bootstrap, bootstrap_all, resample_counts
+from vsbench.stats.features import DISTANCES, frechet
 from vsbench.stats.moments import Pooled, mean, pearson
 from vsbench.stats.slides import Slides
 from vsbench.stats.table import table_statistics
 
+OTHER_COLUMNS = {
+    "intden", "intden_real", "mean_od", "mean_od_real", "mse", "height", "width",
+    *("grey_mean", "grey_mean_he", "grey_variance", "grey_variance_he", "grey_covariance"),
+}  # fmt: skip
+CATEGORIES = ("category", "category_real", "category_label")
 Array = NDArray[np.float64]
 METHODS, RESAMPLES, GOAL = 15, 10_000, 10.0
-VALUES = tuple(value for family in (DabDensity, Content, Structure, Phv, LpipsDistance) for value in family.values)
 SETS = {"40 slides × 25 images": (40, 25), "1000 images, slides unknown": (1000, 1)}
 TRUTH, ICC, IMAGES = 0.6, 0.5, 8
 NOMINAL = 0.95
+FEATURE_ICC, FEATURE_IMAGES = 0.3, 5
 LIMITS: tuple[tuple[Kind, bool], ...] = (("percentile", False), ("percentile", True), ("bca", False), ("bca", True))
 
 
@@ -41,45 +49,51 @@ def main() -> None:
     """Measure what is asked for, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--coverage", action="store_true")
+    parser.add_argument("--features", action="store_true")
     parser.add_argument("--trials", type=int, default=4000, help="simulated test sets (coverage)")
     parser.add_argument("--resamples", type=int, default=2000, help="of each (coverage)")
     parser.add_argument("--rounds", type=int, default=3, help="(time)")
     arguments = parser.parse_args()
     if arguments.coverage:
         print_coverage(arguments.trials, arguments.resamples)
+        print_feature_coverage(arguments.trials // 10)
+    elif arguments.features:
+        print_feature_time()
     else:
         print_time(arguments.rounds)
 
 
 def print_time(rounds: int) -> None:
-    """Draws, table to statistics, and BCa intervals of every value of every method."""
-    from benchmarks.measuring import machine, time_rounds  # torch, which coverage does without
+    """Draws, table to statistics, and intervals of every value of every method."""
+    from benchmarks.measuring import machine, time_rounds  # torch, which the others do without
 
     print(machine())
+    metrics = registry.load_all("vsbench.metrics")[0]
+    values = [value for metric in metrics.values() for value in metric.values]
     for name, (count, images) in SETS.items():
         slides = Slides(np.repeat(np.arange(count), images), count)
-        tables = [simulated_table(count * images, seed) for seed in range(METHODS)]
+        tables = [simulated_table(values, count * images, seed) for seed in range(METHODS)]
         column = tables[0]["ssim"].to_numpy()
         timed = time_rounds(
             {
-                "ours, all": partial(all_intervals, tables, slides),
+                "ours, all": partial(all_intervals, values, tables, slides),
                 "SciPy, one mean": partial(scipys_mean, column.reshape(count, images)),
             },
             rounds,
         )
-        values = METHODS * len(table_statistics(tables[0], VALUES, slides))
+        number = METHODS * len(table_statistics(tables[0], values, slides))
         ours, one = (timed[key].median for key in timed)
         print(
-            f"{name}: {values} values, {RESAMPLES} resamples: {ours:.2f} s (goal {GOAL:.0f}); "
-            f"SciPy {one:.3f} s for one mean, so {values * one / ours:.1f} times as fast"
+            f"{name}: {number} values, {RESAMPLES} resamples: {ours:.2f} s (goal {GOAL:.0f}); "
+            f"SciPy {one:.3f} s for one mean, so {number * one / ours:.1f} times as fast"
         )
 
 
-def all_intervals(tables: list[pd.DataFrame], slides: Slides) -> None:
-    """BCa intervals from per-image tables of methods."""
+def all_intervals(values: list[Value], tables: list[pd.DataFrame], slides: Slides) -> None:
+    """Intervals from per-image tables of methods."""
     counts = resample_counts(slides.count, RESAMPLES)
     for table in tables:
-        bootstrap_all(table_statistics(table, VALUES, slides), counts)
+        bootstrap_all(table_statistics(table, values, slides), counts)
 
 
 def scipys_mean(by_slide: Array) -> None:
@@ -87,11 +101,23 @@ def scipys_mean(by_slide: Array) -> None:
     scipy.stats.bootstrap((by_slide.mean(axis=1),), np.mean, n_resamples=RESAMPLES, vectorized=True, batch=1000)
 
 
-def simulated_table(images: int, seed: int) -> pd.DataFrame:
+def simulated_table(values: list[Value], images: int, seed: int) -> pd.DataFrame:
     """A per-image table with every column that a value is a function of."""
     rng = np.random.default_rng(seed)
-    columns = {value.column for value in VALUES if value.column} | {"intden", "intden_real"}
-    return pd.DataFrame({column: rng.gamma(2.0, size=images) for column in sorted(columns)})
+    columns = {value.column for value in values if value.column} | OTHER_COLUMNS
+    table = pd.DataFrame({column: rng.gamma(2.0, size=images) for column in sorted(columns)})
+    return table.assign(**{name: rng.integers(3, size=images) for name in CATEGORIES})
+
+
+def print_feature_time() -> None:
+    """Processor seconds of the intervals of a method's distances of features, N = 1000 and D = 2048."""
+    slides = Slides(np.repeat(np.arange(40), 25), 40)
+    fake, real = np.random.default_rng(0).gamma(0.5, size=(2, 1000, 2048)).astype(np.float32)
+    for name in ("fid", "kid"):
+        distance = DISTANCES[name]
+        begun = time.process_time()
+        bootstrap(distance.statistic(fake, real, slides), resample_counts(40, distance.resamples), kind="centred")
+        print(f"{name}: {distance.resamples} resamples: {time.process_time() - begun:.1f} s of processor time")
 
 
 def print_coverage(trials: int, resamples: int) -> None:
@@ -117,6 +143,38 @@ def print_coverage(trials: int, resamples: int) -> None:
                 ]
                 tails = "Student" if widen else "normal"
                 print(f"{count:6}  {drawn:8}{kind:12}{tails:10}{held[0]:8.1%}{held[1]:8.1%}", flush=True)
+
+
+def print_feature_coverage(trials: int) -> None:
+    """The same for the Fréchet distance, of more images than dimensions and of fewer; slides drawn, then images."""
+    error = np.sqrt(NOMINAL * (1 - NOMINAL) / trials)
+    print(f"Fréchet distance: {trials} test sets, 200 resamples, nominal {NOMINAL:.1%} ± {error:.1%}")
+    print(f"{'slides':>6}{'images':>8}{'dimensions':>12}  {'drawn':8}{'covers':>8}")
+    for count, size in ((12, 10), (12, 200)):
+        rng = np.random.default_rng(0)
+        images = count * FEATURE_IMAGES
+        by_slide = Slides(np.repeat(np.arange(count), FEATURE_IMAGES), count)
+        by_image = Slides(np.arange(images), images)
+        once = np.ones((1, count))
+        truth = np.mean([frechet(*simulated_features(rng, count, size), by_slide)(once)[0] for _ in range(1000)])
+        sets = [simulated_features(rng, count, size) for _ in range(trials)]
+        for drawn, slides in (("slides", by_slide), ("images", by_image)):
+            counts = resample_counts(slides.count, 200)
+            limits = [bootstrap(frechet(*pair, slides), counts, kind="centred") for pair in sets]
+            held = np.mean([interval.low <= truth <= interval.high for interval in limits])
+            print(f"{count:6}{images:8}{size:12}  {drawn:8}{held:8.1%}", flush=True)
+
+
+def simulated_features(rng: np.random.Generator, slides: int, size: int) -> tuple[Array, Array]:
+    """Features (N, size) of fake and real images."""
+
+    def clustered() -> Array:
+        shared, own = rng.normal(size=(slides, 1, size)), rng.normal(size=(slides, FEATURE_IMAGES, size))
+        return (np.sqrt(FEATURE_ICC) * shared + np.sqrt(1 - FEATURE_ICC) * own).reshape(-1, size)
+
+    falling = np.arange(1, size + 1) ** -0.7
+    real, other = clustered(), clustered()
+    return (0.7 * real + 0.3 * np.abs(other) * other) * 1.15 * falling + 0.3 * falling, real * falling
 
 
 def coverage(statistics: dict[str, Pooled], counts: Array, truth: float, kind: Kind, widen: bool) -> float:

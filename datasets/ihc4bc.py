@@ -9,11 +9,12 @@ The repack that published numbers belong to, split on disk:
 
     <root>/IHC4BC_data/HER2/{trainA,trainB,valA,valB}/<name>.jpg     A: H&E, B: IHC; val is the test set
 
-Names are ``<number>_<patient>_<region>_<row>_<column>``; neighbouring tiles of a region overlap by half.
+Names are ``<number>_<patient>_<region>_<row>_<column>``; neighbouring tiles of a region overlap by half. The label
+files are read from the folder ``Labels`` beside ``Images``, or from where ``labels`` says: see ``_ihc4bc_labels``.
 """
 
-import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -24,15 +25,18 @@ from vsbench.data.splits import keep_slides_of
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
 from vsbench.errors import DataError
 
-NAME = re.compile(r"[^_]+_(?P<patient>[^_]+)_\d+_\d+_\d+")
+from ._ihc4bc_labels import MEND, NAME, label_files, read_labels
+
 FOLDERS = {"train": ("trainA", "trainB"), "test": ("valA", "valB")}
 
 
 class Config(DatasetConfig):
-    """How the Kaggle copy is split; the repack keeps the split it has on disk."""
+    """How the Kaggle copy is split (the repack keeps the split it has on disk), and where labels are."""
 
     ratio: float = Field(default=0.8, gt=0, lt=1)  # the share of the patients that are train
     seed: int = 0  # another seed, another split
+    labels: str = "auto"  # file, or folder of CSVs, below the data root or anywhere; "none": labels are not read
+    label_cutoff: float | None = None  # mean DAB, in the label files' unit, from which a nucleus is positive
 
 
 class IHC4BC(Dataset[Config]):
@@ -80,10 +84,33 @@ class IHC4BC(Dataset[Config]):
         if _is_kaggle(children):
             he_dir, ihc_dir = (_marker(children[side], stain) for side in ("hande", "ihc"))
             pairs = in_order(_pairs(he_dir, ihc_dir, split, nested=True))
-            yield from keep_slides_of(pairs, split, self.config.ratio, self.config.seed, folder)
+            pairs = keep_slides_of(pairs, split, self.config.ratio, self.config.seed, folder)
         else:
             he_dir, ihc_dir = (folder / name for name in FOLDERS[split])
-            yield from _pairs(he_dir, ihc_dir, split, nested=False)
+            pairs = _pairs(he_dir, ihc_dir, split, nested=False)
+        yield from self._labelled(pairs, self._label_files(root, folder, stain), stain)
+
+    def _label_files(self, root: Path, folder: Path, stain: str) -> list[Path]:
+        """DataError where ``labels`` names a place that holds none of the stain; nothing need be in the usual one."""
+        if self.config.labels == "none":
+            return []
+        if self.config.labels != "auto":
+            place = root / self.config.labels
+            files = label_files(place, stain)
+            if not files:
+                raise DataError(f"{place}: no .csv below has {stain} in its path; name it so, or give the file itself")
+            return files
+        homes = [folder] if folder == root else [folder, folder.parent]  # nothing outside the root is looked at
+        found = [beside for home in homes if (beside := subfolders(home).get("labels"))]
+        return label_files(found[0], stain) if found else []
+
+    def _labelled(self, pairs: list[Pair], files: list[Path], stain: str) -> Iterator[Pair]:
+        """DataError where the files know none of the images: they are of another copy, or name them otherwise."""
+        labels = read_labels(files, stain, {pair.id for pair in pairs}, self.config.label_cutoff)
+        if files and not labels:
+            raise DataError(f"{files[0]}: names none of the {len(pairs)} images, such as {pairs[0].id}; {MEND}")
+        for pair in pairs:
+            yield replace(pair, labels=labels.get(pair.id, {}))
 
 
 def _is_kaggle(children: Subfolders) -> bool:

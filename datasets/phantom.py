@@ -9,6 +9,7 @@ section is stained IHC as well, which no microscope can do: the truth.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
 from vsbench.files import atomic, digest
 
 from ._phantom_render import (
+    Section,
     Staining,
     cut,
     haematoxylin_eosin,
@@ -30,13 +32,15 @@ from ._phantom_render import (
     nuclear_dab,
     scan,
 )
-from ._phantom_tissue import MARGIN, TYPES, Array, Region, generator, grow, smooth_noise
+from ._phantom_tissue import MARGIN, TYPES, Array, Region, Tissue, generator, grow, smooth_noise
 
 VERSION = "2"  # of the generator: the same configuration and version give the same images
 BORDER = 4  # pixels rendered beyond the tile, so that the blur has something to blur
+INNER = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
 COLUMNS = 4  # tiles per row of a slide
 SLIDE_SHARE = 0.4  # share of the variance between tiles that all tiles of a slide have in common
 HIDDEN_SHARE = 0.4  # share of the unpredictable variance that all cells of a tile have in common
+FARTHEST, MOST_DISTORTED = 16.0, 6.0  # pixels: limits of what a neighbouring section can be
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)  # expectation over a standard normal
 
 
@@ -70,9 +74,9 @@ class PhantomConfig(DatasetConfig):
     slides_train: PositiveInt = 6
     slides_test: PositiveInt = 3
     tiles_per_slide: PositiveInt = 8
-    delta: float = Field(5.0, ge=0, le=16)  # depth between the two sections; 0: the same section
+    delta: float = Field(5.0, ge=0, le=FARTHEST)  # depth between the two sections; 0: the same section
     thickness: float = Field(4.0, gt=0, le=8)  # of a section
-    misregistration: float = Field(3.0, ge=0, le=6)  # root mean square displacement between the sections
+    misregistration: float = Field(3.0, ge=0, le=MOST_DISTORTED)  # root mean square displacement between the sections
     unpredictable: float = Field(0.25, ge=0, le=1)  # share of the variance of expression that H&E does not show
     batch_effect: float = Field(0.12, ge=0, le=0.5)  # standard deviation of log stain strength between slides
     blur: float = Field(0.6, ge=0, le=3)  # standard deviation of the optics' blur
@@ -109,42 +113,93 @@ def tile_names(config: PhantomConfig, split: str) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Specimen:
+    """The tissue of a tile, to be cut and stained as often as one likes; equal requests give equal images.
+
+    ``cells`` has the columns of ``Tile.cells`` up to ``dab_expected``, and a row for every cell of the block, with the
+    type as an index into TYPES and places on the canvas. Images are (H, W, 3) uint8 RGB, as those of ``Tile``.
+    """
+
+    config: PhantomConfig
+    stain: str
+    name: str
+    tissue: Tissue
+    cells: pd.DataFrame
+    staining: Staining
+
+    @property
+    def full_dab(self) -> float:
+        """``dab`` of a fully positive cell."""
+        return MARKERS[self.stain].density
+
+    @cached_property
+    def here(self) -> Section:
+        """The H&E's section."""
+        return cut(self.tissue, 0.0, self.config.thickness, *_canvas(self.config))
+
+    def there(self, config: PhantomConfig) -> Section:
+        """The neighbouring section, as far away and as distorted as ``config`` has it."""
+        y, x = _canvas(config)
+        dy, dx = _displacement(config, self.random(self.stain, "misregistration"))
+        return cut(self.tissue, config.delta, config.thickness, y + dy, x + dx)
+
+    def stained(self, dab: Array) -> NDArray[np.uint8]:
+        """The IHC of the H&E's section if the cells had this ``dab``, one number each: with their own, the truth."""
+        return self.immuno(self.here, dab, "truth")
+
+    def adjacent(self, farther: float = 0.0) -> NDArray[np.uint8]:
+        """The IHC of the neighbouring section; ``farther``: 0, as in the pair, to 1, as far and distorted as can be."""
+        config = self.config
+        limits = {"delta": FARTHEST, "misregistration": MOST_DISTORTED}
+        moved = {key: (1 - farther) * getattr(config, key) + farther * limit for key, limit in limits.items()}
+        return self.immuno(self.there(config.model_copy(update=moved)), self.cells["dab"].to_numpy(), "ihc")
+
+    def dab_map(self, section: Section, amount: Array) -> Array:
+        """(H, W) DAB density of a section, border included, from the amounts per cell."""
+        stained = membrane_dab if MARKERS[self.stain].pattern == "membrane" else nuclear_dab
+        return stained(section, amount)
+
+    def immuno(self, section: Section, dab: Array, what: str) -> NDArray[np.uint8]:
+        """A section in IHC; ``what`` names the sensor's noise."""
+        dab = self.dab_map(section, self.staining.dab * dab)
+        return self.scan(immuno(self.tissue, section, self.staining, dab), f"{self.stain} {what}")
+
+    def scan(self, density: Array, what: str) -> NDArray[np.uint8]:
+        """The image, without border, of a density (H, W, 3)."""
+        config, noise = self.config, self.random(what, "sensor")
+        return scan(density, self.staining.glass, config.blur, config.noise, noise)[INNER]
+
+    def random(self, *purpose: str) -> np.random.Generator:
+        """The tile's own randomness for one purpose."""
+        return generator(VERSION, self.config.seed, self.name, *purpose)
+
+
+def take_specimen(config: PhantomConfig, stain: str, name: str) -> Specimen:
+    """Grow the tissue of a tile by its id. Which other tiles there are makes no difference."""
+    tissue = grow(generator(VERSION, config.seed, name, "tissue"), config.size, draw_region(config, name))
+    cells = express(config, stain, name, tissue.cells)
+    return Specimen(config, stain, name, tissue, cells, draw_staining(config, stain, name.partition("_")[0]))
+
+
 def render_tile(config: PhantomConfig, stain: str, name: str) -> Tile:
     """Render a tile by its id. Which other tiles there are makes no difference; H&E is the same for all stains."""
-    slide = name.partition("_")[0]
-    key = (VERSION, config.seed, name)
-    region = draw_region(config, name)
-    tissue = grow(generator(*key, "tissue"), config.size, region)
-    cells = express(config, stain, name, tissue.cells)
-    staining = draw_staining(config, stain, slide)
-
-    y, x = np.mgrid[MARGIN - BORDER : MARGIN + config.size + BORDER, MARGIN - BORDER : MARGIN + config.size + BORDER]
-    y, x = y.astype(np.float64), x.astype(np.float64)
-    here = cut(tissue, 0.0, config.thickness, y, x)
-    dy, dx = _displacement(config, generator(*key, stain, "misregistration"))
-    there = cut(tissue, config.delta, config.thickness, y + dy, x + dx)
-
-    stained = membrane_dab if MARKERS[stain].pattern == "membrane" else nuclear_dab
-    amount = staining.dab * cells["dab"].to_numpy()
-    dab = stained(here, amount)
-    inner = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
-
-    def image(density: Array, what: str) -> NDArray[np.uint8]:
-        return scan(density, staining.glass, config.blur, config.noise, generator(*key, what, "sensor"))[inner]
-
+    specimen = take_specimen(config, stain, name)
+    tissue, cells, here, there = specimen.tissue, specimen.cells, specimen.here, specimen.there(config)
     at_he, at_ihc = np.zeros((2, len(cells)), dtype=bool)
     at_he[here.nuclei.cell] = True
     at_ihc[there.nuclei.cell] = True
     table = cells.assign(
         type=np.array(TYPES)[cells["type"]], y=cells["y"] - MARGIN, x=cells["x"] - MARGIN, in_he=at_he, in_ihc=at_ihc
     )
+    dab = cells["dab"].to_numpy()
     return Tile(
         id=name,
-        he=image(haematoxylin_eosin(tissue, here, staining), "he"),
-        ihc=image(immuno(tissue, there, staining, stained(there, amount)), f"{stain} ihc"),
-        truth=image(immuno(tissue, here, staining, dab), f"{stain} truth"),
-        dab=dab[inner],
-        dab_expected=stained(here, cells["dab_expected"].to_numpy())[inner],
+        he=specimen.scan(haematoxylin_eosin(tissue, here, specimen.staining), "he"),
+        ihc=specimen.immuno(there, dab, "ihc"),
+        truth=specimen.stained(dab),
+        dab=specimen.dab_map(here, specimen.staining.dab * dab)[INNER],
+        dab_expected=specimen.dab_map(here, cells["dab_expected"].to_numpy())[INNER],
         cells=table[at_he | at_ihc].reset_index(drop=True),
     )
 
@@ -204,6 +259,12 @@ def express(config: PhantomConfig, stain: str, name: str, cells: pd.DataFrame) -
     )
 
 
+def _canvas(config: PhantomConfig) -> tuple[Array, Array]:
+    """(y, x) of a section's pixels, its border included, on the canvas of the tissue."""
+    y, x = np.mgrid[MARGIN - BORDER : MARGIN + config.size + BORDER, MARGIN - BORDER : MARGIN + config.size + BORDER]
+    return y.astype(np.float64), x.astype(np.float64)
+
+
 def _displacement(config: PhantomConfig, rng: np.random.Generator) -> tuple[Array, Array]:
     """(dy, dx) on the section's grid: a shift and an elastic field with half of the mean square each."""
     side = config.size + 2 * BORDER
@@ -236,6 +297,10 @@ class Phantom(Dataset[PhantomConfig]):
     def folder(self, root: Path) -> Path:
         """Where this configuration's images lie in the cache folder."""
         return root / f"phantom-{digest([self.config.model_dump_json(), VERSION])[:12]}"
+
+    def specimen(self, stain: str, name: str) -> Specimen:
+        """The tissue of one of its tiles, by the id of the pair."""
+        return take_specimen(self.config, stain, name)
 
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         """Yield the pairs in the order of slides and tiles, each with the true IHC as ``truth``."""

@@ -1,16 +1,26 @@
 """Whatever is wrong, the user gets one line that names it, and the right exit code."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from vsbench.checks.metrics import assert_honest, evaluate, stained_samples
+from vsbench.data.pairs import Pair
+from vsbench.evaluation.onepass import Measured, measure, set_values
+from vsbench.evaluation.outside import reader
+from vsbench.metric import Absent, Metric
+from vsbench.registry import load, names
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 QUICK = ("--preset", "cpu", "--set", "steps=1", "--set", "crop_size=64", "--set", "batch_size=2", "--workers", "0")
+OF_PIXELS = [name for name in names("vsbench.metrics") if not load("vsbench.metrics", name).needs]  # no network
 
 
 @pytest.fixture
@@ -173,3 +183,86 @@ def test_damaged_run_folder(vsbench: Command, pairs: Path, tmp_path: Path) -> No
     done = vsbench("evaluate", "--all")
     assert done.returncode == 1
     assert "run.json" in done.stderr
+
+
+@pytest.mark.parametrize("image", ["real", "he", "truth"])
+@pytest.mark.parametrize("name", OF_PIXELS)
+def test_constant_images_give_numbers_or_reasons(name: str, image: str) -> None:
+    """One image of a set, and all of them, white or grey; the generated ones are in the checks of every metric."""
+    for level in (255, 200):
+        samples = [replace(s, **{image: np.full_like(s.real, level)}) for s in stained_samples()]
+        metric = load("vsbench.metrics", name)()
+        assert_honest(metric, evaluate(metric, samples))
+        assert_honest(metric, evaluate(metric, [samples[0], *stained_samples()[1:]]))
+
+
+def test_one_image_gives_numbers_or_reasons(pairs: Path) -> None:
+    he, ihc = (pairs / side / "test" / "test_s1_0.png" for side in ("he", "ihc"))
+    metrics: dict[str, Metric] = {name: load("vsbench.metrics", name)() for name in OF_PIXELS}
+    one = Pair("test_s1_0", he, ihc, None, "test", {"stain": "er"}, ihc)
+    measured = measure([one], {"row": reader({one.id: he})}, metrics)["row"]
+    assert isinstance(measured, Measured)
+    for name, value in set_values(metrics, measured).items():
+        assert value != Absent("undefined on these images"), f"{name} is NaN, and nobody says why"
+
+
+def outside(vsbench: Command, pairs: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    """Measures copies of the real IHC as images made elsewhere."""
+    what = ("--images", pairs / "outside", "--name", "copy", "--dataset", "folder", "--stain", "er")
+    return vsbench("evaluate", *what, "--data-root", pairs, *more)
+
+
+def spoil(folder: Path) -> dict[str, str]:
+    """Two bad images of three; gives a word of the refusal by stem."""
+    whole = (folder / "test_s1_0.png").read_bytes()
+    (folder / "test_s1_0.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (32, 64)).save(folder / "test_s1_1.png")
+    return {"test_s1_0": "damaged", "test_s1_1": "64×32"}
+
+
+def test_bad_images_made_elsewhere_stop_or_are_skipped_and_listed(vsbench: Command, pairs: Path) -> None:
+    shutil.copytree(pairs / "ihc/test", pairs / "outside")
+    expected = spoil(pairs / "outside")
+    done = outside(vsbench, pairs)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {pairs / 'outside' / 'test_s1_0.png'}: damaged")
+    assert done.stderr.count("\n") == 1, done.stderr
+    rows = pairs.parent / "results/runs/folder-er"
+    assert (rows / "he/reference/evaluation/native/summary.json").is_file(), "the other rows are measured"
+
+    done = outside(vsbench, pairs, "--on-bad", "skip")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((rows / "copy/external/evaluation/native/summary.json").read_text())
+    assert summary["skipped"].keys() == expected.keys()
+    assert all(word in summary["skipped"][stem] for stem, word in expected.items())
+    assert summary["n"] == 1
+    assert summary["values"]["ssim"]["value"] == 1
+
+
+def test_two_images_of_one_name_made_elsewhere(vsbench: Command, pairs: Path) -> None:
+    shutil.copytree(pairs / "ihc/test", pairs / "outside")
+    shutil.copy(pairs / "outside/test_s1_0.png", pairs / "outside/test_s1_0.jpg")
+    done = outside(vsbench, pairs)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "test_s1_0.jpg has the same stem" in done.stderr
+
+
+def test_another_size_enters_the_protocol(vsbench: Command, pairs: Path) -> None:
+    (pairs / "outside").mkdir()
+    for path in (pairs / "ihc/test").iterdir():
+        Image.open(path).resize((32, 32)).save(pairs / "outside" / f"{path.stem}_fake_B.png")
+    done = outside(vsbench, pairs, "--suffix", "_fake_B", "--resize", "bicubic")
+    assert done.returncode == 0, done.stderr
+    folder = pairs.parent / "results/runs/folder-er/copy/external/evaluation"
+    assert [path.name for path in folder.iterdir()] == ["resize-bicubic"]
+
+
+def test_no_test_image(vsbench: Command, pairs: Path) -> None:
+    shutil.copytree(pairs / "ihc/test", pairs / "outside")
+    for path in (pairs / "he/test").iterdir():
+        path.unlink()
+    done = outside(vsbench, pairs)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {pairs / 'he/test'}: holds no image")
+    assert done.stderr.count("\n") == 1, done.stderr

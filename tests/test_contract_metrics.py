@@ -1,6 +1,7 @@
 """Every registered metric under every check; those with networks get small random ones in place of the weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from vsbench.checks.metrics import metric_checks, stained_samples
-from vsbench.metric import Metric
+from vsbench.metric import Metric, Sample, Update
+from vsbench.metrics.clinical import Clinical, Cutoffs
 from vsbench.registry import load, names
 
 GROUP = "vsbench.metrics"
@@ -17,17 +19,25 @@ KNOWN_FAILURES: dict[tuple[str, str], str] = {}  # (metric, check): why
 
 @cache
 def small_inception() -> Any:
-    """Any network to features: 16 filters, whose means are the features."""
+    """Inception by the names of its layers, but for the first and the last empty: 16 filters and their means."""
     import torch
     from torch import nn
+
+    from vsbench.metrics._inception import LAYERS
 
     class Features(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.convolution = nn.Conv2d(3, 16, 5)
+            for name in LAYERS:
+                setattr(self, name, nn.Identity())
+            setattr(self, LAYERS[0], nn.Sequential(nn.Conv2d(3, 16, 5), nn.ReLU()))
+            setattr(self, LAYERS[-1], nn.AdaptiveAvgPool2d(1))
 
         def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
-            return (self.convolution(images / 127.5 - 1).relu().mean(dim=(2, 3)),)
+            x = images / 127.5 - 1
+            for name in LAYERS:
+                x = getattr(self, name)(x)
+            return (x.flatten(1),)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -56,7 +66,26 @@ def random_alexnet() -> Any:
         return lpips_alex(torchvision.models.alexnet(weights=None).state_dict())
 
 
-NETWORKS: dict[str, Callable[[], Any]] = {"fid": small_inception, "phv": small_resnet, "lpips": random_alexnet}
+class LabelledClinical(Clinical):
+    """With what the checks' samples lack: a stain, labels that fit the real images, and more than one category."""
+
+    def __init__(self) -> None:
+        super().__init__({"ki67": Cutoffs(60, 70, False, "both sides of the samples' shares")}, stain="ki67")
+
+    def update(self, samples: Sequence[Sample]) -> Update:
+        fractions = [self.per_image(sample)["npi_real"] / 100 for sample in samples]
+        labels = [{} if np.isnan(fraction) else {"positive_fraction": f"{fraction}"} for fraction in fractions]
+        return super().update([replace(s, labels=label) for s, label in zip(samples, labels, strict=True)])
+
+
+NETWORKS: dict[str, Callable[[], Any]] = {
+    "fid": small_inception,
+    "fid_pytorch": small_inception,
+    "phv": small_resnet,
+    "phv_imagenet": small_resnet,
+    "lpips": random_alexnet,
+    "lpips_vgg": random_alexnet,  # another backbone than its own: the checks are of the metric, not of the network
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,7 +100,7 @@ def one_thread() -> Iterator[None]:
 
 
 def maker(name: str) -> Callable[[], Metric]:
-    metric = load(GROUP, name)
+    metric: Any = LabelledClinical if name == "clinical" else load(GROUP, name)
     return (lambda: metric(network=NETWORKS[name]())) if name in NETWORKS else metric
 
 

@@ -256,6 +256,12 @@ def test_weights_are_taken_out_of_their_archive(
     (tmp_path / "downloaded").write_bytes(server.content)
     recognise.add(tmp_path / "downloaded")
     assert left(folder) == {"alexnet.ckpt": b"convolutions"}
+    vgg = replace(MANIFEST["vgg16-convolutions"], size=entry.size, sha256=entry.sha256, archive=entry.archive)
+    monkeypatch.setitem(MANIFEST, vgg.name, vgg)
+    recognise.add(tmp_path / "downloaded")
+    assert left(folder) == {"alexnet.ckpt": b"convolutions", "vgg16.ckpt": b"convolutions"}
+    monkeypatch.setitem(MANIFEST, vgg.name, replace(vgg, archive=None))
+    (folder / "vgg16.ckpt").unlink()
     monkeypatch.setitem(MANIFEST, entry.name, replace(entry, sha256=sha256(b"others")))
     (folder / "alexnet.ckpt").unlink()
     with pytest.raises(WeightsError, match="not the weights"):

@@ -110,15 +110,36 @@ class Metric(ABC):
     without touching an image again.
     """
 
-    values: ClassVar[tuple[Value, ...]]
+    values: tuple[Value, ...]  # of the class; ``use_random_weights`` gives an object its own
     needs: ClassVar[tuple[str, ...]] = ()  # keys of ``vsbench.weights.MANIFEST``
     needs_truth: ClassVar[bool] = False  # True: exists only where the true IHC is known
     on_request: ClassVar[bool] = False  # True: slow, and of interest to few; measured where it is asked for by name
+    min_side: ClassVar[int] = 1  # pixels; an image with a shorter side has none of the values
     device: str = "cpu"  # where a metric with a network runs it
+    random_seed: int | None = None  # not None: its networks have random weights of this seed
 
     def unavailable(self) -> str | None:
         """Why this metric can't be computed here (weights or a package missing, and the mend); None if it can."""
         return None
+
+    def use_random_weights(self, seed: int) -> None:
+        """Networks get weights drawn with this seed instead of the published ones: for tests, and to measure speed.
+
+        From here on the protocol of every value says so. A metric without weights stays as it is.
+        """
+        if self.needs:
+            self.random_seed = seed
+            declared = type(self).values
+            self.values = tuple(replace(v, protocol=f"{v.protocol}@random:{seed}") for v in declared)
+
+    def provenance(self) -> dict[str, str]:
+        """What the numbers rest on besides the images: SHA-256 of weights by name, versions of packages by name."""
+        return {}
+
+    @property
+    def measures_alone(self) -> bool:
+        """Whether ``per_image`` is all there is: then images are measured in threads, as they are decoded."""
+        return type(self).update is Metric.update
 
     def update(self, samples: Sequence[Sample]) -> Update:
         """Measure a batch. The default calls ``per_image`` on each; metrics with networks override it."""

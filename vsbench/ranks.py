@@ -17,9 +17,14 @@ def ranks() -> int:
     return distributed.get_world_size() if _together() else 1
 
 
+def rank() -> int:
+    """Which of them this one is."""
+    return distributed.get_rank() if _together() else 0
+
+
 def share(combined: Tensor) -> Tensor:
     """This rank's part (b, …) of a tensor (R·b, …) that is the same on all ranks."""
-    return combined.chunk(ranks())[distributed.get_rank()] if _together() else combined
+    return combined.chunk(ranks())[rank()] if _together() else combined
 
 
 def gather(part: Tensor) -> Tensor:
@@ -71,7 +76,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        return ranks() * gradient.narrow(0, distributed.get_rank() * context.size, context.size)
+        return ranks() * gradient.narrow(0, rank() * context.size, context.size)
 
 
 class _Sum(torch.autograd.Function):

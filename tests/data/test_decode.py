@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from vsbench.data.decode import MAX_PIXELS, read_rgb, read_size, require_equal_sizes
 from vsbench.errors import DataError
@@ -33,6 +33,16 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def interlaced(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file in the seven passes of Adam7, (first row, first column, row step, column step) each."""
+    height, width = pixels.shape[:2]
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    parts = [pixels[top::down, left::right] for top, left, down, right in passes]
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for part in parts for row in part))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
 def tiff(pixels: NDArray[np.generic], **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels, photometric="rgb", **options)
@@ -49,8 +59,14 @@ def pillow(mode: str) -> Image.Image:
     return Image.fromarray(RGB).convert(mode)
 
 
+JPEG: dict[str, Callable[[], bytes]] = {
+    "jpeg": lambda: saved(pillow("RGB"), "JPEG"),
+    "jpeg, progressive": lambda: saved(pillow("RGB"), "JPEG", progressive=True),
+}
 LOSSLESS: dict[str, Callable[[], bytes]] = {
     "png": lambda: png(RGB, 2),
+    "png, interlaced": lambda: interlaced(RGB),
+    "png, opaque": lambda: png(np.dstack([RGB, np.full_like(RGB[..., 0], 255)]), 6),
     "tiff": lambda: tiff(RGB),
     "tiff, big-endian": lambda: tiff(RGB, byteorder=">"),
     "tiff, deflated": lambda: tiff(RGB, compression="deflate"),
@@ -83,6 +99,10 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "tiff, pages": (lambda: tiff(np.stack([RGB, RGB])), "holds 2 images"),
     "animated png": (
         lambda: saved(pillow("RGB"), "PNG", save_all=True, append_images=[Image.fromarray(255 - RGB)]),
+        "holds 2 images",
+    ),
+    "jpegs in one file": (
+        lambda: saved(pillow("RGB"), "MPO", save_all=True, append_images=[Image.fromarray(255 - RGB)]),
         "holds 2 images",
     ),
     "whole slide": (lambda: png(RGB, 2, shape=(30_000, 30_000)), "cut it into tiles"),
@@ -123,10 +143,10 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own, of a TIFF that ends too early
-@pytest.mark.parametrize("kind", [*LOSSLESS, "jpeg"])
+@pytest.mark.parametrize("kind", [*LOSSLESS, *JPEG])
 def test_truncated_files_are_refused(kind: str, tmp_path: Path) -> None:
     """Wherever the file is cut; where only a trailer is lost, the pixels must be whole."""
-    whole = saved(pillow("RGB"), "JPEG") if kind == "jpeg" else LOSSLESS[kind]()
+    whole = (LOSSLESS | JPEG)[kind]()
     path = tmp_path / "tile.png"
     path.write_bytes(whole)
     pixels, refused = read_rgb(path), 0
@@ -142,12 +162,12 @@ def test_truncated_files_are_refused(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own, of odd TIFF tags
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("kind", [*LOSSLESS, "jpeg"])
+@pytest.mark.parametrize("kind", [*LOSSLESS, *JPEG])
 def test_damaged_files_raise_nothing_but_data_errors(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vsbench.data.decode.MAX_PIXELS", 10_000)  # damaged sizes must not fill the memory
-    whole = saved(pillow("RGB"), "JPEG") if kind == "jpeg" else LOSSLESS[kind]()
+    whole = (LOSSLESS | JPEG)[kind]()
     random = np.random.default_rng(8)
     path, refused = tmp_path / "tile.png", 0
     for _ in range(80):
@@ -173,6 +193,32 @@ def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     path.write_bytes(png(RGB, 2, extra=key))
     expected = np.where((RGB[3, 4] == RGB).all(axis=2, keepdims=True), 255, RGB)
     np.testing.assert_array_equal(read_rgb(path), expected)
+
+
+def test_a_progressive_jpeg_has_the_pixels_of_a_plain_one(tmp_path: Path) -> None:
+    images = []
+    for kind, write in JPEG.items():
+        path = tmp_path / f"{kind}.png"
+        path.write_bytes(write())
+        images.append(read_rgb(path))
+    np.testing.assert_array_equal(*images)
+
+
+def test_pixels_are_those_stored_whatever_the_file_says_of_them(tmp_path: Path) -> None:
+    """As Fiji and the released scripts read them: not turned after EXIF, no colour profile, no gamma."""
+    exif = Image.Exif()
+    exif[274] = 6  # orientation: to be turned by 90°
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    path = tmp_path / "tile.png"
+    path.write_bytes(saved(pillow("RGB"), "PNG", exif=exif, icc_profile=profile))
+    np.testing.assert_array_equal(read_rgb(path), RGB)
+    path.write_bytes(png(RGB, 2, extra=chunk(b"gAMA", struct.pack(">I", 100_000))))
+    np.testing.assert_array_equal(read_rgb(path), RGB)
+    path.write_bytes(JPEG["jpeg"]())
+    plain = read_rgb(path)
+    path.write_bytes(saved(pillow("RGB"), "JPEG", exif=exif, icc_profile=profile))
+    np.testing.assert_array_equal(read_rgb(path), plain)
+    assert read_size(path) == RGB.shape[:2]
 
 
 def test_size_agrees_with_the_pixels_where_a_tiff_is_turned(tmp_path: Path) -> None:

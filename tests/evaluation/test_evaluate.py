@@ -2,8 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,19 +17,17 @@ from vsbench.engine.checkpoint import checkpoints, load_method, save_weights
 from vsbench.engine.run import Run
 from vsbench.engine.start import Request, start
 from vsbench.engine.trainer import Rhythm
-from vsbench.errors import DataError, RunError, UsageError
+from vsbench.errors import DataError, RunError, UsageError, UserError
 from vsbench.evaluation import evaluate as evaluation
-from vsbench.evaluation.evaluate import (
-    Group,
-    Outcome,
-    evaluate_images,
-    evaluate_references,
-    evaluate_runs,
-    evaluate_trained,
-)
+from vsbench.evaluation.evaluate import Outcome, evaluate_images, evaluate_rows, evaluate_runs
+from vsbench.evaluation.group import Group
+from vsbench.evaluation.instrument import Instrument
+from vsbench.evaluation.rows import reference_rows, trained_row
+from vsbench.metric import Absent, Metric, Sample, Update, Value
 
 CPU = torch.device("cpu")
 SIDE = 40
+ROWS = ["real-ihc", "he", "mean-colour", "reinhard", "macenko", "nearest", "shuffled"]
 OPTIONS: dict[str, Any] = {
     "steps": 1, "crop_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1, "blocks": 1,
     "taps": (0, 4, 8, 12), "patches": 16,
@@ -78,27 +77,45 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     measure = evaluation.measure
 
-    def counted(pairs: Any, *rest: Any) -> Any:
-        calls.append(len(pairs))
-        return measure(pairs, *rest)
+    def counted(pairs: Any, makers: Any, *rest: Any) -> Any:
+        calls.extend([len(pairs)] * len(makers))
+        return measure(pairs, makers, *rest)
 
     monkeypatch.setattr(evaluation, "measure", counted)
     return calls
 
 
-def group(place: Path, *also: str) -> Group:
-    return Group("folder", {}, "er", place / "own", place / "results", also)
+def group(place: Path) -> Group:
+    return Group("folder", {}, "er", place / "own", place / "results")
 
 
 def run_of(place: Path) -> Run:
     return Run(place / "results/runs/folder-er/cut+cpu/seed-0")
 
 
-def translate_and_measure(place: Path) -> tuple[Outcome, list[str]]:
+def evaluate_references(place: Path) -> list[Outcome]:
+    here = group(place)
+    outcomes, failures = evaluate_rows(here, reference_rows(here), Instrument.build("cpu"))
+    assert not failures
+    return outcomes
+
+
+def translate_and_measure(place: Path, *also: str) -> tuple[Outcome, list[str]]:
     """The outcome, and the names of the images that were translated for it."""
     written: list[Path] = []
-    outcome = evaluate_trained(run_of(place), group(place), CPU, written.append)
+    here = group(place)
+    row = trained_row(run_of(place), here, CPU, written.append)
+    (outcome,), failures = evaluate_rows(here, [row], Instrument.build("cpu", also))
+    assert not failures
     return outcome, [path.stem for path in written]
+
+
+def evaluate_copy(place: Path, folder: Path, name: str = "copy", **more: Any) -> Outcome:
+    """The outcome of images made elsewhere. Raises DataError where they are not as they must be."""
+    outcomes, failures = evaluate_images(folder, name, group(place), Instrument.build("cpu"), **more)
+    if failures:
+        raise DataError(failures[0])
+    return outcomes[-1]
 
 
 def summary_of(place: Path, row: str) -> dict[str, Any]:
@@ -107,8 +124,8 @@ def summary_of(place: Path, row: str) -> dict[str, Any]:
 
 
 def test_reference_rows(place: Path) -> None:
-    outcomes = evaluate_references(group(place), CPU)
-    assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he", "mean-colour"]
+    outcomes = evaluate_references(place)
+    assert [o.summary["row"] for o in outcomes] == ROWS
     real = summary_of(place, "real-ihc/reference")
     assert real["values"]["iod"]["value"] == 0
     assert real["values"]["iod_mae"]["value"] == 0
@@ -116,7 +133,7 @@ def test_reference_rows(place: Path) -> None:
     assert real["values"]["r_p"]["value"] == pytest.approx(100)
     assert real["values"]["psnr"] == real["values"]["psnr"] | {"value": "inf", "reason": None}
 
-    colour = Run(place / "results/runs/folder-er/mean-colour/reference").record["mean_colour"]
+    colour = Run(place / "results/runs/folder-er/mean-colour/reference").record["state"]["mean_colour"]
     pixels = np.concatenate([np.asarray(Image.open(path)) for path in (place / "own/ihc/train").iterdir()])
     assert colour == np.rint(pixels.astype(np.float64).mean(axis=(0, 1))).tolist()
     psnr = [  # 10 log₁₀ (255² / mean squared difference), from its definition
@@ -129,7 +146,7 @@ def test_reference_rows(place: Path) -> None:
 
 def test_absent_is_null_with_a_reason(place: Path) -> None:
     """Without its network FID does not exist; the other values do."""
-    evaluate_references(group(place), CPU)
+    evaluate_references(place)
     for row in ("real-ihc", "he", "mean-colour"):
         values = summary_of(place, f"{row}/reference")["values"]
         assert values["fid"]["value"] is None
@@ -155,20 +172,20 @@ def test_the_table(place: Path) -> None:
 
 
 def test_a_family_on_request_is_measured_when_it_is_asked_for(place: Path, measured: list[int]) -> None:
-    without = evaluate_trained(run_of(place), group(place), CPU)
-    asked = evaluate_trained(run_of(place), group(place, "structure_variants"), CPU)
+    without, _ = translate_and_measure(place)
+    asked, _ = translate_and_measure(place, "structure_variants")
     new = asked.summary["values"].keys() - without.summary["values"].keys()
     assert new == {"ssim_gray_uniform7", "ssim_rgb_gauss11", "ssim_gray_gauss11", "psnr_pooled"}
     assert measured == [4, 4]
 
 
 def test_nothing_is_measured_twice(place: Path, measured: list[int]) -> None:
-    first = [*evaluate_references(group(place), CPU), translate_and_measure(place)[0]]
-    assert measured == [4] * 4
+    first = [*evaluate_references(place), translate_and_measure(place)[0]]
+    assert measured == [4] * (len(ROWS) + 1)
     assert not any(outcome.cached for outcome in first)
     again, written = translate_and_measure(place)
-    second = [*evaluate_references(group(place), CPU), again]
-    assert measured == [4] * 4
+    second = [*evaluate_references(place), again]
+    assert measured == [4] * (len(ROWS) + 1)
     assert written == []
     assert all(outcome.cached for outcome in second)
     assert [outcome.summary for outcome in second] == [outcome.summary for outcome in first]
@@ -252,21 +269,21 @@ def test_images_made_elsewhere(place: Path) -> None:
     folder = outside(place)
     Image.open(folder / "d.png").save(folder / "d.tiff")  # lossless in another format counts as well
     (folder / "d.png").unlink()
-    outcome = evaluate_images(folder, "copy", group(place), CPU)
+    outcome = evaluate_copy(place, folder)
     assert outcome.summary["kind"] == "external"
     assert outcome.summary["values"]["ssim"]["value"] == 1
     assert "images made elsewhere" in outcome.summary["warnings"]
-    assert evaluate_images(folder, "copy", group(place), CPU).cached
+    assert evaluate_copy(place, folder).cached
 
 
 def test_images_made_elsewhere_must_be_complete(place: Path) -> None:
     folder = outside(place)
     (folder / "e.png").rename(folder / "e_fake.png")
     with pytest.raises(DataError, match=r"is missing: e; one image per H&E"):
-        evaluate_images(folder, "copy", group(place), CPU)
+        evaluate_copy(place, folder)
     shutil.copy(folder / "e_fake.png", folder / "e.png")
     with pytest.raises(DataError, match=r"belongs to no test pair: e_fake;"):
-        evaluate_images(folder, "copy", group(place), CPU)
+        evaluate_copy(place, folder)
     assert not (place / "results/runs/folder-er/copy").exists()
 
 
@@ -274,22 +291,22 @@ def test_images_made_elsewhere_must_have_the_size(place: Path) -> None:
     folder = outside(place)
     Image.new("RGB", (SIDE, SIDE // 2)).save(folder / "f.png")
     with pytest.raises(DataError, match=r"outside/f\.png: 20×40 pixels, but .*ihc/test/f\.png has 40×40"):
-        evaluate_images(folder, "copy", group(place), CPU)
+        evaluate_copy(place, folder)
 
 
 def test_a_name_that_is_no_folder_is_refused(place: Path) -> None:
     with pytest.raises(UsageError, match="--name"):
-        evaluate_images(outside(place), "../elsewhere", group(place), CPU)
+        evaluate_copy(place, outside(place), "../elsewhere")
 
 
 def test_without_a_training_split(place: Path) -> None:
     for side in ("he", "ihc"):
         shutil.rmtree(place / "own" / side / "train")
-    outcomes = evaluate_references(group(place), CPU)
-    assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he"]
+    outcomes = evaluate_references(place)
+    assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he", "shuffled"]
     for outcome in outcomes:
         assert any(
-            "no training split here, so no mean-colour row" in warning for warning in outcome.summary["warnings"]
+            "no training split here, so no rows made from it" in warning for warning in outcome.summary["warnings"]
         )
 
 
@@ -297,8 +314,83 @@ def test_what_fails_for_one_run_leaves_the_others_alone(place: Path) -> None:
     broken = Run(run_of(place).folder.with_name("seed-1"))
     shutil.copytree(run_of(place).folder, broken.folder)
     checkpoints(broken.checkpoints)[-1].weights.write_bytes(b"nothing")
-    outcomes, failures = evaluate_runs([broken, run_of(place)], place / "own", place / "results", CPU)
-    assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he", "mean-colour", "cut+cpu"]
+    outcomes, failures = evaluate_runs(
+        [broken, run_of(place)], place / "own", place / "results", Instrument.build("cpu"), CPU
+    )
+    assert [o.summary["row"] for o in outcomes] == [*ROWS, "cut+cpu"]
     assert outcomes[-1].run == run_of(place)
     (failure,) = failures
     assert str(checkpoints(broken.checkpoints)[-1].weights) in failure
+
+
+def test_resized_images_are_of_a_protocol_of_their_own(place: Path) -> None:
+    folder = outside(place)
+    small = Image.open(folder / "f.png").resize((SIDE // 2, SIDE // 2))
+    small.save(folder / "f.png")
+    outcome = evaluate_copy(place, folder, resize="bicubic")
+    assert outcome.summary["protocol"] == "resize-bicubic"
+    assert outcome.summary["values"]["ssim"]["protocol"] == "ssim/skimage-rgb-uniform7+resize-bicubic"
+    assert any("20×20 (1)" in warning for warning in outcome.summary["warnings"])
+    again, _ = evaluate_runs([outcome.run], place / "own", place / "results", Instrument.build("cpu"), CPU)
+    assert again[-1].summary == outcome.summary
+    assert again[-1].cached
+
+
+def test_bad_images_are_skipped_and_listed_where_that_is_asked_for(place: Path) -> None:
+    folder = outside(place)
+    (folder / "e.png").write_bytes(b"nothing")
+    outcome = evaluate_copy(place, folder, on_bad="skip")
+    assert outcome.summary["n"] == 3
+    assert list(outcome.summary["skipped"]) == ["e"]
+    assert "1 of 4 pairs skipped as bad: see skipped" in outcome.summary["warnings"]
+    assert [pair["id"] for pair in outcome.summary["pairs"]] == ["d", "f", "g"]
+    with pytest.raises(DataError, match=r"outside/e\.png"):  # what was skipped is no result where none may be
+        evaluate_copy(place, folder)
+    assert not outcome.run.evaluation("native").joinpath("summary.json").exists()
+
+
+def test_missing_weights_stop_where_that_is_asked_for(place: Path) -> None:
+    with pytest.raises(UserError, match=r"fid: .*missing"):
+        Instrument.build("cpu", on_missing="error")
+
+
+def test_what_is_known_of_the_real_images_serves_the_next_evaluation(place: Path) -> None:
+    """And goes with the image: only the changed one is looked at again."""
+
+    class Looking(Metric):
+        values = (Value("looks", "", "1", "low", "", "looks"),)
+        looked: ClassVar[list[str]] = []
+
+        def update(self, samples: Sequence[Sample]) -> Update:
+            for sample in samples:
+                if "looking/1" not in sample.features("real"):
+                    self.looked.append(sample.id)
+                    sample.features("real")["looking/1"] = np.float32([sample.real.mean(), 0])
+            return Update({}, {"looking": np.stack([sample.features("real")["looking/1"] for sample in samples])})
+
+        def finish(self, table: pd.DataFrame, features: dict[str, Any]) -> dict[str, float | Absent]:
+            return {"looks": float(features["looking"][:, 0].mean())}
+
+    def evaluate(row: str) -> float:
+        here = group(place)
+        rows = [r for r in reference_rows(here) if r.record["row"] == row]
+        (outcome,), _ = evaluate_rows(here, rows, Instrument({"looking": Looking()}))
+        return outcome.summary["values"]["looks"]["value"]
+
+    first = evaluate("he")
+    assert Looking.looked == ["d", "e", "f", "g"]
+    assert evaluate("real-ihc") == first
+    assert Looking.looked == ["d", "e", "f", "g"]
+    Image.new("RGB", (SIDE, SIDE), (10, 20, 30)).save(place / "own/ihc/test/f.png")
+    assert evaluate("he") != first
+    assert Looking.looked == ["d", "e", "f", "g", "f"]
+
+
+def test_each_value_of_the_table_has_an_interval(place: Path) -> None:
+    values = evaluate_references(place)[1].summary["values"]
+    for name in ("iod_mae", "r_p", "r_c", "r_avg", "ssim"):
+        interval = values[name]["interval"]
+        assert interval["low"] <= values[name]["value"] <= interval["high"]
+        assert (interval["level"], interval["slides"]) == (0.95, 4)
+        assert "slides unknown" in interval["caution"]
+    assert values["fid"]["interval"] == {"low": None, "high": None, "reason": values["fid"]["reason"]}

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,21 @@ from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
 from vsbench.errors import DataError
 from vsbench.evaluation import onepass
-from vsbench.evaluation.onepass import measure, read_sample, set_values
-from vsbench.evaluation.references import mean_colour, reference_maker
+from vsbench.evaluation.onepass import Maker, Measured, measure, set_values
+from vsbench.evaluation.references import REFERENCES, mean_colour
 from vsbench.metric import Absent, Metric, Sample, Update, Value
 from vsbench.metrics.dab import DabDensity
 from vsbench.metrics.structure import Structure
 
-MAKE = reference_maker("he")
+MAKE = REFERENCES["he"].maker({}, [])
+
+
+def measure_one(pairs: list[Pair], make: Maker, metrics: dict[str, Metric], **more: Any) -> Measured:
+    """The only row of a pass; raises its error."""
+    result = measure(pairs, {"only": make}, metrics, **more)["only"]
+    if isinstance(result, DataError):
+        raise result
+    return result
 
 
 @pytest.fixture
@@ -69,13 +78,15 @@ def test_each_file_is_decoded_once(pairs: list[Pair], monkeypatch: pytest.Monkey
         return read_rgb(path)
 
     monkeypatch.setattr(onepass, "read_rgb", counted)
-    measure(pairs, MAKE, {"a": Counting("a"), "b": Counting("b"), "dab": DabDensity(), "structure": Structure()})
+    metrics = {"a": Counting("a"), "b": Counting("b"), "dab": DabDensity(), "structure": Structure()}
+    measure(pairs, {"first": MAKE, "second": MAKE}, metrics)
     assert Counter(read) == Counter([file for p in pairs for file in (p.he, p.ihc, p.truth)])
 
 
 def test_rows_come_in_the_order_of_the_pairs(pairs: list[Pair]) -> None:
     told: list[int] = []
-    table, features = measure(pairs, MAKE, {"a": Counting("a")}, told.append)
+    measured = measure_one(pairs, MAKE, {"a": Counting("a")}, done=told.append)
+    table, features = measured.table, measured.features
     assert table.index.name == "id"
     assert table.index.tolist() == [p.id for p in pairs]
     assert table["slide"].tolist() == [p.slide for p in pairs]
@@ -90,18 +101,18 @@ def test_rows_come_in_the_order_of_the_pairs(pairs: list[Pair]) -> None:
 def test_unequal_sizes_are_named(pairs: list[Pair]) -> None:
     Image.new("RGB", (30, 10)).save(pairs[11].ihc)
     with pytest.raises(DataError, match=r"11-ihc\.png: 10×30 pixels, but .*11-he\.png has 35×30"):
-        measure(pairs, MAKE, {"a": Counting("a")})
+        measure_one(pairs, MAKE, {"a": Counting("a")})
 
 
 def test_an_unreadable_image_is_named(pairs: list[Pair]) -> None:
     pairs[3].ihc.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"3-ihc\.png"):
-        measure(pairs, MAKE, {"a": Counting("a")})
+        measure_one(pairs, MAKE, {"a": Counting("a")})
 
 
 def test_a_value_that_is_no_number_is_absent_with_a_reason(pairs: list[Pair]) -> None:
     metrics: dict[str, Metric] = {"a": Counting("a")}
-    values = set_values(metrics, *measure(pairs, MAKE, metrics))
+    values = set_values(metrics, measure_one(pairs, MAKE, metrics))
     assert values["mean_height"] == 24 + 9
     assert values["nothing"] == Absent("undefined on these images")
 
@@ -113,16 +124,84 @@ def test_a_value_that_is_not_declared_is_a_fault(pairs: list[Pair]) -> None:
 
     metrics: dict[str, Metric] = {"a": Forgetful("a")}
     with pytest.raises(TypeError, match="metric a declares"):
-        set_values(metrics, *measure(pairs, MAKE, metrics))
+        set_values(metrics, measure_one(pairs, MAKE, metrics))
 
 
-def test_references(pairs: list[Pair]) -> None:
-    pair = pairs[0]
-    he, real = read_rgb(pair.he), read_rgb(pair.ihc)
-    np.testing.assert_array_equal(read_sample(pair, reference_maker("he")).fake, he)
-    np.testing.assert_array_equal(read_sample(pair, reference_maker("real-ihc")).fake, real)
-    constant = read_sample(pair, reference_maker("mean-colour", (10, 200, 30))).fake
-    np.testing.assert_array_equal(constant, np.full_like(real, 0) + np.array([10, 200, 30], dtype=np.uint8))
+def failing_at(*ids: str) -> Maker:
+    def make(pair: Pair, he: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if pair.id in ids:
+            raise DataError(f"{pair.id}.png: no image")
+        return he
+
+    return make
+
+
+def test_a_bad_image_ends_its_own_row_only(pairs: list[Pair]) -> None:
+    metrics: dict[str, Metric] = {"dab": DabDensity(), "a": Counting("a")}
+    bad, good = measure(pairs, {"bad": failing_at(pairs[9].id), "good": MAKE}, metrics).values()
+    assert isinstance(bad, DataError)
+    assert str(bad) == f"{pairs[9].id}.png: no image"
+    assert isinstance(good, Measured)
+    pd.testing.assert_frame_equal(good.table, measure_one(pairs, MAKE, metrics).table)
+
+
+def test_bad_generated_images_are_skipped_in_their_row(pairs: list[Pair]) -> None:
+    metrics: dict[str, Metric] = {"dab": DabDensity(), "a": Counting("a")}
+    makers = {"bad": failing_at(pairs[9].id, pairs[2].id), "good": MAKE}
+    bad, good = measure(pairs, makers, metrics, on_bad="skip").values()
+    assert isinstance(bad, Measured)
+    assert isinstance(good, Measured)
+    assert bad.skipped == {name: f"{name}.png: no image" for name in (pairs[2].id, pairs[9].id)}
+    assert not good.skipped
+    kept = [p.id for p in pairs if p.id not in bad.skipped]
+    pd.testing.assert_frame_equal(bad.table, good.table.loc[kept])
+    np.testing.assert_array_equal(bad.features["a"][:, 0], bad.table["height"])
+
+
+def test_a_bad_real_image_is_skipped_in_all_rows(pairs: list[Pair]) -> None:
+    pairs[3].ihc.write_bytes(b"no image")
+    for row in measure(pairs, {"a": MAKE, "b": MAKE}, {"dab": DabDensity()}, on_bad="skip").values():
+        assert isinstance(row, Measured)
+        assert list(row.skipped) == [pairs[3].id]
+        assert len(row.table) == 18
+
+
+def test_an_image_that_is_too_small_for_a_batch_metric_is_skipped_alone(pairs: list[Pair]) -> None:
+    class Particular(Counting):
+        def update(self, samples: Sequence[Sample]) -> Update:
+            if any(sample.id == pairs[4].id for sample in samples):
+                raise DataError("too small")
+            return super().update(samples)
+
+    row = measure_one(pairs, MAKE, {"a": Particular("a"), "dab": DabDensity()}, on_bad="skip")
+    assert row.skipped == {pairs[4].id: "too small"}
+    assert row.table.index.tolist() == [p.id for p in pairs if p is not pairs[4]]
+    with pytest.raises(DataError, match="too small"):
+        measure_one(pairs, MAKE, {"a": Particular("a")})
+
+
+def test_nothing_left_is_an_error(pairs: list[Pair]) -> None:
+    with pytest.raises(DataError, match="no image is left"):
+        measure_one(pairs, failing_at(*(p.id for p in pairs)), {"dab": DabDensity()}, on_bad="skip")
+
+
+def test_the_real_side_is_worked_out_once_for_all_rows(pairs: list[Pair]) -> None:
+    worked_out: list[int] = []
+
+    def costly(image: NDArray[np.uint8]) -> float:
+        worked_out.append(id(image))
+        return float(image.mean())
+
+    class Costly(DabDensity):
+        def per_image(self, sample: Sample) -> dict[str, float]:
+            sample.once("real", costly)
+            return super().per_image(sample)
+
+    def negative(pair: Pair, he: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return 255 - he
+
+    measure(pairs[:8], {"a": negative, "b": negative, "c": MAKE}, {"costly": Costly()})
+    assert len(worked_out) == 8
 
 
 def test_mean_colour_is_that_of_all_pixels(pairs: list[Pair]) -> None:

@@ -1,6 +1,7 @@
-"""FID against torch-fidelity, whole, with an Inception whose weights are filled by formula (nothing is downloaded).
+"""FID against torch-fidelity and pytorch-fid, whole, on an Inception whose weights are filled by formula.
 
-The figures with a source were measured with torch-fidelity 0.4.0 on these weights and images.
+Nothing is downloaded. The figures with a source were measured with torch-fidelity 0.4.0 and pytorch-fid 0.3.0 on these
+weights and images.
 """
 
 from pathlib import Path
@@ -8,15 +9,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_fid.fid_score
+import pytorch_fid.inception
 import torch
 import torch_fidelity
 import torchvision
 from PIL import Image as Pillow
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torchvision.transforms.functional import to_tensor
 
 from vsbench.metric import Absent, Image, Sample
-from vsbench.metrics.fid import Fid, frechet_distance, inception
+from vsbench.metrics._inception import inception, pytorch_fid_features
+from vsbench.metrics._kernel import kernel_distance
+from vsbench.metrics.fid import Fid, frechet_distance
+from vsbench.metrics.fid_pytorch import FidPytorch
 
 
 def formula_weights() -> dict[str, torch.Tensor]:
@@ -41,8 +48,8 @@ def formula_weights() -> dict[str, torch.Tensor]:
     return tensors
 
 
-def image(b: int) -> Image:
-    i, j, c = np.ogrid[0:48, 0:64, 0:3]
+def image(b: int, height: int = 48, width: int = 64) -> Image:
+    i, j, c = np.ogrid[0:height, 0:width, 0:3]
     return np.floor(127.5 + 127.4 * np.sin(0.37 * b + 0.11 * c + 0.013 * i * (j + 1))).astype(np.uint8)
 
 
@@ -52,9 +59,14 @@ def weights() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def features(weights: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+def network(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    return inception(weights)
+
+
+@pytest.fixture(scope="module")
+def features(network: torch.nn.Module) -> dict[str, np.ndarray]:
     """Of eight pairs, in two batches."""
-    metric = Fid(inception(weights))
+    metric = Fid(network)
     pairs = [Sample(f"{b}", image(b), image(100 + 2 * b), image(b)) for b in range(8)]
     updates = [metric.update(pairs[:5]), metric.update(pairs[5:])]
     assert not any(update.columns for update in updates)
@@ -80,6 +92,44 @@ def test_fid_is_torch_fidelitys(features: dict[str, np.ndarray]) -> None:
     assert results["fid_n"] == 8
 
 
+def test_kid_is_torch_fidelitys(features: dict[str, np.ndarray]) -> None:
+    """Of all eight images, and of subsets; the figures come from sums in float32."""
+    fake, real = features["fid_fake"], features["fid_real"]
+    results = Fid().finish(pd.DataFrame(index=range(8)), features)
+    assert results["kid"] == pytest.approx(-1.2969970703e-4, abs=1e-6)
+    assert kernel_distance(fake, real, subsets=5, size=4) == pytest.approx((-1.476287842e-4, 9.971325413e-4), abs=1e-6)
+
+
+def test_features_are_pytorch_fids(
+    network: torch.nn.Module, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own network and resize, of small images, and the published figures of a large one too."""
+    monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda url, progress: weights)
+    reference = pytorch_fid.inception.InceptionV3().eval()
+    samples = [Sample(f"{b}", image(b), image(b), image(b)) for b in (0, 1)]
+    found = FidPytorch(network).update(samples).features["fid_pytorch_fake"]
+    with torch.inference_mode():
+        batch = torch.stack([to_tensor(s.fake) for s in samples])
+        expected = reference(batch)[0].flatten(1).numpy()
+        large = torch.from_numpy(image(0, 512, 512)).permute(2, 0, 1)[None]
+        large_features = pytorch_fid_features(network, large)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert (found.mean(), found.std()) == pytest.approx((0.444545154, 0.581309704), rel=1e-5)
+    figures = (large_features.mean(), large_features.std(), *large_features[1:3])
+    assert figures == pytest.approx((0.589994289, 0.773216848, 2.68748617, 0.37969252), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*disp.*:DeprecationWarning")  # pytorch-fid calls SciPy as it was
+@pytest.mark.parametrize(("n", "m", "d"), [(90, 70, 8), (300, 400, 64)])
+def test_distance_is_pytorch_fids(n: int, m: int, d: int) -> None:
+    """Where the covariances have full rank; elsewhere its matrix root is not well defined."""
+    random = np.random.default_rng(n)
+    x, y = (np.maximum(random.standard_normal((k, d)) + s, 0).astype(np.float32) for k, s in ((n, 0.2), (m, 0.5)))
+    statistics = [s for f in (x, y) for s in (f.mean(axis=0, dtype=np.float64), np.cov(f, rowvar=False))]
+    expected = pytorch_fid.fid_score.calculate_frechet_distance(*statistics)
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
+
+
 def test_whole_chain_against_torch_fidelity_on_files(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
     """From image files to FID by torch-fidelity's own entry point; images larger and smaller than its 299 pixels.
 
@@ -99,6 +149,10 @@ def test_whole_chain_against_torch_fidelity_on_files(weights: dict[str, torch.Te
         input1=str(tmp_path / "fake"),
         input2=str(tmp_path / "real"),
         fid=True,
+        kid=True,
+        kid_subset_size=4,
+        kid_subsets=3,
+        feature_layer_kid="64",
         feature_layer_fid="64",
         feature_extractor_weights_path=str(tmp_path / "weights.pth"),
         batch_size=1,
@@ -111,6 +165,7 @@ def test_whole_chain_against_torch_fidelity_on_files(weights: dict[str, torch.Te
     metric = Fid(network)
     results = metric.finish(pd.DataFrame(index=range(4)), metric.update(pairs).features)
     assert results["fid"] == pytest.approx(reference["frechet_inception_distance"], rel=1e-4)
+    assert results["kid"] == pytest.approx(reference["kernel_inception_distance_mean"], abs=1e-6)
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(90, 70, 8), (8, 8, 8), (12, 9, 40)])
@@ -135,6 +190,23 @@ def test_distance_between_gaussians_in_one_dimension() -> None:
 def test_one_image_has_no_fid() -> None:
     row = np.ones((1, 4), np.float32)
     results = Fid().finish(pd.DataFrame(index=["a"]), {"fid_fake": row, "fid_real": row})
-    assert isinstance(results["fid"], Absent)
-    assert "here are 1" in results["fid"].reason
-    assert results["fid_n"] == 1
+    results |= FidPytorch().finish(pd.DataFrame(index=["a"]), {"fid_pytorch_fake": row, "fid_pytorch_real": row})
+    assert results.pop("fid_n") == 1
+    assert results.keys() == {"fid", "kid", "fid_pytorch"}
+    for absent in results.values():
+        assert isinstance(absent, Absent)
+        assert "here are 1" in absent.reason
+
+
+def test_each_image_passes_the_network_once(network: torch.nn.Module) -> None:
+    """The real ones for the first method only, and not again for a row that is the real images."""
+    passed: list[int] = []
+    hook = network.register_forward_hook(lambda module, inputs, output: passed.append(len(inputs[0])))
+    base = [Sample(f"{b}", image(b), image(9 + b), image(b)) for b in range(2)]
+    rows = [base, [s.judging(image(20)) for s in base], [s.judging(s.real) for s in base]]
+    features = [Fid(network).update(row).features for row in rows]
+    hook.remove()
+    assert passed == [2, 2, 2]
+    for found in features:
+        assert np.array_equal(found["fid_real"], features[0]["fid_real"])
+    assert np.array_equal(features[2]["fid_fake"], features[2]["fid_real"])

@@ -6,15 +6,15 @@ import pytest
 from PIL import Image as Pillow
 from scipy import stats
 from skimage.color import rgb2gray
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vsbench.errors import DataError
 from vsbench.metric import Absent, Image, Sample
 from vsbench.metrics._correlation import pearson
-from vsbench.metrics._grey import GREYS
-from vsbench.metrics.content import Content
+from vsbench.metrics._grey import GREYS, summed_grey
+from vsbench.metrics.content import Content, content_correlation, grey_correlation
 from vsbench.metrics.dab import DabDensity
-from vsbench.metrics.structure import Structure, psnr
+from vsbench.metrics.structure import Structure, psnr, ssim
 from vsbench.metrics.truth import TrueError
 from vsbench.stain.dab import integrated_density, optical_density_dab
 
@@ -85,6 +85,26 @@ def test_r_avg_needs_both_its_parts() -> None:
     assert undefined["r_c_undefined"] == len(pairs)
 
 
+@pytest.mark.parametrize("height", [5, 16, 37])  # less than the rows taken at once, as many, and no multiple
+def test_r_c_is_scipys_on_the_grey_pixels(height: int) -> None:
+    fake, he = RANDOM.integers(0, 256, (2, height, 20, 3), dtype=np.uint8)
+    he = (he // 2 + fake // 3)[:, ::-1]  # related, and no array of its own
+    expected = stats.pearsonr(*(GREYS["png"](picture).ravel().astype(float) for picture in (fake, he))).statistic
+    assert abs(expected) > 0.01
+    assert grey_correlation(summed_grey(fake), summed_grey(he)) == pytest.approx(expected, abs=1e-12)
+    assert content_correlation(fake, he) == pytest.approx(expected, abs=1e-12)
+    assert grey_correlation(summed_grey(fake), summed_grey(255 - fake)) == pytest.approx(-1, abs=1e-4)  # truncation
+    assert grey_correlation(summed_grey(fake), summed_grey(fake)) == 1
+
+
+def test_r_c_of_all_but_one_pixel_equal_exists() -> None:
+    """One level in one pixel of a large image: sums in floats would lose it."""
+    fake = np.full((1024, 1024, 3), 254, np.uint8)
+    fake[500, 500] = 255
+    assert grey_correlation(summed_grey(fake), summed_grey(fake)) == 1
+    assert np.isnan(grey_correlation(summed_grey(fake), summed_grey(fake[:1, :1].repeat(1024, 0).repeat(1024, 1))))
+
+
 @pytest.mark.parametrize("name", GREYS)
 def test_greys_leave_neutral_colours_alone(name: str) -> None:
     levels = np.arange(256, dtype=np.uint8)
@@ -102,6 +122,20 @@ def test_psnr_is_scikit_images() -> None:
     fake, real = image(), image()
     assert psnr(fake, real) == pytest.approx(peak_signal_noise_ratio(real, fake, data_range=255), rel=1e-12)
     assert psnr(fake, fake) == float("inf")
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (22, 9), (23, 30), (61, 40)])  # one window; rows at once, exactly and not
+def test_ssim_is_scikit_images(shape: tuple[int, int]) -> None:
+    noise, other = RANDOM.integers(0, 256, (2, *shape, 3), dtype=np.uint8)
+    steps = np.where(noise < 128, np.uint8(0), np.uint8(255))  # the largest sums that there are
+    pairs = [(noise, other), (noise, noise // 2 + other // 2), (steps, other), (steps, 255 - steps)]
+    white = np.full_like(noise, 255)
+    pairs += [(white, white - 1), (white, np.zeros_like(white)), (white[:, ::-1], noise[:, ::-1])]
+    for fake, real in pairs:
+        expected = structural_similarity(fake, real, win_size=7, channel_axis=2, data_range=255)
+        assert ssim(fake, real) == pytest.approx(expected, abs=1e-12)
+        assert ssim(real, fake) == ssim(fake, real)
+    assert ssim(steps, steps) == ssim(white, white) == 1
 
 
 def test_psnr_of_black_and_white_is_zero() -> None:
@@ -126,6 +160,14 @@ def test_true_error_of_known_differences() -> None:
     densest = metric.per_image(Sample("b", white, white, white, yellow))
     assert densest["truth_dab_mae"] == pytest.approx(np.log10(255 / 0.5), rel=1e-6)
     assert densest["truth_mae"] == pytest.approx(1 / 3)
+
+
+def test_true_error_is_the_mean_over_pixels() -> None:
+    fake, truth = image(), image()
+    found = TrueError().per_image(Sample("a", fake, truth, truth, truth))
+    density = np.abs(optical_density_dab(fake).astype(float) - optical_density_dab(truth))
+    assert found["truth_mae"] == pytest.approx(np.abs(fake.astype(float) - truth).mean() / 255, rel=1e-12)
+    assert found["truth_dab_mae"] == pytest.approx(density.mean(), rel=1e-12)
 
 
 def test_true_error_without_the_truth_names_the_image() -> None:

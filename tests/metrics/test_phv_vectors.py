@@ -13,7 +13,8 @@ import torchvision
 from numpy.typing import NDArray
 
 from vsbench.metric import Image, Sample
-from vsbench.metrics.phv import Phv, differing, layer_means, resnet50
+from vsbench.metrics.phv import Phv, differing, layer_means, normalised, resnet50
+from vsbench.metrics.phv_imagenet import PhvImagenet
 
 ROW, COLUMN, CHANNEL = np.ogrid[0:64, 0:64, 0:3]
 LAYERS = ("layer_1", "layer_2", "layer_3", "layer_4")
@@ -74,26 +75,24 @@ def oracle(shared: Path) -> dict[str, Any]:
 
 
 def check_released(vector: dict[str, Any], network: Any) -> None:
-    """The metric itself, beside another pair in the same batch."""
-    a, b = images().values()
-    update = Phv(network).update([Sample("ab", a, b, a), Sample("ba", b, a, a), Sample("aa", a, a, a)])
-    expected = vector["expected"]
-    for n, layer in enumerate(LAYERS, start=1):
-        assert update.columns[f"phv_l{n}"] == [expected["phv"][layer], expected["phv"][layer], 0]
-    assert update.columns["phv_avg"] == [expected["phv_avg"], expected["phv_avg"], 0]
-    check_layers(vector, network, lambda x: x)
+    check_metric(vector, Phv(network), "phv")
 
 
 def check_imagenet(vector: dict[str, Any], network: Any) -> None:
-    """The network as the oracle fed it: 2x − 1 undoes the released range."""
-    check_layers(vector, network, lambda x: 2 * x - 1)
+    check_metric(vector, PhvImagenet(network), "phv_imagenet")
 
 
-def check_layers(vector: dict[str, Any], network: Any, feed: Callable[[torch.Tensor], torch.Tensor]) -> None:
+def check_metric(vector: dict[str, Any], metric: Phv, name: str) -> None:
+    """The metric itself, beside other pairs in the same batch; then the layers that it rests on."""
+    a, b = images().values()
+    update = metric.update([Sample("ab", a, b, a), Sample("ba", b, a, a), Sample("aa", a, a, a)])
     expected = vector["expected"]
-    pixels = [torch.from_numpy(image).permute(2, 0, 1)[None] / 255 for image in images().values()]
+    for n, layer in enumerate(LAYERS, start=1):
+        assert update.columns[f"{name}_l{n}"] == [expected["phv"][layer], expected["phv"][layer], 0]
+    assert update.columns[f"{name}_avg"] == [expected["phv_avg"], expected["phv_avg"], 0]
+    pixels = [torch.from_numpy(image).permute(2, 0, 1)[None] for image in images().values()]
     with torch.inference_mode():
-        fake, real = (layer_means(network.eval(), feed(x)) for x in pixels)
+        fake, real = (layer_means(metric.given.eval(), normalised(x, metric.released)) for x in pixels)
     for layer, f, r in zip(LAYERS, fake, real, strict=True):
         assert f.shape == (1, expected["channels"][layer])
         assert differing(f, r)[0] * f.shape[1] == expected["count"][layer]
@@ -163,3 +162,25 @@ def test_a_network_in_training_mode_is_measured_in_eval_mode(network: Any) -> No
     before = network.bn1.running_mean.clone()
     assert Phv(network.train()).update([Sample("ab", a, b, a)]).columns == expected.columns
     assert torch.equal(network.bn1.running_mean, before)
+
+
+def test_real_images_pass_the_network_once_for_all_methods(network: Any) -> None:
+    a, b = images().values()
+    passed: list[int] = []
+    hook = network.layer4.register_forward_hook(lambda module, inputs, output: passed.append(len(inputs[0])))
+    base = [Sample("1", a, b, a), Sample("2", b, b, a)]
+    rows = [base, [s.judging(255 - s.fake) for s in base]]
+    columns = [Phv(network).update(row).columns["phv_avg"] for row in rows]
+    hook.remove()
+    assert sum(passed) == 1 + 1 + 1 + 2  # three images of the base, one of which is both generated and real; two more
+    assert columns[0][1] == 0
+    assert columns[1] == Phv(network).update([Sample(s.id, s.fake, s.real, s.he) for s in rows[1]]).columns["phv_avg"]
+
+
+def test_the_two_protocols_share_no_features(network: Any) -> None:
+    a, b = images().values()
+    sample = Sample("ab", a, b, a)
+    both = [Phv(network).update([sample]).columns, PhvImagenet(network).update([sample]).columns]
+    fresh = PhvImagenet(network).update([Sample("ab", a, b, a)]).columns
+    assert both[1] == fresh
+    assert list(both[0].values()) != list(both[1].values())

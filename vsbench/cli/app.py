@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vsbench import __version__
-from vsbench.cli import ablate, catalogue, demo, evaluate, measure, report, train, translate, weights
+from vsbench.cli import ablate, catalogue, compare, demo, evaluate, measure, report, study, train, translate, weights
 from vsbench.errors import UserError
 
 app = typer.Typer(
@@ -26,9 +26,11 @@ app.command()(ablate.ablate)
 app.command()(translate.translate)
 app.command()(measure.measure)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.command()(report.report)
 app.command()(demo.demo)
 app.add_typer(weights.app, name="weights")
+app.add_typer(study.app, name="study")
 
 _debug = False
 

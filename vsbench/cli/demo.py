@@ -25,6 +25,7 @@ def demo(
     from vsbench.engine.start import Request, start
     from vsbench.engine.trainer import Rhythm
     from vsbench.evaluation.evaluate import evaluate_runs
+    from vsbench.evaluation.instrument import Instrument
     from vsbench.report.build import build_report
 
     fabric = make_fabric(device, 1, "32-true")
@@ -36,7 +37,8 @@ def demo(
                 display.say(f"training {method} on the {DATASET} ({STAIN})")
                 runs.append(start(request, fabric, True, 1, Rhythm(log=50, sheet=200, checkpoint=200), display))
             display.say("evaluating")
-            outcomes, failures = evaluate_runs(runs, None, out, fabric.device)
+            instrument = Instrument.build(str(fabric.device))
+            outcomes, failures = evaluate_runs(runs, None, out, instrument, fabric.device, tell=display.count)
     except Interrupted as stop:
         typer.echo(f"{stop}; the same command goes on", err=True)
         raise typer.Exit(stop.exit_code) from None

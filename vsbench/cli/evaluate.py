@@ -1,8 +1,9 @@
 """``vsbench evaluate``."""
 
+import atexit
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,44 +22,77 @@ def evaluate(
     name: Annotated[str | None, typer.Option("--name", help="Row name of --images.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Data set of --images.")] = None,
     stain: Annotated[str | None, typer.Option("--stain", help="Stain of --images.")] = None,
+    suffix: Annotated[
+        str | None, typer.Option("--suffix", help="What follows a pair's name in those of --images: _fake_B.")
+    ] = None,
+    resize: Annotated[
+        Literal["bicubic", "box", "lanczos", "nearest"] | None,
+        typer.Option("--resize", help="Resize --images to the real ones; enters the protocol.  [default: an error]"),
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option("--also", metavar="FAMILY", help="Measure this family too, of those on request; repeatable."),
     ] = None,
+    on_missing: Annotated[
+        Literal["n/a", "error"],
+        typer.Option("--on-missing", help="Where weights are missing, leave these metrics out, or stop."),
+    ] = "n/a",
+    on_bad: Annotated[
+        Literal["stop", "skip"],
+        typer.Option("--on-bad", help="At a bad image, stop, or skip its pair and list it in the summary."),
+    ] = "stop",
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="random:SEED", help="Random networks: marked, comparable to nothing."),
+    ] = None,
     data_root: DataRoot = None,
     data: DataOptions = None,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option("--devices", min=1, help="Share the images among so many devices.")] = 1,
     results: Results = RESULTS,
 ) -> None:
     """Translate test images where they are missing and measure them; reference rows come with every data set."""
-    from vsbench.cli.options import one_device
+    from vsbench.cli.display import TrainingDisplay
+    from vsbench.cli.options import make_fabric
     from vsbench.config import parse_settings
     from vsbench.engine.run import Run
     from vsbench.errors import UsageError, UserError
     from vsbench.evaluation import evaluate as engine
+    from vsbench.evaluation.group import Group
+    from vsbench.evaluation.instrument import Instrument
+    from vsbench.ranks import leave
+    from vsbench.weights.seeded import seed_of
 
     if [bool(runs), every, images is not None].count(True) != 1:
         raise UsageError("say what to evaluate: --all, run folders, or --images FOLDER")
-    where = one_device(device).device
-    asked = _on_request(also or [])
-
-    if images is not None:
-        if name is None or dataset is None or stain is None:
-            raise UsageError("--images needs --name, --dataset and --stain")
-        group = engine.Group(dataset, parse_settings(data or []), stain, data_root, results, asked)
-        outcomes = [*engine.evaluate_references(group, where), engine.evaluate_images(images, name, group, where)]
+    if images is None and (name or suffix or resize):
+        raise UsageError("--name, --suffix and --resize are about --images FOLDER")
+    families = _on_request(also or [])
+    fabric = make_fabric(device, devices, "32-true")
+    fabric.launch()
+    atexit.register(leave)
+    instrument = Instrument.build(str(fabric.device), families, on_missing, seed_of(weights) if weights else None)
+    with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
+        if images is not None:
+            if name is None or dataset is None or stain is None:
+                raise UsageError("--images needs --name, --dataset and --stain")
+            group = Group(dataset, parse_settings(data or []), stain, data_root, results)
+            outcomes, failures = engine.evaluate_images(
+                images, name, group, instrument, on_bad, suffix, resize, display.count
+            )
+        else:
+            chosen = [Run(folder) for folder in runs or []] or engine.unevaluated(results)
+            if not chosen:
+                raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")
+            outcomes, failures = engine.evaluate_runs(
+                chosen, data_root, results, instrument, fabric.device, on_bad, display.count
+            )
+    if fabric.is_global_zero:
         print_outcomes(outcomes)
-        return
-
-    chosen = [Run(folder) for folder in runs or []] or engine.unevaluated(results)
-    if not chosen:
-        raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")
-    outcomes, failures = engine.evaluate_runs(chosen, data_root, results, where, asked)
-    print_outcomes(outcomes)
-    for failure in failures:
-        print("error:", failure, file=sys.stderr)
-    if failures:
-        raise typer.Exit(1)
+        for failure in failures:
+            print("error:", failure, file=sys.stderr)
+        if failures:  # not the others: a launcher would kill the first process for the failure of another
+            raise typer.Exit(1)
 
 
 def _on_request(families: list[str]) -> tuple[str, ...]:
@@ -73,10 +107,12 @@ def _on_request(families: list[str]) -> tuple[str, ...]:
 
 
 def print_outcomes(outcomes: "list[Outcome]") -> None:
-    """A table of the rows and their main values."""
+    """A table of the rows and their main values, what was skipped, and what is missing and why."""
     from rich.console import Console
     from rich.table import Table
 
+    if not outcomes:
+        return
     shown = ("iod_mae", "r_p", "r_c", "r_avg", "ssim", "psnr", "fid", "phv_avg", "lpips", "truth_mae", "truth_dab_mae")
     present = [key for key in shown if any(key in o.summary["values"] for o in outcomes)]
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -92,6 +128,9 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     if not console.is_terminal:
         console.width = 250
     console.print(table)
+    for outcome in outcomes:
+        for pair, reason in outcome.summary["skipped"].items():
+            console.print(f"{outcome.summary['title']}: skipped {pair}: {reason}")
     reasons = {
         key: value["reason"]
         for o in outcomes

@@ -20,12 +20,13 @@ PNG_BIT_DEPTH = 24  # its place in the file: signature 8, length 4, "IHDR" 4, wi
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, 3) uint8 RGB, a writable array of its own.
 
-    What is transparent is laid over white. No resize, no colour profile; turned only where a TIFF's own orientation
-    says so (a JPEG's EXIF orientation is not followed).
+    The pixels are those stored: no resize, no colour profile, no gamma; not turned after EXIF in a JPEG or PNG, but as
+    a TIFF's own orientation says. What is transparent is laid over white; opaque alpha changes nothing. Progressive and
+    interlaced files are read whole or not at all.
 
-    Raises DataError, naming the file, where it is missing, empty, truncated, no image of a known format, larger than
-    ``MAX_PIXELS``, of several pages, or not 8-bit RGB(A): grey, palette, CMYK and 16-bit images are refused, since a
-    conversion nobody asked for would change the stain colours that are measured.
+    Raises DataError, naming the file, where it is missing, empty, truncated, damaged, no image of a known format,
+    larger than ``MAX_PIXELS``, of several pages or frames, or not 8-bit RGB(A): grey, palette, CMYK and 16-bit images
+    are refused, since a conversion nobody asked for would change the stain colours that are measured.
     """
     with _opened(path) as image:
         with _refusing_damage(path):

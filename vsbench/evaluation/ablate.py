@@ -16,7 +16,9 @@ from vsbench.engine.run import Run, group_folder, require_same, row_name
 from vsbench.engine.start import Display, Request, pairs_of, require_fit, start
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import RunError, UsageError, UserError
-from vsbench.evaluation.evaluate import SPLIT, evaluate_runs
+from vsbench.evaluation.evaluate import evaluate_runs
+from vsbench.evaluation.group import SPLIT
+from vsbench.evaluation.instrument import Instrument
 from vsbench.files import digest
 from vsbench.method import Method, MethodConfig, Suite, SuiteRow
 
@@ -195,7 +197,9 @@ def run_study(
             except UserError as error:
                 failures.append(f"row {row.name}, seed {seed}: {error}")
         display.say(f"evaluating seed {seed}")
-        outcomes, unmeasured = evaluate_runs(runs, rows[0].request.data_root, rows[0].request.results, fabric.device)
+        request = rows[0].request
+        instrument = Instrument.build(str(fabric.device))
+        outcomes, unmeasured = evaluate_runs(runs, request.data_root, request.results, instrument, fabric.device)
         measured = {outcome.run.folder for outcome in outcomes}
         failed = frozenset(row.run(seed).folder for row in once.values()) - measured
         yield SeedDone(seed, failed, (*failures, *unmeasured))

@@ -1,73 +1,88 @@
-"""One pass over the images: each is decoded once and feeds all metrics."""
+"""One pass over the images: each is decoded once and feeds all metrics; what follows from the real ones is shared.
+
+Pairs come in chunks, and within a chunk one row (method) after the other. Threads decode and measure what is
+measured image by image; networks see the chunk as a batch meanwhile. Memory is flat in the number of images but for
+table and features.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vsbench import ranks
 from vsbench.data.decode import read_rgb, require_equal_sizes
 from vsbench.data.pairs import Pair
+from vsbench.errors import DataError
 from vsbench.metric import Absent, Image, Metric, Sample
 
-CHUNK = 8  # pairs in memory at once
-DECODERS = 2  # threads; decoding releases the interpreter lock
+CHUNK = 8  # pairs in memory at once, and the batch that networks see
+THREADS = 2  # decoding and most arithmetic release the interpreter lock
 
 Maker = Callable[[Pair, Image, Image], Image]  # (pair, H&E, real IHC) → the image to be judged
+OnBad = Literal["stop", "skip"]
+Features = dict[str, NDArray[np.float32]]
+Columns = dict[str, float]
+T = TypeVar("T")
+
+
+class Known(Protocol):
+    """What is known of the real images from earlier evaluations."""
+
+    def give(self, pair: Pair, sample: Sample) -> None:
+        """Put what is known into ``sample.features("real")``."""
+
+    def take(self, pair: Pair, sample: Sample) -> None:
+        """Keep what has been worked out."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The per-image table of a row (index id; slide, height, width, then the metrics' columns) and its features.
+
+    Both in the order of the pairs. ``skipped``: pair id → what was wrong, of the pairs that are not in it.
+    """
+
+    table: pd.DataFrame
+    features: Features
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def measure(
     pairs: Sequence[Pair],
-    make: Maker,
+    makers: Mapping[str, Maker],
     metrics: Mapping[str, Metric],
+    on_bad: OnBad = "stop",
+    known: Known | None = None,
     done: Callable[[int], None] | None = None,
-) -> tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]:
-    """The per-image table (index id; slide, height, width, then the metrics' columns) and the features of all pairs.
+) -> dict[str, Measured | DataError]:
+    """Measure several rows on the same pairs; ``done`` is told the number of images measured so far.
 
-    Memory is flat in the number of images but for features and table. Raises DataError naming an image that is
-    unreadable or of another size than its partners.
+    A bad generated image (unreadable, of another size) ends its own row, whose result is then the error, or is skipped
+    in it. A bad real image ends all: raises DataError; or it is skipped in all rows. Of several ranks each measures
+    every R-th chunk, and all get the results.
     """
-    rows: list[dict[str, object]] = []
-    features: dict[str, list[NDArray[np.float32]]] = {}
-    with ThreadPoolExecutor(DECODERS) as pool:
-        for chunk in _chunks(pairs):
-            samples = list(pool.map(lambda pair: read_sample(pair, make), chunk))
-            parts: list[dict[str, object]] = [
-                {"id": p.id, "slide": p.slide, "height": s.real.shape[0], "width": s.real.shape[1]}
-                for p, s in zip(chunk, samples, strict=True)
-            ]
-            for metric in metrics.values():
-                update = metric.update(samples)
-                for column, numbers in update.columns.items():
-                    for part, number in zip(parts, numbers, strict=True):
-                        part[column] = number
-                for name, array in update.features.items():
-                    features.setdefault(name, []).append(array)
-            rows += parts
-            if done is not None:
-                done(len(rows))
-    table = pd.DataFrame(rows).set_index("id")
-    return table, {name: np.concatenate(arrays) for name, arrays in features.items()}
+    chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+    mine = chunks[ranks.rank() :: ranks.ranks()]
+    part = _measure(mine, makers, metrics, on_bad, known, done)
+    parts = ranks.collect(part)
+    for other in parts:
+        if other.error is not None:
+            raise other.error
+    order = {pair.id: place for place, pair in enumerate(pairs)}
+    return {name: _joined([other.rows[name] for other in parts], order) for name in makers}
 
 
-def read_sample(pair: Pair, make: Maker) -> Sample:
-    """Decode the images of a pair. Raises DataError naming a bad file, or two whose sizes differ."""
-    images = {path: read_rgb(path) for path in (pair.he, pair.ihc, pair.truth) if path is not None}
-    require_equal_sizes(images)
-    he, real = images[pair.he], images[pair.ihc]
-    truth = images[pair.truth] if pair.truth is not None else None
-    return Sample(pair.id, make(pair, he, real), real, he, truth)
-
-
-def set_values(
-    metrics: Mapping[str, Metric], table: pd.DataFrame, features: dict[str, NDArray[np.float32]]
-) -> dict[str, float | Absent]:
+def set_values(metrics: Mapping[str, Metric], measured: Measured) -> dict[str, float | Absent]:
     """All set values by name. A metric that gave NaN without a reason is one fault; a value it forgot another."""
     values: dict[str, float | Absent] = {}
     for name, metric in metrics.items():
-        finished = metric.finish(table, features)
+        finished = metric.finish(measured.table, measured.features)
         declared = [value.name for value in metric.values]
         if sorted(finished) != sorted(declared):
             raise TypeError(f"metric {name} declares {declared} and returned {list(finished)}")
@@ -78,7 +93,181 @@ def set_values(
     return values
 
 
-def _chunks(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
-    rest = iter(pairs)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
+class _Source:
+    """The real images of a pair, read when the first row needs them."""
+
+    def __init__(self, pair: Pair, known: Known | None) -> None:
+        self.pair, self.known = pair, known
+        self.lock = Lock()
+        self.base: Sample | None = None
+        self.error: DataError | None = None
+
+    def sample(self, make: Maker) -> Sample:
+        """The pair with a row's image. Raises DataError; ``error`` is set where it is the real images' fault."""
+        with self.lock:
+            if self.base is None and self.error is None:
+                try:
+                    self.base = read_pair(self.pair)
+                except DataError as error:
+                    self.error = error
+                else:
+                    if self.known is not None:
+                        self.known.give(self.pair, self.base)
+        if self.base is None:
+            raise self.error or AssertionError("neither read nor failed")
+        return self.base.judging(make(self.pair, self.base.he, self.base.real))
+
+
+def read_pair(pair: Pair) -> Sample:
+    """Decode the real images of a pair; the H&E stands for the generated one.
+
+    Raises DataError naming a bad file, or two whose sizes differ.
+    """
+    images = {path: read_rgb(path) for path in (pair.he, pair.ihc, pair.truth) if path is not None}
+    require_equal_sizes(images)
+    he, real = images[pair.he], images[pair.ihc]
+    truth = images[pair.truth] if pair.truth is not None else None
+    return Sample(pair.id, he, real, he, truth, pair.labels)
+
+
+Good = tuple[_Source, Sample, Columns]
+Job = tuple[_Source, "Future[tuple[Sample, Columns]]"]
+
+
+@dataclass
+class _Row:
+    """What is measured of a row so far."""
+
+    table: list[dict[str, object]] = field(default_factory=list)
+    features: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    error: DataError | None = None
+
+
+@dataclass
+class _Part:
+    """What one rank has measured."""
+
+    rows: dict[str, _Row]
+    error: DataError | None = None
+
+
+def _measure(
+    chunks: Sequence[Sequence[Pair]],
+    makers: Mapping[str, Maker],
+    metrics: Mapping[str, Metric],
+    on_bad: OnBad,
+    known: Known | None,
+    done: Callable[[int], None] | None,
+) -> _Part:
+    part = _Part({name: _Row() for name in makers})
+    alone = [metric for metric in metrics.values() if metric.measures_alone]
+    together = [metric for metric in metrics.values() if not metric.measures_alone]
+    count = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+
+        def submitted() -> Iterator[tuple[_Row, list[Job]]]:
+            for chunk in chunks:
+                sources = [_Source(pair, known) for pair in chunk]
+                for name, make in makers.items():
+                    if part.rows[name].error is None:
+                        yield part.rows[name], [(s, pool.submit(_measure_alone, s, make, alone)) for s in sources]
+
+        for row, jobs in _one_ahead(submitted()):
+            try:
+                batch = _results(jobs, row, on_bad)
+            except DataError as error:
+                part.error = error
+                pool.shutdown(wait=True, cancel_futures=True)
+                break
+            if row.error is None and batch:
+                _measure_together(batch, together, row, on_bad)
+            if known is not None:
+                for source, sample, _ in batch:
+                    known.take(source.pair, sample)
+            count += len(jobs)
+            if done is not None:
+                done(count)
+    return part
+
+
+def _one_ahead(tasks: Iterator[T]) -> Iterator[T]:
+    """The same; but when one is given out, the next is already under way."""
+    current = next(tasks, None)
+    while current is not None:
+        following = next(tasks, None)
+        yield current
+        current = following
+
+
+def _measure_alone(source: _Source, make: Maker, metrics: Sequence[Metric]) -> tuple[Sample, Columns]:
+    """Decode, and measure what needs no batch; runs in a thread. Raises DataError."""
+    sample = source.sample(make)
+    columns: Columns = {}
+    for metric in metrics:
+        columns |= metric.per_image(sample)
+    return sample, columns
+
+
+def _results(jobs: Sequence[Job], row: _Row, on_bad: OnBad) -> list[Good]:
+    """Those images of a row that were measured; its error or skipped images are noted. Raises a real image's error."""
+    good: list[Good] = []
+    for source, future in jobs:
+        try:
+            good.append((source, *future.result()))
+        except DataError as error:
+            if on_bad == "skip":
+                row.skipped[source.pair.id] = str(error)
+            elif source.error is not None:
+                raise source.error from None
+            elif row.error is None:
+                row.error = error
+    return good
+
+
+def _measure_together(batch: list[Good], metrics: Sequence[Metric], row: _Row, on_bad: OnBad) -> None:
+    """Measure what sees a batch, and add the batch to the row."""
+    samples = [sample for _, sample, _ in batch]
+    rows: list[dict[str, object]] = [
+        {"id": s.id, "slide": source.pair.slide, "height": s.real.shape[0], "width": s.real.shape[1], **columns}
+        for source, s, columns in batch
+    ]
+    features: dict[str, NDArray[np.float32]] = {}
+    try:
+        for metric in metrics:
+            update = metric.update(samples)
+            for column, numbers in update.columns.items():
+                for entry, number in zip(rows, numbers, strict=True):
+                    entry[column] = number
+            features |= update.features
+    except DataError as error:
+        if on_bad == "stop":
+            row.error = error
+        elif len(batch) == 1:
+            row.skipped[samples[0].id] = str(error)
+        else:
+            for one in batch:
+                _measure_together([one], metrics, row, on_bad)
+        return
+    row.table += rows
+    for name, array in features.items():
+        row.features.setdefault(name, []).append(array)
+
+
+def _joined(parts: Sequence[_Row], order: Mapping[str, int]) -> Measured | DataError:
+    """One row of all ranks, in the order of the pairs."""
+    for part in parts:
+        if part.error is not None:
+            return part.error
+    skipped = {name: why for part in parts for name, why in part.skipped.items()}
+    rows = [entry for part in parts for entry in part.table]
+    if not rows:
+        return DataError(f"no image is left: {next(iter(skipped.values()))}")
+    table = pd.DataFrame(rows).set_index("id")
+    features = {
+        name: np.concatenate([array for part in parts for array in part.features.get(name, [])])
+        for name in next(part.features for part in parts if part.table)
+    }
+    places = np.argsort([order[name] for name in table.index])
+    in_order = dict(sorted(skipped.items(), key=lambda item: order[item[0]]))
+    return Measured(table.iloc[places], {name: array[places] for name, array in features.items()}, in_order)

@@ -3,28 +3,93 @@
 Torch is imported inside the functions, so that listing metrics stays fast.
 """
 
+import importlib.metadata
 import importlib.util
 import itertools
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsbench import weights
-from vsbench.metric import Image, Sample, Which
+from vsbench.metric import Image, Metric, Sample, Which
+from vsbench.weights.seeded import seeded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def absence(package: str, weights_name: str) -> str | None:
-    """Why a network of this package with these weights can't run here, in a few words; None if it can."""
-    if importlib.util.find_spec(package) is None:
-        return f"package {package} missing (pip install vsbench[networks])"
-    return weights.absence(weights_name)
+class NetworkMetric(Metric):
+    """A family that runs one pretrained network; families with the same one share it.
+
+    ``network``: one that takes the place of the pretrained network. Given none, it is built at the first update.
+    """
+
+    package: ClassVar[str]  # which brings the network; its name in imports
+
+    @staticmethod
+    @abstractmethod
+    def build(tensors: "dict[str, Tensor]") -> Any:
+        """The network with these weights. Families that give the same function of a module share what it builds."""
+
+    def __init__(self, network: Any = None) -> None:
+        self.given = network
+
+    def unavailable(self) -> str | None:
+        """Why the network can't run here; None if it can."""
+        if self.given is not None:
+            return None
+        if importlib.util.find_spec(self.package) is None:
+            return f"package {self.package} missing (pip install vsbench[networks])"
+        return weights.absence(self.needs[0]) if self.random_seed is None else None
+
+    def provenance(self) -> dict[str, str]:
+        """Digest of the weights (or their seed), and the version of the package that brings the network."""
+        version = {self.package: importlib.metadata.version(self.package)}
+        return version if self.given is not None else {self.needs[0]: self._source()} | version
+
+    def ready(self) -> Any:
+        """The network, on the metric's device and in evaluation mode: BatchNorm takes its running statistics."""
+        if self.given is not None:
+            return self.given.to(self.device).eval()
+        return _built(type(self).build, self.needs[0], self._source(), self.random_seed, self.device)
+
+    def _source(self) -> str:
+        return weights.digest(self.needs[0]) if self.random_seed is None else f"random:{self.random_seed}"
+
+    def features(
+        self,
+        samples: Sequence[Sample],
+        which: Which,
+        protocol: str,
+        compute: "Callable[[Tensor], NDArray[np.float32]]",
+    ) -> NDArray[np.float32]:
+        """(n, D) features of one image of each sample; those known under ``protocol`` are taken, the others added.
+
+        ``compute``: (B, 3, H, W) uint8 tensor on the device → (B, D), called for neighbours of one size.
+        """
+        if self.given is not None:
+            protocol += f"@{id(self.given)}"
+        elif self.random_seed is not None:
+            protocol += f"@random:{self.random_seed}"
+        new = [sample for sample in samples if protocol not in sample.features(which)]
+        for run in _by_size(new):
+            rows = compute(tensor([getattr(sample, which) for sample in run], self.device))
+            for sample, row in zip(run, rows, strict=True):
+                sample.features(which)[protocol] = row
+        return np.stack([sample.features(which)[protocol] for sample in samples])
+
+
+@lru_cache(maxsize=8)
+def _built(build: "Callable[[dict[str, Tensor]], Any]", name: str, source: str, seed: int | None, device: str) -> Any:
+    """A network on a device. ``source`` tells weights apart: a file that changes gives another network."""
+    tensors = weights.load(name) if seed is None else seeded(name, seed)
+    return build(tensors).to(device).eval()
 
 
 @contextmanager
@@ -49,33 +114,14 @@ def exact() -> Iterator[None]:
         yield
 
 
-def features(
-    samples: Sequence[Sample],
-    which: Which,
-    protocol: str,
-    compute: "Callable[[Tensor], NDArray[np.float32]]",
-    device: str,
-) -> NDArray[np.float32]:
-    """(n, D) features of one image of each sample; those known under ``protocol`` are taken, the others added.
-
-    ``compute``: (B, 3, H, W) uint8 tensor on the device → (B, D), called for neighbours of one size.
-    """
-    new = [sample for sample in samples if protocol not in sample.features(which)]
-    for run in by_size(new):
-        rows = compute(stack([getattr(sample, which) for sample in run], device))
-        for sample, row in zip(run, rows, strict=True):
-            sample.features(which)[protocol] = row
-    return np.stack([sample.features(which)[protocol] for sample in samples])
-
-
-def by_size(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-    """Runs of neighbouring samples of one image size, in order: only these can share a tensor."""
-    for _, run in itertools.groupby(samples, key=lambda sample: sample.real.shape):
-        yield list(run)
-
-
-def stack(images: Sequence[Image], device: str) -> "Tensor":
+def tensor(images: Sequence[Image], device: str) -> "Tensor":
     """Images of one size, (H, W, 3) uint8 each → (B, 3, H, W) uint8 tensor on the device."""
     import torch
 
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().to(device)
+
+
+def _by_size(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Runs of neighbouring samples of one image size, in order: only these can share a tensor."""
+    for _, run in itertools.groupby(samples, key=lambda sample: sample.real.shape):
+        yield list(run)

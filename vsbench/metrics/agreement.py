@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench.metric import Absent, Image, Metric, Sample, Value
+from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics.dab import MIN_IMAGES
-from vsbench.stain.dab import POSITIVE_LEVEL, dab8, density_table
+from vsbench.stain.dab import POSITIVE_LEVEL, DabLevels, density_table, read_levels
 
 Series = NDArray[np.float64]
 
@@ -81,11 +81,8 @@ class Agreement(Metric):
     )
 
     def per_image(self, sample: Sample) -> dict[str, float]:
-        """Mean densities of both images in OD, and how far their positive areas and histograms are apart.
-
-        The images are read again, and not from the family dab's columns: the histograms are needed anyway.
-        """
-        fake, real = _level_shares(sample.fake), _level_shares(sample.real)
+        """Mean densities of both images in OD, and how far their positive areas and histograms are apart."""
+        fake, real = (_level_shares(sample.once(which, read_levels)) for which in ("fake", "real"))
         densities = density_table().astype(np.float64)
         positive = slice(POSITIVE_LEVEL + 1)
         return {
@@ -151,7 +148,6 @@ def _concordance(fake: Series, real: Series) -> float | Absent:
     return concordance(fake, real)
 
 
-def _level_shares(image: Image) -> Series:
-    """(256,) fraction of the pixels of a (H, W, 3) image at each DAB level."""
-    levels = dab8(image).reshape(-1)
-    return np.bincount(levels, minlength=256) / levels.size
+def _level_shares(image: DabLevels) -> Series:
+    """(256,) fraction of the pixels of an image at each DAB level."""
+    return image.counts / image.levels.size

@@ -5,6 +5,7 @@ rate"). The right value lies between that of the real IHC and 100 %; R_avg inher
 column only.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Image, Metric, Sample, Value
 from vsbench.metrics._correlation import pearson
-from vsbench.metrics._grey import Grey, grey_png
+from vsbench.metrics._grey import Grey, SummedGrey, grey_png, sum_of_products, summed_grey
 from vsbench.metrics.dab import pathology_correlation
 
 
@@ -43,7 +44,7 @@ class Content(Metric):
 
     def per_image(self, sample: Sample) -> dict[str, float]:
         """R_c of one image in percent; NaN where the generated image or the H&E is constant."""
-        return {"r_c": 100 * content_correlation(sample.fake, sample.he)}
+        return {"r_c": 100 * grey_correlation(sample.once("fake", summed_grey), sample.once("he", summed_grey))}
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """R_c over the images that have one, the number of those that have none, and R_avg if both its parts exist."""
@@ -55,13 +56,23 @@ class Content(Metric):
         return {"r_c": r_c, "r_c_undefined": float(undefined), "r_avg": _average(r_c, table)}
 
 
-def content_correlation(fake: Image, he: Image, grey: Callable[[Image], Grey] = grey_png) -> float:
+def grey_correlation(fake: SummedGrey, he: SummedGrey) -> float:
     """R_c of one image as a fraction, in [−1, 1]: Pearson's r of the grey pixels; NaN where an image is constant.
 
-    The default is what the released script got from its PNG files. It is taken whatever the container, so that a value
-    does not depend on the format of a file.
+    Exact in whole numbers up to the root and the quotient. The grey is what the released script got from its PNG files,
+    whatever the container, so that a value does not depend on the format of a file.
     """
-    return pearson(grey(fake).reshape(-1), grey(he).reshape(-1))
+    pixels = fake.levels.size
+    spread, spread_he = (pixels * grey.squares - grey.total**2 for grey in (fake, he))
+    if spread == 0 or spread_he == 0:
+        return float("nan")
+    joint = pixels * sum_of_products(fake.levels, he.levels) - fake.total * he.total
+    return min(max(joint / math.sqrt(spread * spread_he), -1.0), 1.0)  # rounding can lead out of the range by an ulp
+
+
+def content_correlation(fake: Image, he: Image, grey: Callable[[Image], Grey] = grey_png) -> float:
+    """The same from images and with any of ``GREYS``, in float64: for numbers of programs that convert otherwise."""
+    return pearson(*(grey(image).reshape(-1).astype(np.float64) for image in (fake, he)))
 
 
 def _average(r_c: float | Absent, table: pd.DataFrame) -> float | Absent:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics._correlation import pearson
-from vsbench.stain.dab import measure_density
+from vsbench.stain.dab import density_of, read_levels
 
 MIN_IMAGES = 3  # two points always lie on a line: r would be ±1 whatever the images show
 
@@ -39,7 +39,7 @@ class DabDensity(Metric):
 
     def per_image(self, sample: Sample) -> dict[str, float]:
         """Integrated densities and positive areas of both images, and the mean error of their optical density."""
-        fake, real = measure_density(sample.fake), measure_density(sample.real)
+        fake, real = (density_of(sample.once(which, read_levels).counts) for which in ("fake", "real"))
         return {
             "intden": fake.intden,
             "intden_real": real.intden,

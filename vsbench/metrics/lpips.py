@@ -1,32 +1,57 @@
 """Would people call the images alike, patch by patch? LPIPS with AlexNet, against the adjacent section's real IHC."""
 
+import hashlib
+import importlib.util
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench import weights
 from vsbench.errors import DataError
-from vsbench.metric import Absent, Metric, Sample, Update, Value
-from vsbench.metrics import _network
+from vsbench.metric import Absent, Image, Sample, Update, Value
+from vsbench.metrics._network import NetworkMetric, building, exact, tensor
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-WEIGHTS = "alexnet-imagenet1k-v1"
-MIN_SIDE = 31  # pixels; below, AlexNet's second pooling has nothing left
+VERSION = "0.1"
 
 
-class LpipsDistance(Metric):
+def lpips_alex(tensors: "dict[str, Tensor]") -> Any:
+    """LPIPS v0.1 whose backbone holds the convolutions of a torchvision AlexNet (its classifier is not used)."""
+    return lpips_network("alex", tensors)
+
+
+def lpips_network(backbone: str, tensors: "dict[str, Tensor]") -> Any:
+    """LPIPS v0.1 of the ``lpips`` package on a backbone ("alex", "vgg") with torchvision's weights of that network."""
+    import lpips
+
+    with building():
+        network = lpips.LPIPS(net=backbone, version=VERSION, pnet_rand=True, verbose=False)  # pnet_rand: no download
+    # slice2.3.weight → features.3.weight: the slices keep torchvision's numbers
+    names = {name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()}
+    network.net.load_state_dict({name: tensors[source] for name, source in names.items()})
+    return network
+
+
+class LpipsDistance(NetworkMetric):
     """Learned perceptual distance, version 0.1 of the ``lpips`` package; its linear heads come with the package.
 
-    ``network``: two (B, 3, H, W) float32 tensors in [−1, 1] → (B, 1, 1, 1) distances. Given none, it is LPIPS with the
-    AlexNet weights, loaded at the first update.
+    Activations of the real image are kept with the pair and serve every generated image that is judged by it. Images
+    pass one by one: the activations of a large one fill any device.
+
+    ``network``: an ``lpips.LPIPS``. Given none, it is one with the AlexNet weights.
     """
 
-    needs = (WEIGHTS,)
+    needs = ("alexnet-imagenet1k-v1",)
+    package = "lpips"
+    build = staticmethod(lpips_alex)
+    backbone = "alex"
+    min_side = 31  # pixels; below, the backbone's last pooling but one has nothing left
     values = (
         Value(
             "lpips",
@@ -39,42 +64,52 @@ class LpipsDistance(Metric):
         ),
     )
 
-    def __init__(self, network: "nn.Module | None" = None) -> None:
-        self.network = network
-
-    def unavailable(self) -> str | None:
-        """Why LPIPS can't run here; None if it can."""
-        return None if self.network is not None else _network.absence("lpips", WEIGHTS)
+    def provenance(self) -> dict[str, str]:
+        """As of other networks, and the digest of the linear heads."""
+        package = importlib.util.find_spec(self.package)
+        if package is None or package.origin is None:
+            raise ModuleNotFoundError(self.package)
+        heads = f"weights/v{VERSION}/{self.backbone}.pth"
+        digest = hashlib.sha256((Path(package.origin).parent / heads).read_bytes()).hexdigest()
+        return super().provenance() | {f"lpips/{heads}": digest}
 
     def update(self, samples: Sequence[Sample]) -> Update:
-        """Distances of each pair. Raises DataError for images that AlexNet is too deep for."""
+        """Distances of each pair. Raises DataError for images that the backbone is too deep for."""
         for sample in samples:
             height, width, _ = sample.real.shape
-            if min(height, width) < MIN_SIDE:
-                raise DataError(f"{sample.id}: {height}×{width} pixels; LPIPS needs at least {MIN_SIDE}×{MIN_SIDE}")
-        if self.network is None:
-            self.network = lpips_alex(weights.load(WEIGHTS))
-        network = self.network.to(self.device).eval()
-        distances: list[float] = []
-        with _network.exact():
-            for run in _network.by_size(samples):
-                fake = _network.stack([s.fake for s in run], self.device) / 127.5 - 1
-                real = _network.stack([s.real for s in run], self.device) / 127.5 - 1
-                distances += network(fake, real).flatten().tolist()
-        return Update({"lpips": distances}, {})
+            if min(height, width) < self.min_side:
+                need = f"{self.values[0].label} needs at least {self.min_side}×{self.min_side}"
+                raise DataError(f"{sample.id}: {height}×{width} pixels; {need}")
+        network = self.ready()
+        directions = _Directions(network.net, network.scaling_layer, self.device)
+        with exact():
+            distances = [_distance(sample, directions, network.lins) for sample in samples]
+        return Update({self.values[0].name: distances}, {})
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Mean over the images."""
-        return {"lpips": float(table["lpips"].mean())}
+        name = self.values[0].name
+        return {name: float(table[name].mean())}
 
 
-def lpips_alex(tensors: "dict[str, Tensor]") -> "nn.Module":
-    """LPIPS v0.1 whose backbone holds the convolutions of a torchvision AlexNet (its classifier is not used)."""
-    import lpips
+@dataclass(frozen=True)
+class _Directions:
+    """Activations of each layer, (1, C, h, w), of unit length along C. Equal, and so shared, for one network."""
 
-    with _network.building():
-        network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)  # pnet_rand: no download
-    # slice2.3.weight → features.3.weight: the slices keep torchvision's numbers
-    names = {name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()}
-    network.net.load_state_dict({name: tensors[source] for name, source in names.items()})
-    return network
+    backbone: Any
+    scaling: Any
+    device: str
+
+    def __call__(self, image: Image) -> "list[Tensor]":
+        from lpips import normalize_tensor
+
+        x = tensor([image], self.device) / 127.5 - 1
+        return [normalize_tensor(layer) for layer in self.backbone(self.scaling(x))]
+
+
+def _distance(sample: Sample, directions: _Directions, heads: Any) -> float:
+    """Sum over the layers of the mean over the image of what the linear head makes of squared differences."""
+    if sample.fake is sample.real:
+        return 0.0
+    real, fake = sample.once("real", directions), directions(sample.fake)
+    return float(sum(head((f - r) ** 2).mean() for head, f, r in zip(heads, fake, real, strict=True)))

@@ -5,15 +5,14 @@ where the stain lies, and depends on image size.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench import weights
-from vsbench.metric import Absent, Metric, Sample, Update, Value
-from vsbench.metrics import _network
+from vsbench.metric import Absent, Sample, Update, Value
+from vsbench.metrics._network import NetworkMetric, building, exact
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,75 +24,83 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LAYERS = (1, 2, 3, 4)
 
 
-class Phv(Metric):
+def resnet50(tensors: "dict[str, Tensor]") -> "ResNet":
+    """torchvision's ResNet-50 with these weights."""
+    import torchvision
+
+    with building():
+        network = torchvision.models.resnet50(weights=None)
+    network.load_state_dict(tensors)
+    return network
+
+
+def layer_values(name: str, label: str, protocol: str) -> tuple[Value, ...]:
+    """The four layers of a protocol and their mean, each the mean of the column of its name."""
+    layers = (
+        (
+            f"{name}_l{layer}",
+            str(layer),
+            f"mean over images of the fraction of channels of layer{layer} whose spatial means differ by > {THRESHOLD}",
+        )
+        for layer in LAYERS
+    )
+    mean = (f"{name}_avg", r"\mathrm{avg}", "mean over images of the mean of the four layers")
+    return tuple(
+        Value(column, f"{label}$_{index}$", "1", "low", formula, protocol, column)
+        for column, index, formula in (*layers, mean)
+    )
+
+
+class Phv(NetworkMetric):
     """PHV of the four ResNet-50 layers and their plain mean, as the released evaluation code computes it.
 
-    ``network``: a torchvision ResNet. Given none, it is ResNet-50 with the V1 weights, loaded at the first update.
+    ``network``: a torchvision ResNet. Given none, it is ResNet-50 with the V1 weights.
     """
 
     needs = (WEIGHTS,)
-    values = (
-        *(
-            Value(
-                f"phv_l{layer}",
-                rf"PHV$_{layer}$",
-                "1",
-                "low",
-                f"mean over images of the fraction of channels of layer{layer} whose spatial means differ by > 0.01",
-                "phv/released",
-                column=f"phv_l{layer}",
-            )
-            for layer in LAYERS
-        ),
-        Value(
-            "phv_avg",
-            r"PHV$_\mathrm{avg}$",
-            "1",
-            "low",
-            "mean over images of the mean of the four layers",
-            "phv/released",
-            column="phv_avg",
-        ),
-    )
-
-    def __init__(self, network: "ResNet | None" = None) -> None:
-        self.network = network
-
-    def unavailable(self) -> str | None:
-        """Why ResNet-50 can't run here; None if it can."""
-        return None if self.network is not None else _network.absence("torchvision", WEIGHTS)
+    package = "torchvision"
+    build = staticmethod(resnet50)
+    values = layer_values("phv", "PHV", "phv/released")
+    released = True  # whether images are blended with white first, as in the released code
 
     def update(self, samples: Sequence[Sample]) -> Update:
         """Fractions of differing channels of each pair, and their mean over the layers."""
-        if self.network is None:
-            self.network = resnet50(weights.load(WEIGHTS))
-        network = self.network.to(self.device).eval()
-        columns: dict[str, list[float]] = {value.name: [] for value in self.values}
-        with _network.exact():
-            for run in _network.by_size(samples):
-                fake, real = (
-                    layer_means(network, _network.stack(images, self.device) / 255)  # [0, 1]: the released habit
-                    for images in ([s.fake for s in run], [s.real for s in run])
-                )
-                layers = [differing(f, r) for f, r in zip(fake, real, strict=True)]
-                for layer, fractions in zip(LAYERS, layers, strict=True):
-                    columns[f"phv_l{layer}"] += fractions.tolist()
-                columns["phv_avg"] += np.mean(layers, axis=0).tolist()
-        return Update(columns, {})
+        network = self.ready()
+        protocol = f"resnet50-v1/layer-means/{'released' if self.released else 'imagenet'}"
+
+        def compute(images: "Tensor") -> NDArray[np.float32]:
+            return np.concatenate(layer_means(network, normalised(images, self.released)), axis=1)
+
+        with exact():
+            fake, real = (self.features(samples, which, protocol, compute) for which in ("fake", "real"))
+        ends = fake.shape[1] // 15 * np.array([1, 3, 7])  # of a ResNet's layers each has twice the channels of the last
+        layers = [differing(f, r) for f, r in zip(np.split(fake, ends, 1), np.split(real, ends, 1), strict=True)]
+        numbers = [*layers, np.mean(layers, axis=0)]
+        return Update({v.name: column.tolist() for v, column in zip(self.values, numbers, strict=True)}, {})
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Means over the images."""
         return {value.name: float(table[value.name].mean()) for value in self.values}
 
 
-def layer_means(network: "ResNet", images: "Tensor") -> list[NDArray[np.float32]]:
+def normalised(images: "Tensor", released: bool) -> "Tensor":
+    """(B, 3, H, W) uint8 RGB → float32 as ResNet-50 wants it.
+
+    The released class expects [−1, 1], and its scripts give it [0, 1]: ``released`` does so too. That is half of the
+    contrast, with white kept and black turned to grey.
+    """
+    x = images / 255
+    if released:
+        x = (x + 1) / 2
+    mean, std = (x.new_tensor(numbers).view(3, 1, 1) for numbers in (MEAN, STD))
+    return (x - mean) / std
+
+
+def layer_means(network: Any, x: "Tensor") -> list[NDArray[np.float32]]:
     """Spatial means of the four layers of a torchvision ResNet in eval mode: (B, C) each, on the CPU.
 
-    ``images`` is (B, 3, H, W) float RGB and is read as if it lay in [−1, 1]. The released scripts feed [0, 1]: that is
-    protocol ``phv/released``, which halves the contrast before the network sees it.
+    ``x``: (B, 3, H, W) float, normalised.
     """
-    mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-    x = ((images + 1) / 2 - mean) / std
     x = network.maxpool(network.relu(network.bn1(network.conv1(x))))
     means = []
     for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
@@ -110,13 +117,3 @@ def differing(
     Strictly more, with the threshold rounded to the features' own precision. Symmetric; 0 for equal features.
     """
     return (np.abs(fake - real) > fake.dtype.type(threshold)).mean(axis=1)
-
-
-def resnet50(tensors: "dict[str, Tensor]") -> "ResNet":
-    """torchvision's ResNet-50 with these weights."""
-    import torchvision
-
-    with _network.building():
-        network = torchvision.models.resnet50(weights=None)
-    network.load_state_dict(tensors)
-    return network

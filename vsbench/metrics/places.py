@@ -6,15 +6,16 @@ over shifts is the largest of up to 81 correlations and so biased upwards (28, 1
 smooth random images, whose strict r is 0): compare it within its protocol only, never with the strict r.
 """
 
-from itertools import product
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench.metric import Absent, Image, Metric, Sample, Value
+from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics._correlation import pearson
-from vsbench.stain.dab import dab8, density_table
+from vsbench.stain.dab import density_table, read_levels
 
 Numbers = NDArray[np.int64]
 
@@ -72,7 +73,7 @@ class Places(Metric):
 
     def per_image(self, sample: Sample) -> dict[str, float]:
         """The six correlations of one pair in percent; NaN where they do not exist."""
-        fake, real = summed_density(sample.fake), summed_density(sample.real)
+        fake, real = (summed_density(sample.once(which, read_levels).levels) for which in ("fake", "real"))
         strict = {f"r_block_{n}": 100 * block_correlation(fake, real, n) for n in GRIDS}
         return strict | {f"r_block_{n}_best": 100 * best_block_correlation(fake, real, n) for n in GRIDS}
 
@@ -89,39 +90,49 @@ class Places(Metric):
         return results | {"r_block_undefined": float(missing.any(axis=1).sum())}
 
 
-def summed_density(image: Image) -> Numbers:
-    """(H, W, 3) uint8 → (H + 1, W + 1): the DAB density above and left of each pixel corner, in ``UNIT``."""
-    units = np.rint(density_table() / UNIT).astype(np.int64)
-    levels = dab8(image)
-    total = np.zeros((levels.shape[0] + 1, levels.shape[1] + 1), np.int64)
-    inner = total[1:, 1:]
-    np.cumsum(units[levels], axis=0, out=inner)
-    np.cumsum(inner, axis=1, out=inner)
-    return total
+@dataclass(frozen=True, eq=False)
+class SummedDensity:
+    """Sums of DAB density above and left of pixel corners, (R, C) in ``UNIT``: at ``rows`` (R,) and ``columns`` (C,).
 
-
-def block_correlation(fake: Numbers, real: Numbers, n: int) -> float:
-    """Pearson's r over n × n blocks of two images of one size, given as their ``summed_density``; in [−1, 1].
-
-    NaN where all blocks of an image are equal, or a side has fewer than n pixels. Symmetric.
+    These are the corners of all blocks of all grids at all shifts, some 150 a side of an image of 1024, and its own.
     """
-    height, width = np.array(fake.shape) - 1
+
+    rows: Numbers
+    columns: Numbers
+    total: Numbers
+
+
+def summed_density(levels: NDArray[np.uint8]) -> SummedDensity:
+    """Of an image with these DAB levels, (H, W)."""
+    units = np.rint(density_table() / UNIT).astype(np.int64)
+    rows, columns = (_all_edges(length) for length in levels.shape)
+    bands = np.stack([units[levels[top:bottom]].sum(axis=0) for top, bottom in pairwise(rows)])  # (R − 1, W)
+    total = np.zeros((len(rows), len(columns)), np.int64)
+    total[1:, 1:] = np.add.reduceat(bands, columns[:-1], axis=1).cumsum(axis=0).cumsum(axis=1)
+    return SummedDensity(rows, columns, total)
+
+
+def block_correlation(fake: SummedDensity, real: SummedDensity, n: int) -> float:
+    """Pearson's r over n × n blocks of two images of one size; in [−1, 1]. Symmetric.
+
+    NaN where all blocks of an image are equal, or a side has fewer than n pixels.
+    """
+    height, width = fake.rows[-1], fake.columns[-1]
     if min(height, width) < n:
         return float("nan")
-    rows, columns = _edges(height, n), _edges(width, n)
-    return pearson(_means(fake, rows, columns), _means(real, rows, columns))
+    rows, columns = _edges(height, n)[None], _edges(width, n)[None]
+    return pearson(_means(fake, rows, columns)[0, 0], _means(real, rows, columns)[0, 0])
 
 
-def best_block_correlation(fake: Numbers, real: Numbers, n: int) -> float:
+def best_block_correlation(fake: SummedDensity, real: SummedDensity, n: int) -> float:
     """The largest r over shifts of the real image, by the rule of ``Places``; NaN where no shift has one."""
-    height, width = np.array(fake.shape) - 1
-    down, right = height // REACH, width // REACH
-    if min(height - 2 * down, width - 2 * right) < n:
+    height, width = fake.rows[-1], fake.columns[-1]
+    if min(height - 2 * (height // REACH), width - 2 * (width // REACH)) < n:
         return float("nan")
-    rows, columns = down + _edges(height - 2 * down, n), right + _edges(width - 2 * right, n)
-    blocks = _means(fake, rows, columns)
-    shifts = product(_offsets(down, n), _offsets(right, n))
-    found = [pearson(blocks, _means(real, rows + dy, columns + dx)) for dy, dx in shifts]
+    rows, columns = _inner_edges(height, n), _inner_edges(width, n)
+    blocks = _means(fake, rows[:1], columns[:1])[0, 0]
+    shifted = _means(real, _offsets(height, n)[:, None] + rows, _offsets(width, n)[:, None] + columns)
+    found = [pearson(blocks, other) for other in shifted.reshape(-1, n * n)]
     return max((r for r in found if not np.isnan(r)), default=float("nan"))
 
 
@@ -130,13 +141,28 @@ def _edges(length: int, n: int) -> Numbers:
     return np.arange(n + 1) * length // n
 
 
-def _offsets(reach: int, n: int) -> Numbers:
-    """Whole pixels from −reach to reach, a quarter block apart, without repetition."""
-    steps = n * STEPS // REACH
-    return np.unique(np.rint(np.linspace(-reach, reach, 2 * steps + 1)).astype(np.int64))
+def _inner_edges(length: int, n: int) -> Numbers:
+    """Those of n blocks inside the margin, as one row."""
+    margin = length // REACH
+    return margin + _edges(length - 2 * margin, n)[None]
 
 
-def _means(total: Numbers, rows: Numbers, columns: Numbers) -> NDArray[np.float64]:
-    """Mean density in OD of each block between neighbouring edges, row by row."""
-    sums = np.diff(np.diff(total[np.ix_(rows, columns)], axis=0), axis=1)
-    return (sums * UNIT / np.outer(np.diff(rows), np.diff(columns))).reshape(-1)
+def _offsets(length: int, n: int) -> Numbers:
+    """Shifts along a side, in whole pixels within the margin, a quarter block apart, without repetition."""
+    margin, steps = length // REACH, n * STEPS // REACH
+    return np.unique(np.rint(np.linspace(-margin, margin, 2 * steps + 1)).astype(np.int64))
+
+
+def _all_edges(length: int) -> Numbers:
+    """Every edge that a block of any grid has at any shift, in order."""
+    shifted = [(_offsets(length, n)[:, None] + _inner_edges(length, n)).reshape(-1) for n in GRIDS]
+    return np.unique(np.concatenate([*shifted, *(_edges(length, n) for n in GRIDS)]))
+
+
+def _means(image: SummedDensity, rows: Numbers, columns: Numbers) -> NDArray[np.float64]:
+    """Mean OD of the blocks between neighbouring edges, row by row: edges (S, n + 1) and (T, n + 1) → (S, T, n²)."""
+    row, column = np.searchsorted(image.rows, rows), np.searchsorted(image.columns, columns)
+    corners = image.total[row[:, None, :, None], column[None, :, None, :]]  # (S, T, n + 1, n + 1)
+    pixels = np.diff(rows)[:, None, :, None] * np.diff(columns)[None, :, None, :]
+    means = np.diff(np.diff(corners, axis=2), axis=3) * UNIT / pixels
+    return means.reshape(*means.shape[:2], -1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics._grey import grey_cvtcolor
-from vsbench.metrics.structure import WINDOW
+from vsbench.metrics.structure import WINDOW, squared_difference
 
 GAUSSIAN = 11  # taps of the window at σ = 1.5
 NAMES = ("ssim_gray_uniform7", "ssim_rgb_gauss11", "ssim_gray_gauss11")
@@ -65,12 +65,11 @@ class StructureVariants(Metric):
         """The three SSIM and the squared error of one pair; SSIM is NaN where a side is shorter than the window."""
         colour = (sample.fake, sample.real)
         grey = (grey_cvtcolor(sample.fake), grey_cvtcolor(sample.real))
-        difference = sample.fake.astype(np.int64) - sample.real
         return {
             "ssim_gray_uniform7": _ssim(*grey, gaussian=False),
             "ssim_rgb_gauss11": _ssim(*colour, gaussian=True),
             "ssim_gray_gauss11": _ssim(*grey, gaussian=True),
-            "mse": float(np.mean(difference * difference)),
+            "mse": squared_difference(sample.fake, sample.real) / sample.real.size,
         }
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:

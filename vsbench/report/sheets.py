@@ -18,7 +18,7 @@ from vsbench.files import write_text
 from vsbench.report.figures import Drawn
 from vsbench.report.notation import shorten, slug
 from vsbench.report.style import DPI, GREY, PAGE_WIDTH, new_figure, save, style
-from vsbench.report.tables import SUMMARY, Comparison, EvaluatedRun, PairFiles, Row
+from vsbench.report.tables import Comparison, EvaluatedRun, PairFiles, Row
 from vsbench.stain.dab import integrated_density
 
 PAIRS = 4
@@ -103,7 +103,7 @@ def _line(methods: Sequence[Row], pair_id: str, slide: str) -> Line:
         run = row.runs[0]
         fake = _pair(run, pair_id).fake
         if fake is None:
-            raise RunError(f"{run.folder / SUMMARY}: pair {pair_id} has no generated image; evaluate the run again")
+            raise RunError(f"{run.summary}: pair {pair_id} has no generated image; evaluate the run again")
         tiles.append(_tile(row.title, run.folder / fake, row=row.key, seed=run.seed))
     tiles.append(_tile("Real IHC (adjacent)", shared.folder / pair.ihc))
     if pair.truth is not None:
@@ -124,13 +124,13 @@ def _tile(head: str, path: Path, measured: bool = True, row: str | None = None, 
 def _pair(run: EvaluatedRun, pair_id: str) -> PairFiles:
     found = [pair for pair in run.pairs if pair.id == pair_id]
     if len(found) != 1:
-        raise RunError(f"{run.folder / SUMMARY}: {len(found)} pairs of id {pair_id}; evaluate the run again")
+        raise RunError(f"{run.summary}: {len(found)} pairs of id {pair_id}; evaluate the run again")
     return found[0]
 
 
 def _densities(run: EvaluatedRun) -> pd.DataFrame:
     """Columns id, slide, density (mean optical density of DAB in the real IHC) of a run's per-image table."""
-    path = run.folder / SUMMARY.with_name("per_image.csv")
+    path = run.summary.with_name("per_image.csv")
     try:
         names = {"id": str, "slide": str}  # an id may be "NA" or "007"
         table = pd.read_csv(path, usecols=COLUMNS, dtype=names, keep_default_na=False)
@@ -139,7 +139,7 @@ def _densities(run: EvaluatedRun) -> pd.DataFrame:
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: unreadable ({' '.join(str(error).split())}); evaluate the run again") from None
     if table["id"].tolist() != [pair.id for pair in run.pairs]:
-        raise RunError(f"{path}: its pairs are not those of {SUMMARY.name}; evaluate the run again")
+        raise RunError(f"{path}: its pairs are not those of {run.summary.name}; evaluate the run again")
     return table
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from vsbench.evaluation.ablate import Study, StudyRow, state
 from vsbench.files import write_text
 from vsbench.report.notation import decimals
-from vsbench.report.tables import SUMMARY, Comparison, EvaluatedRun, Row, compare, load_results, problems
+from vsbench.report.tables import Comparison, EvaluatedRun, Row, compare, load_results, problems
 
 MAIN = ("iod_mae", "iod_rel", "r_p", "r_c", "r_avg", "fid", "phv_avg", "truth_mae")
 HEAD = ("row", "seed", "metric", "value", "unit", "protocol", "n", "data_digest", "published", "reason", "run")
@@ -62,7 +62,7 @@ def suite_table(
             if not there.is_done:
                 missing[row.name, seed] = there.words
             elif folder not in evaluated or folder in failed:
-                missing[row.name, seed] = f"trained, but without a valid {SUMMARY}; run vsbench evaluate {folder}"
+                missing[row.name, seed] = f"trained, but without a valid summary; run vsbench evaluate {folder}"
             else:
                 found[folder] = evaluated[folder]
     comparisons = compare(found.values())

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from vsbench.errors import RunError
 from vsbench.files import read_json
 
-SUMMARY = Path("evaluation/native/summary.json")
+SUMMARY = "evaluation/*/summary.json"  # below a run folder
 
 
 class Reading(BaseModel):
@@ -66,6 +66,7 @@ class EvaluatedRun(BaseModel):
     dataset: str
     stain: str
     split: str
+    protocol: str
     row: str
     title: str
     seed: int | None
@@ -77,6 +78,11 @@ class EvaluatedRun(BaseModel):
     pairs: list[PairFiles]
     warnings: list[str]
     values: dict[str, Reading]
+
+    @property
+    def summary(self) -> Path:
+        """The file it was read from."""
+        return self.folder / "evaluation" / self.protocol / "summary.json"
 
     @property
     def data(self) -> tuple[str, int]:
@@ -231,7 +237,7 @@ def load_results(results: Path) -> list[EvaluatedRun]:
 def unevaluated(results: Path) -> list[Path]:
     """Run folders (with a ``run.json``) that hold no summary."""
     folders = sorted(path.parent for path in (results / "runs").glob("*/*/*/run.json"))
-    return [folder for folder in folders if not (folder / SUMMARY).is_file()]
+    return [folder for folder in folders if not any(folder.glob(SUMMARY))]
 
 
 def compare(runs: Iterable[EvaluatedRun]) -> list[Comparison]:
@@ -301,6 +307,8 @@ def _read(path: Path) -> EvaluatedRun:
     place = (folder.parents[1].name, folder.parent.name)
     if place != (f"{run.dataset}-{run.stain}", run.row):
         raise RunError(f"{path}: speaks of {run.dataset}-{run.stain}/{run.row}, not of its folder; move it back")
+    if path.parent.name != run.protocol:
+        raise RunError(f"{path}: speaks of protocol {run.protocol}, not of its folder; {mend}")
     if len(run.pairs) != run.n:
         raise RunError(f"{path}: lists {len(run.pairs)} pairs but n is {run.n}; {mend}")
     return run

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 # DAB = (0.268, 0.570, 0.776) at unit length, and as third row the unit vector along √max(0, 1 − H² − DAB²).
 DAB_EXPONENTS = (-1.4160021820814035, 0.8345120293855013, 1.164003320508809)
 
+ROWS = 16  # of an image at once: what is made of them then stays in the processor's cache
+
 POSITIVE_LEVEL = 100  # the highest DAB level that counts as stained: an optical density of 0.4065 or more
 
 
@@ -41,6 +43,14 @@ class Density:
     def positive_area(self) -> float:
         """Fraction of positive pixels, in [0, 1]."""
         return self.positive_pixels / self.pixels
+
+
+@dataclass(frozen=True, eq=False)
+class DabLevels:
+    """The DAB level of each pixel, (H, W) uint8, and the number of pixels at each level, (256,)."""
+
+    levels: NDArray[np.uint8]
+    counts: NDArray[np.int64]
 
 
 @cache
@@ -75,8 +85,21 @@ def dab8(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"expected (H, W, 3) uint8 RGB, not {rgb.shape} {rgb.dtype}; decode with read_rgb")
-    colour = rgb[..., 0].astype(np.int32) << 16 | rgb[..., 1].astype(np.int32) << 8 | rgb[..., 2]
-    return dab_table()[colour]
+    levels, table = np.empty(rgb.shape[:2], np.uint8), dab_table()
+    for top in range(0, len(rgb), ROWS):
+        rows = rgb[top : top + ROWS]
+        index = np.zeros((*rows.shape[:2], 8), np.uint8)  # the bytes of one 64-bit index per pixel, B the lowest
+        for channel in range(3):
+            index[..., 2 - channel] = rows[..., channel]
+        # no index can be out of range; the mode spares the copy of the result that guards against it
+        np.take(table, index.view("<i8")[..., 0], out=levels[top : top + ROWS], mode="clip")
+    return levels
+
+
+def read_levels(rgb: NDArray[np.uint8]) -> DabLevels:
+    """Levels and histogram of a (H, W, 3) uint8 RGB image: all that metrics of DAB need, so that they can share it."""
+    levels = dab8(rgb)
+    return DabLevels(levels, np.bincount(levels.reshape(-1), minlength=256))
 
 
 def optical_density_dab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -86,7 +109,11 @@ def optical_density_dab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def measure_density(rgb: NDArray[np.uint8]) -> Density:
     """All that Measure tells of the DAB channel of a (H, W, 3) uint8 RGB image of at least one pixel."""
-    counts = np.bincount(dab8(rgb).reshape(-1), minlength=256)
+    return density_of(read_levels(rgb).counts)
+
+
+def density_of(counts: NDArray[np.int64]) -> Density:
+    """All that Measure tells of a channel with so many pixels at each DAB level, (256,); at least one in all."""
     densities = density_table().astype(np.float64)
     parts = counts * densities
     present = densities[counts > 0]

@@ -1,5 +1,9 @@
 """Intervals from resamples of slides: percentile, BCa, and centred for values that resampling biases.
 
+Percentile limits with Student's tails are the default: of simulated test sets of 10 and 30 slides they held the truth
+in 93.7 to 96.0 % of cases at a nominal 95 %, BCa limits in 92.7 to 94.0 % (benchmarks/README.md). BCa's corrections are
+themselves estimates, from as many numbers as there are slides.
+
 The images of a slide are not independent, so whole slides are drawn. Every method of a comparison takes the same
 draws: then differences are paired, and one product of matrices serves all.
 
@@ -13,11 +17,9 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from vsbench.stats.moments import ROUNDING, Array, Pooled
-from vsbench.stats.slides import Slides
 
 Kind = Literal["bca", "percentile", "centred"]
 RESAMPLES = 10_000
@@ -62,7 +64,7 @@ def bootstrap(
     statistic: Callable[[Array], Array],
     counts: Array,
     *,
-    kind: Kind = "bca",
+    kind: Kind = "percentile",
     level: float = 0.95,
     widen: bool = True,
 ) -> Interval:
@@ -90,7 +92,7 @@ def bootstrap_all(
     statistics: Mapping[str, Pooled],
     counts: Array,
     *,
-    kind: Kind = "bca",
+    kind: Kind = "percentile",
     level: float = 0.95,
     widen: bool = True,
 ) -> dict[str, Interval]:
@@ -120,25 +122,9 @@ def bootstrap_all(
     return found
 
 
-def of_features(
-    distance: Callable[[NDArray[np.floating], NDArray[np.floating]], float],
-    fake: NDArray[np.floating],
-    real: NDArray[np.floating],
-    slides: Slides,
-    min_images: int = 2,
-) -> Callable[[Array], Array]:
-    """A statistic for ``bootstrap`` from any distance of two sets of features (N, D), such as FID.
-
-    Repeats the rows of a slide as often as it was drawn, one resample in memory at a time; NaN below ``min_images``.
-    Each resample costs a whole distance: take some hundreds, and "centred" (no further distances for left out slides).
-    """
-
-    def statistic(counts: Array) -> Array:
-        images = np.arange(len(slides.index))
-        drawn = (np.repeat(images, row[slides.index].astype(np.intp)) for row in counts)
-        return np.array([distance(fake[d], real[d]) if len(d) >= min_images else np.nan for d in drawn])
-
-    return statistic
+def centred_interval(estimate: float, replicates: Array, slides: int, level: float = 0.95) -> Interval:
+    """``bootstrap`` of kind "centred" from values (R,) of resamples that are already there."""
+    return _interval(estimate, replicates, lambda: np.empty(0), slides, "centred", level, True)
 
 
 def _interval(
@@ -169,8 +155,10 @@ def _interval(
         pull = 1 - _acceleration(jackknife()) * (bias + z)
         z = bias + (bias + z) / np.maximum(pull, np.finfo(float).tiny ** 0.5)  # beyond its pole: the extreme
     low, high = np.quantile(defined, ndtr(z))
-    caution = f"{lost} of {len(replicates)} resamples have no value and are left out" if lost else None
-    return replace(nothing, low=float(low), high=float(high), caution=caution)
+    cautions = [f"{lost} of {len(replicates)} resamples have no value and are left out"] if lost else []
+    if max(ndtr(z[0]), ndtr(-z[1])) * len(defined) < 1:
+        cautions.append(f"{slides} slides: limits are the extremes of {len(defined)} resamples, and may be too narrow")
+    return replace(nothing, low=float(low), high=float(high), caution="; ".join(cautions) or None)
 
 
 def _tail(level: float, slides: int, widen: bool) -> float:

@@ -71,7 +71,7 @@ def compare(
     swaps: Swaps,
     *,
     reference: str | None = None,
-    kind: Kind = "bca",
+    kind: Kind = "percentile",
     level: float = 0.95,
 ) -> list[Comparison]:
     """One value of each pair of methods, or of each against a ``reference``; Holm's correction over what is returned.

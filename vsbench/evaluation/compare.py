@@ -1,0 +1,200 @@
+"""Do methods differ by more than chance? Paired statistics of evaluated runs, from tables and features alone.
+
+Slides are drawn, and exchanged between methods, for all runs alike: see ``vsbench.stats``. What another training seed
+would change is another question: ``seed_effects``.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vsbench.errors import RunError, UsageError
+from vsbench.evaluation.evaluated import Basis, Evaluated, basis
+from vsbench.metric import Value
+from vsbench.stats import paired
+from vsbench.stats.bootstrap import RESAMPLES, centred_interval, resample_counts
+from vsbench.stats.features import DISTANCES, Distance
+from vsbench.stats.moments import Array, mean
+from vsbench.stats.paired import Comparison, Swaps, draw_swaps, holm, swap_test
+from vsbench.stats.seeds import SeedEffect, seed_effect
+from vsbench.stats.table import table_statistics
+
+ALPHA = 0.05  # family-wise error at which a difference counts as shown
+
+
+@dataclass(frozen=True)
+class Result:
+    """A value of two runs, compared; the values are of the images that both have."""
+
+    value: Value
+    first_value: float
+    second_value: float
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All tests that were made, what was left out and why, and what to mind."""
+
+    runs: tuple[str, ...]
+    protocol: str
+    images: int
+    slides: int
+    tests: tuple[Result, ...]
+    left_out: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def compare(
+    runs: Sequence[Evaluated], metrics: Sequence[str] = (), resamples: int = RESAMPLES, seed: int = 0
+) -> Compared:
+    """Every pair of runs in every value; Holm's correction over all tests made.
+
+    Raises what ``basis`` raises, and RunError where tables hold other numbers of the same real images.
+    """
+    base = basis(runs, metrics)
+    counts, swaps = resample_counts(base.slides.count, resamples, seed), draw_swaps(base.slides.count, resamples, seed)
+    statistics = {r.name: table_statistics(r.table, list(base.values.values()), base.slides) for r in base.runs}
+    tests, left_out = [], dict(base.left_out)
+    for name, value in base.values.items():
+        distance = DISTANCES.get(name)
+        if all(name in own for own in statistics.values()):
+            own = {run: known[name] for run, known in statistics.items()}
+            found = {run: float(statistic(np.ones((1, base.slides.count)))[0]) for run, statistic in own.items()}
+            try:
+                made = paired.compare(own, counts, swaps)
+            except ValueError:
+                raise RunError(f"{name}: the runs' tables differ on the same real images; evaluate all again") from None
+        elif distance is None:
+            left_out[name] = "a number of images" if value.unit == "images" else "can't be resampled"
+            continue
+        elif absences := [f"{r.name}: {why}" for r in base.runs if (why := distance.absence(r.features))]:
+            left_out[name] = "; ".join(absences)
+            continue
+        else:
+            found, made = _distances(base, distance, counts[: distance.resamples], swaps)
+        tests += [Result(value, found[one.first], found[one.second], one) for one in made]
+    corrected = holm([test.comparison.p for test in tests])
+    tests = [replace(t, comparison=replace(t.comparison, p_holm=p)) for t, p in zip(tests, corrected, strict=True)]
+    pairs = list(dict.fromkeys((test.comparison.first, test.comparison.second) for test in tests))
+    tests.sort(key=lambda test: pairs.index((test.comparison.first, test.comparison.second)))
+    notes = (*base.notes, *_limits_of_tests(base.slides.count, swaps, len(tests)))
+    if any(run.summary.get("kind") == "trained" for run in runs):
+        notes += ("each run is one training: what another seed would change is not in this (see --seeds)",)
+    names, protocol = tuple(run.name for run in runs), runs[0].summary["protocol"]
+    images = len(base.slides.index)
+    return Compared(names, protocol, images, base.slides.count, tuple(tests), left_out, notes)
+
+
+def _distances(
+    base: Basis, distance: Distance, counts: Array, swaps: Swaps
+) -> tuple[dict[str, float], list[Comparison]]:
+    """Values, and the comparisons of all pairs, of a distance of features."""
+    once = np.ones((1, base.slides.count))
+    statistics = {run.name: distance.of(run.features, base.slides) for run in base.runs}
+    found = {name: float(statistic(once)[0]) for name, statistic in statistics.items()}
+    drawn = {name: statistic(counts) for name, statistic in statistics.items()}
+    made = []
+    for a, b in itertools.combinations(base.runs, 2):
+        gap = centred_interval(found[a.name] - found[b.name], drawn[a.name] - drawn[b.name], base.slides.count)
+        first, second = (mean(scores, base.slides) for scores in distance.scores_of(a.features, b.features))
+        p = swap_test(first, second, swaps)
+        made.append(Comparison(a.name, b.name, gap, p, p))
+    return found, made
+
+
+def _limits_of_tests(slides: int, swaps: Swaps, tests: int) -> list[str]:
+    """What no data could show, with so few slides or so many tests."""
+    least = 2.0 ** (1 - slides) if swaps.exact else 1 / (1 + len(swaps.exchanged))
+    if least >= ALPHA:
+        return [f"{slides} slides can't give a p below {least:.3g}: nothing can be shown"]
+    if least * tests > ALPHA:
+        given, mend = f"{slides} slides", "take fewer --metric"
+        if not swaps.exact:
+            given, mend = f"{len(swaps.exchanged)} exchanges", f"{mend}, or more --resamples"
+        corrected = min(1.0, least * tests)
+        return [
+            f"{given} give no p below {least:.2g}, or {corrected:.2g} by Holm's correction for {tests} tests: {mend}"
+        ]
+    return []
+
+
+def verdict(test: Result) -> str:
+    """The comparison in words: "shown" is a difference whose corrected p is below 0.05; no other is denied."""
+    one, gap = test.comparison, test.comparison.difference
+    if not np.isfinite(gap.estimate) or np.isnan(one.p):
+        return f"no difference can be told: {gap.caution or 'a value does not exist'}"
+    if gap.estimate == 0:
+        return "equal"
+    sign = 1 if gap.estimate > 0 else -1
+    low, high = sorted((sign * gap.low, sign * gap.high))
+    way = "higher" if sign > 0 else "lower"
+    good = "better" if way.startswith(test.value.best) else "worse"
+    shown = "shown" if one.p_holm < ALPHA else "not shown"
+    return (
+        f"{one.first} {way} ({good}) by {abs(gap.estimate):.3g} [{low:.3g}, {high:.3g}], "
+        f"p = {one.p:.2g} (Holm {one.p_holm:.2g}): {shown}"
+    )
+
+
+def seed_effects(
+    runs: Sequence[Evaluated], metrics: Sequence[str] = (), resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[Basis, dict[str, SeedEffect]]:
+    """How far trainings of one method that differ in their seed are apart, by value, apart from what slides would do.
+
+    Raises UsageError for fewer than two trainings, and what ``basis`` raises.
+    """
+    if len(runs) < 2:
+        raise UsageError(
+            f"{runs[0].name}: one training, so no effect of the seed to be seen; train with another --seed"
+        )
+    base = basis(runs, metrics)
+    counts = resample_counts(base.slides.count, resamples, seed)
+    tables = [table_statistics(run.table, list(base.values.values()), base.slides) for run in base.runs]
+    effects = {}
+    for name in base.values:
+        distance = DISTANCES.get(name)
+        if all(name in own for own in tables):
+            effects[name] = seed_effect([own[name] for own in tables], counts)
+        elif distance is not None and not any(distance.absence(run.features) for run in base.runs):
+            drawn = counts[: distance.resamples]
+            effects[name] = seed_effect([distance.of(run.features, base.slides) for run in base.runs], drawn)
+    return base, effects
+
+
+def records(tests: Sequence[Result]) -> list[dict[str, Any]]:
+    """One flat record for each test; None where a number does not exist."""
+    rows = []
+    for test in tests:
+        one, gap = test.comparison, test.comparison.difference
+        numbers: Mapping[str, float] = {
+            "first_value": test.first_value, "second_value": test.second_value, "difference": gap.estimate,
+            "low": gap.low, "high": gap.high, "p": one.p, "p_holm": one.p_holm,
+        }  # fmt: skip
+        rows.append(
+            {"value": test.value.name, "protocol": test.value.protocol, "unit": test.value.unit,
+             "best": test.value.best, "first": one.first, "second": one.second,
+             **{key: number if np.isfinite(number) else None for key, number in numbers.items()},
+             "level": gap.level, "kind": gap.kind, "resamples": gap.resamples, "slides": gap.slides,
+             "excluded": gap.excluded, "caution": gap.caution, "verdict": verdict(test)}
+        )  # fmt: skip
+    return rows
+
+
+def seed_records(name: str, base: Basis, effects: Mapping[str, SeedEffect]) -> list[dict[str, Any]]:
+    """One record for each value of a method; ``values`` by training. None where a number does not exist."""
+
+    def finite(number: float) -> float | None:
+        return number if np.isfinite(number) else None
+
+    return [
+        {
+            "method": name, "value": value,
+            **{key: finite(getattr(effect, key)) for key in ("mean", "seed", "sampling", "error")},
+            "values": {run.name: finite(number) for run, number in zip(base.runs, effect.values, strict=True)},
+        }
+        for value, effect in effects.items()
+    ]  # fmt: skip

@@ -1,0 +1,146 @@
+"""Runs as their evaluations left them on disk, brought to the same images and values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vsbench import registry
+from vsbench.engine.run import Run
+from vsbench.errors import RunError, UsageError
+from vsbench.files import read_json
+from vsbench.metric import Value
+from vsbench.stats.slides import Slides, group
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What an evaluation left of a run: its summary, per-image table (index id) and features, rows in one order."""
+
+    name: str
+    summary: dict[str, Any]
+    table: pd.DataFrame
+    features: dict[str, NDArray[np.float32]]
+
+    def on(self, ids: pd.Index) -> "Evaluated":
+        """The same on these images alone, in their order."""
+        rows = self.table.index.get_indexer(ids)
+        return replace(self, table=self.table.loc[ids], features={k: v[rows] for k, v in self.features.items()})
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Runs brought to the same images; ``values`` by name, those that all of them have."""
+
+    runs: tuple[Evaluated, ...]
+    slides: Slides
+    values: dict[str, Value]
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def find_run(folder: Path) -> Run:
+    """The run at ``folder``, or the only one in it. Raises UsageError where there are several, RunError for none."""
+    if (folder / "run.json").is_file():
+        return Run(folder)
+    found = trainings(folder)
+    if len(found) > 1:
+        names = ", ".join(run.folder.name for run in found)
+        raise UsageError(f"{folder}: holds {len(found)} runs ({names}); name one of them, or take --seeds")
+    return found[0]
+
+
+def trainings(folder: Path) -> list[Run]:
+    """The runs in the folder of a method, in the order of their names. Raises RunError where there is none."""
+    found = [Run(file.parent) for file in sorted(folder.glob("*/run.json"))]
+    if not found:
+        raise RunError(f"{folder}: neither a run folder nor one of runs (no run.json)")
+    return found
+
+
+def read(runs: Sequence[Run]) -> list[Evaluated]:
+    """The evaluations of these runs in the one protocol that all have ("native" where there are several).
+
+    They are named by their rows, and by their folders too where rows are the same. Raises RunError for a run that is
+    not evaluated, or without a protocol in common; UsageError for a run named twice.
+    """
+    if len({run.folder.resolve() for run in runs}) < len(runs):
+        raise UsageError("a run is named twice: nothing to compare")
+    protocols = [{file.parent.name for file in run.evaluation("x").parent.glob("*/summary.json")} for run in runs]
+    for run, own in zip(runs, protocols, strict=True):
+        if not own:
+            raise RunError(f"{run.folder}: not evaluated; run vsbench evaluate {run.folder}")
+    shared = sorted(set.intersection(*protocols), key=lambda name: (name != "native", name))
+    if not shared:
+        raise RunError(f"no protocol that all runs were evaluated in: {'; '.join(map(str, map(sorted, protocols)))}")
+    rows = [run.record["row"] for run in runs]
+    names = [r if rows.count(r) == 1 else f"{r}/{run.folder.name}" for r, run in zip(rows, runs, strict=True)]
+    return [_read(run.evaluation(shared[0]), name) for run, name in zip(runs, names, strict=True)]
+
+
+def _read(folder: Path, name: str) -> Evaluated:
+    try:
+        summary = read_json(folder / "summary.json")
+        names = {"id": str, "slide": str}  # 01 is no number, and a slide may be called NA: only empty is missing
+        table = pd.read_csv(folder / "per_image.csv", dtype=names, keep_default_na=False, na_values=[""])
+        table = table.set_index("id")
+        features = {}
+        if (folder / "features.npz").is_file():
+            with np.load(folder / "features.npz", allow_pickle=False) as stored:
+                features = {key: stored[key] for key in stored.files}
+        summary["values"], summary["data_digest"], summary["protocol"], table["slide"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}: damaged ({error}); remove it and evaluate again") from None
+    return Evaluated(name, summary, table, features)
+
+
+def basis(runs: Sequence[Evaluated], metrics: Sequence[str] = ()) -> Basis:
+    """Bring runs to the images that all have, and find the values that all have, of ``metrics`` where these are given.
+
+    Raises RunError where runs are of other data, or a value was measured by another protocol; UsageError for a value
+    that none has.
+    """
+    first, *others = runs
+    for other in others:
+        if other.summary["data_digest"] != first.summary["data_digest"]:
+            raise RunError(
+                f"{first.name} and {other.name} were evaluated on other test images; evaluate both on the same"
+            )
+    declared = {name: entry for run in reversed(runs) for name, entry in run.summary["values"].items()}
+    if unknown := [name for name in metrics if name not in declared]:
+        raise UsageError(f"--metric {unknown[0]}: not evaluated; there are {', '.join(declared)}")
+    known = {v.name: v for metric in registry.load_all("vsbench.metrics")[0].values() for v in metric.values}
+    values, left_out = {}, {}
+    for name in metrics or declared:
+        entries = {run.name: run.summary["values"].get(name) for run in runs}
+        missing = {run: _absence(entry) for run, entry in entries.items() if _absence(entry)}
+        protocols = {entry["protocol"] for entry in entries.values() if entry}
+        if len(protocols) > 1:
+            raise RunError(f"{name}: measured by other protocols ({', '.join(sorted(protocols))}); evaluate all alike")
+        if missing or name not in known:
+            alike = len(missing) == len(runs) and len(set(missing.values())) == 1
+            reasons = set(missing.values()) if alike else [f"{run}: {reason}" for run, reason in missing.items()]
+            left_out[name] = "; ".join(reasons) or "no metric of this name is installed"
+        else:
+            values[name] = replace(known[name], protocol=protocols.pop())
+    ids = first.table.index
+    for other in others:
+        ids = ids[ids.isin(other.table.index)]
+    if not len(ids):
+        raise RunError("the runs have no image in common")
+    notes = []
+    if any(len(run.table) > len(ids) for run in runs):
+        notes.append(f"on the {len(ids)} images that all runs have, of up to {max(len(r.table) for r in runs)}")
+    slides = group(first.table.loc[ids, "slide"], warn=notes.append)
+    return Basis(tuple(run.on(ids) for run in runs), slides, values, left_out, tuple(notes))
+
+
+def _absence(entry: dict[str, Any] | None) -> str:
+    """Why a summary has no such value; "" if it has one."""
+    if entry is None:
+        return "not evaluated"
+    return "" if entry["value"] is not None else str(entry["reason"])

@@ -1,0 +1,89 @@
+"""The test pairs of one data set and stain: what all rows that are compared on them have in common."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vsbench import registry
+from vsbench.data.pairs import Pair, pairs_digest
+from vsbench.engine.run import Run, group_folder
+from vsbench.engine.start import pairs_of
+from vsbench.errors import DataError
+from vsbench.evaluation.digests import Digests
+from vsbench.files import digest
+
+SPLIT = "test"
+FEW_SLIDES = 10
+
+
+@dataclass
+class Group:
+    """The pairs, their digests and what must be said beside every number on them."""
+
+    dataset: str
+    options: dict[str, Any]
+    stain: str
+    data_root: Path | None
+    results: Path
+    pairs: list[Pair] = field(init=False)
+    train: list[Pair] = field(init=False)  # empty where only the test split is here
+    digests: Digests = field(init=False)
+    warnings: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        source = registry.load("vsbench.datasets", self.dataset).from_options(self.options)
+        test = pairs_of(source, self.data_root, self.stain, SPLIT)
+        self.pairs = [replace(p, labels={**p.labels, "stain": self.stain}) for p in test]
+        without_train = []
+        try:
+            self.train = pairs_of(source, self.data_root, self.stain, "train")
+        except DataError as error:
+            self.train = []
+            without_train = [f"no training split here, so no rows made from it and no look for shared slides ({error})"]
+        self.digests = Digests(self.results / "digests.json")
+        self.digests.add(file for p in self.pairs for file in (p.he, p.ihc, p.truth) if file is not None)
+        self.warnings = [*source.card.warnings, *self._slide_warnings(), *without_train]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its rows."""
+        return group_folder(self.results, self.dataset, self.stain)
+
+    @property
+    def data_digest(self) -> str:
+        """SHA-256 over ids, slides and contents of the test images."""
+        return pairs_digest(self.pairs, self.digests.of)
+
+    def labels_digest(self) -> str:
+        """SHA-256 over what the data set says of the test pairs besides the images."""
+        return digest(part for p in self.pairs for part in (p.id, *(f"{k}={v}" for k, v in sorted(p.labels.items()))))
+
+    def he_digest(self) -> str:
+        """SHA-256 over ids and contents of the test H&E alone: what translations depend on."""
+        return digest(part for p in self.pairs for part in (p.id, self.digests.of(p.he)))
+
+    def train_digest(self) -> str:
+        """SHA-256 over the training images: what rows made from them depend on."""
+        self.digests.add(file for p in self.train for file in (p.he, p.ihc))
+        return pairs_digest(self.train, self.digests.of)
+
+    def _slide_warnings(self) -> Iterable[str]:
+        test = {p.slide for p in self.pairs}
+        if None in test:
+            yield "slides unknown: tiles of one slide are not independent, and train and test may share slides"
+            return
+        shared = test & {p.slide for p in self.train}
+        if shared:
+            yield f"{len(shared)} of {len(test)} test slides are also in the training set"
+        if len(test) < FEW_SLIDES:
+            yield f"only {len(test)} test slides: too few to rank methods"
+
+
+def group_of(run: Run, data_root: Path | None, results: Path) -> Group:
+    """The group a run belongs to; its data lie under ``data_root``, $VSBENCH_DATA, or where they lay in training."""
+    record = run.record
+    if data_root is None and not os.environ.get("VSBENCH_DATA") and record.get("data_root"):
+        data_root = Path(record["data_root"])
+    return Group(record["dataset"], record.get("dataset_options", {}), record["stain"], data_root, results)

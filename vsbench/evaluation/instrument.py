@@ -1,0 +1,77 @@
+"""The metrics that can be measured here, ready to measure: networks are loaded once for all data sets and rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vsbench import registry
+from vsbench.data.pairs import Pair
+from vsbench.errors import UserError
+from vsbench.metric import Metric
+
+OnMissing = Literal["n/a", "error"]
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """``metrics`` by name; ``absent``: (name, metric, reason) of those that can't run; ``broken``: what is faulty."""
+
+    metrics: dict[str, Metric]
+    absent: tuple[tuple[str, Metric, str], ...] = ()
+    broken: tuple[str, ...] = ()
+
+    @classmethod
+    def build(
+        cls, device: str, also: Sequence[str] = (), on_missing: OnMissing = "n/a", random_seed: int | None = None
+    ) -> "Instrument":
+        """All registered metrics, and those on request that ``also`` names.
+
+        ``random_seed``: networks of random weights in place of the published ones; their values say so. Raises
+        UserError, with the mend, where something is missing and ``on_missing`` says so.
+        """
+        loaded, faults = registry.load_all("vsbench.metrics")
+        metrics: dict[str, Metric] = {}
+        absent = []
+        for name, metric_class in loaded.items():
+            metric: Metric = metric_class()
+            if metric.on_request and name not in also:
+                continue
+            metric.device = device
+            if random_seed is not None:
+                metric.use_random_weights(random_seed)
+            reason = metric.unavailable()
+            if reason is None:
+                metrics[name] = metric
+            else:
+                absent.append((name, metric, reason))
+        if on_missing == "error" and absent:
+            raise UserError("; ".join(f"{name}: {reason}" for name, _, reason in absent))
+        return cls(metrics, tuple(absent), tuple(f"metric not measured: {fault}" for fault in faults.values()))
+
+    def suited(self, pairs: Sequence[Pair]) -> "Instrument":
+        """Without the metrics that need the true IHC, where it is not known: no such thing, rather than missing."""
+        if all(pair.truth is not None for pair in pairs):
+            return self
+        metrics = {name: metric for name, metric in self.metrics.items() if not metric.needs_truth}
+        absent = tuple(entry for entry in self.absent if not entry[1].needs_truth)
+        return Instrument(metrics, absent, self.broken)
+
+    @property
+    def all(self) -> list[Metric]:
+        """Those that are measured, then those that are absent."""
+        return [*self.metrics.values(), *(metric for _, metric, _ in self.absent)]
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What the numbers rest on: SHA-256 of weights, versions of packages, by name."""
+        return {key: value for metric in self.metrics.values() for key, value in metric.provenance().items()}
+
+    @property
+    def identity(self) -> list[str]:
+        """What the numbers depend on besides images."""
+        return [
+            *(f"{name}:{v.name}:{v.protocol}" for name, m in self.metrics.items() for v in m.values),
+            *(f"{key}:{value}" for key, value in self.provenance.items()),
+            *(f"{name}:absent:{reason}" for name, _, reason in self.absent),
+            *self.broken,
+        ]

@@ -1,0 +1,64 @@
+"""Features of real images from earlier evaluations: the reference side is worked out once, for all methods."""
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsbench import __version__
+from vsbench.data.pairs import Pair
+from vsbench.evaluation.digests import Digests
+from vsbench.files import atomic
+from vsbench.metric import Sample
+
+
+class KnownFeatures:
+    """Feature vectors by protocol and SHA-256 of the image, in one file per data set and stain.
+
+    Made by another version of vsbench, or damaged, the file is passed over and written anew.
+    """
+
+    def __init__(self, file: Path, digests: Digests) -> None:
+        self.file, self.digests = file, digests
+        self.changed = False
+        self.rows: dict[str, dict[str, NDArray[np.float32]]] = {}
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                if stored["version"].item() != __version__:
+                    return
+                for number, protocol in enumerate(stored["protocols"].tolist()):
+                    images, rows = stored[f"images_{number}"].tolist(), stored[f"features_{number}"]
+                    self.rows[protocol] = dict(zip(images, rows, strict=True))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, BadZipFile):
+            self.rows = {}
+
+    def give(self, pair: Pair, sample: Sample) -> None:
+        """Put what is known of the pair's real image into the sample."""
+        image = self.digests.of(pair.ihc)
+        known = {protocol: rows[image] for protocol, rows in self.rows.items() if image in rows}
+        sample.features("real").update(known)
+
+    def take(self, pair: Pair, sample: Sample) -> None:
+        """Keep what has been worked out of the pair's real image."""
+        image = self.digests.of(pair.ihc)
+        for protocol, row in sample.features("real").items():
+            rows = self.rows.setdefault(protocol, {})
+            if image not in rows:
+                rows[image] = row
+                self.changed = True
+
+    def save(self) -> None:
+        """Write the file where there is something new."""
+        if not self.changed:
+            return
+        protocols = list(self.rows)
+        arrays: dict[str, NDArray[np.generic]] = {"version": np.array(__version__), "protocols": np.array(protocols)}
+        for number, protocol in enumerate(protocols):
+            arrays[f"images_{number}"] = np.array(list(self.rows[protocol]))
+            arrays[f"features_{number}"] = np.stack(list(self.rows[protocol].values()))
+        with atomic(self.file) as temporary, temporary.open("wb") as out:
+            np.savez(out, allow_pickle=False, **arrays)
+        self.changed = False

@@ -1,0 +1,115 @@
+"""What an evaluation leaves on disk: the per-image table and the features, and a summary derived from them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vsbench import __version__, ranks
+from vsbench.engine.run import Run
+from vsbench.evaluation.group import SPLIT, Group
+from vsbench.evaluation.instrument import Instrument
+from vsbench.evaluation.intervals import intervals
+from vsbench.evaluation.onepass import Measured, set_values
+from vsbench.evaluation.rows import PROTOCOL, Row
+from vsbench.files import atomic, read_json, write_json, write_text
+from vsbench.metric import Absent
+
+RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
+
+
+def stored(row: Row, fingerprint: str) -> dict[str, Any] | None:
+    """The summary on disk, if it is of the same images, data and protocols."""
+    folder = row.run.evaluation(row.protocol)
+    try:
+        summary = read_json(folder / "summary.json")
+    except (FileNotFoundError, ValueError):
+        return None
+    whole = isinstance(summary, dict) and summary.get("fingerprint") == fingerprint
+    return summary if whole and (folder / "per_image.csv").is_file() else None
+
+
+def forget(row: Row) -> None:
+    """Remove the summary of a row that is to be measured: a table without one is not evaluated."""
+    if ranks.rank() == 0:
+        (row.run.evaluation(row.protocol) / "summary.json").unlink(missing_ok=True)
+
+
+def write(
+    row: Row, group: Group, instrument: Instrument, measured: Measured, fingerprint: str, images: str
+) -> dict[str, Any]:
+    """The summary of a row; the first rank writes table, features and, last, summary."""
+    folder = row.run.evaluation(row.protocol)
+    table = measured.table
+    values = set_values(instrument.metrics, measured)
+    values |= {v.name: Absent(r) for _, m, r in instrument.absent for v in m.values}
+    declared = {v.name: v for m in instrument.all for v in m.values}
+    limits = intervals(
+        list(declared.values()), table, measured.features, values, resamples=RESAMPLES, seed=BOOTSTRAP_SEED
+    )
+    warnings = [*group.warnings, *row.warnings, *instrument.broken]
+    if measured.skipped:
+        warnings.append(f"{len(measured.skipped)} of {len(group.pairs)} pairs skipped as bad: see skipped")
+    summary = {
+        "schema": 1,
+        **{key: row.record[key] for key in ("kind", "dataset", "stain", "row", "title", "seed")},
+        "split": SPLIT,
+        "protocol": row.protocol,
+        "n": len(table),
+        "n_slides": table["slide"].nunique() if table["slide"].notna().all() else None,
+        "sizes": sorted({f"{h}x{w}" for h, w in zip(table["height"], table["width"], strict=True)}),
+        "data_digest": group.data_digest,
+        "images_digest": images,
+        "fingerprint": fingerprint,
+        "vsbench": __version__,
+        "bootstrap": {"resamples": RESAMPLES, "seed": BOOTSTRAP_SEED},
+        "provenance": instrument.provenance,
+        "warnings": warnings,
+        "skipped": measured.skipped,
+        "pairs": [
+            {
+                "id": p.id,
+                **{k: _path(file, row.run) for k, file in (("he", p.he), ("ihc", p.ihc), ("truth", p.truth))},
+                "fake": _path(row.files[p.id], row.run) if row.files else None,
+            }
+            for p in group.pairs
+            if p.id not in measured.skipped
+        ],
+        "values": {
+            name: {
+                "label": value.label,
+                "unit": value.unit,
+                "best": value.best,
+                "protocol": value.protocol if row.protocol == PROTOCOL else f"{value.protocol}+{row.protocol}",
+                "formula": value.formula,
+                **_json_value(values[name]),
+                "interval": limits.get(name),
+            }
+            for name, value in declared.items()
+        },
+    }
+    if ranks.rank() != 0:
+        return summary
+    write_text(folder / "per_image.csv", table.to_csv(lineterminator="\n"))
+    if measured.features:
+        with atomic(folder / "features.npz") as temporary, temporary.open("wb") as out:
+            np.savez(out, allow_pickle=False, **measured.features)
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _path(file: Path | None, run: Run) -> str | None:
+    """Relative to the run folder where the file lies in it, so that runs can be moved; else absolute."""
+    if file is None:
+        return None
+    file, folder = file.resolve(), run.folder.resolve()
+    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+
+
+def _json_value(value: float | Absent) -> dict[str, float | str | None]:
+    if isinstance(value, Absent):
+        return {"value": None, "reason": value.reason}
+    if math.isinf(value):
+        return {"value": "inf" if value > 0 else "-inf", "reason": None}
+    return {"value": value, "reason": None}

@@ -1,0 +1,55 @@
+"""Random weights in the place of published ones, by a seed: only where asked for, to test and to measure speed.
+
+``Metric.use_random_weights`` marks the numbers that come of them.
+"""
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from vsbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ARCHITECTURES = {  # torchvision's constructor and its arguments
+    "inception-2015-12-05": ("inception_v3", {"num_classes": 1008, "aux_logits": False, "init_weights": False}),
+    "resnet50-imagenet1k-v1": ("resnet50", {}),
+    "alexnet-imagenet1k-v1": ("alexnet", {}),
+    "vgg16-imagenet1k-v1": ("vgg16", {}),
+}
+
+
+def seed_of(option: str) -> int:
+    """The seed in ``random:SEED``. Raises UsageError for any other text."""
+    found = re.fullmatch(r"random:(\d{1,9})", option)
+    if found is None:
+        raise UsageError(f"--weights {option}: expected random:SEED, as in random:0; published weights need no option")
+    return int(found[1])
+
+
+def seeded(name: str, seed: int) -> "dict[str, Tensor]":
+    """Tensors of the names and shapes of these weights, float32 on the CPU; the same for a seed everywhere.
+
+    Kernels are normal with variance 2 / fan-in, which keeps activations of order 1; normalisation does nothing. The
+    classifiers of AlexNet and VGG16, which no metric uses, are left out.
+    """
+    import torch
+    import torchvision
+
+    architecture, arguments = ARCHITECTURES[name]
+    with torch.device("meta"):
+        shapes = getattr(torchvision.models, architecture)(weights=None, **arguments).state_dict()
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for key, like in shapes.items():
+        if key.startswith("classifier."):
+            continue
+        if like.ndim > 1:
+            spread = math.sqrt(2 / like[0].numel())
+            tensors[key] = spread * torch.randn(like.shape, generator=generator)
+        elif key.endswith(("bias", "running_mean")):
+            tensors[key] = torch.zeros(like.shape)
+        else:
+            tensors[key] = torch.ones(like.shape, dtype=like.dtype)
+    return tensors
