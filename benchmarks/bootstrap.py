@@ -56,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.coverage:
         print_coverage(arguments.trials, arguments.resamples)
-        print_feature_coverage(arguments.trials // 10)
+        print_feature_coverage(arguments.trials // 20)
     elif arguments.features:
         print_feature_time()
     else:

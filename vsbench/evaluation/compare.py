@@ -13,6 +13,7 @@ import numpy as np
 
 from vsbench.errors import RunError, UsageError
 from vsbench.evaluation.evaluated import Basis, Evaluated, basis
+from vsbench.evaluation.intervals import reason_without
 from vsbench.metric import Value
 from vsbench.stats import paired
 from vsbench.stats.bootstrap import RESAMPLES, centred_interval, resample_counts
@@ -69,7 +70,7 @@ def compare(
             except ValueError:
                 raise RunError(f"{name}: the runs' tables differ on the same real images; evaluate all again") from None
         elif distance is None:
-            left_out[name] = "a number of images" if value.unit == "images" else "can't be resampled"
+            left_out[name] = reason_without(value)
             continue
         elif absences := [f"{r.name}: {why}" for r in base.runs if (why := distance.absence(r.features))]:
             left_out[name] = "; ".join(absences)
@@ -92,7 +93,7 @@ def compare(
 def _distances(
     base: Basis, distance: Distance, counts: Array, swaps: Swaps
 ) -> tuple[dict[str, float], list[Comparison]]:
-    """Values, and the comparisons of all pairs, of a distance of features."""
+    """Values, and the comparisons of all pairs, of a distance of features; KID's is over all images at once."""
     once = np.ones((1, base.slides.count))
     statistics = {run.name: distance.of(run.features, base.slides) for run in base.runs}
     found = {name: float(statistic(once)[0]) for name, statistic in statistics.items()}
@@ -112,9 +113,9 @@ def _limits_of_tests(slides: int, swaps: Swaps, tests: int) -> list[str]:
     if least >= ALPHA:
         return [f"{slides} slides can't give a p below {least:.3g}: nothing can be shown"]
     if least * tests > ALPHA:
-        given, mend = f"{slides} slides", "take fewer --metric"
+        given, mend = f"{slides} slides", "say beforehand which few matter (--metric)"
         if not swaps.exact:
-            given, mend = f"{len(swaps.exchanged)} exchanges", f"{mend}, or more --resamples"
+            given, mend = f"{len(swaps.exchanged)} exchanges", f"{mend}, or take more --resamples"
         corrected = min(1.0, least * tests)
         return [
             f"{given} give no p below {least:.2g}, or {corrected:.2g} by Holm's correction for {tests} tests: {mend}"
