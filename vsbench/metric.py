@@ -55,7 +55,8 @@ class Sample:
     def features(self, which: Which) -> dict[str, NDArray[np.float32]]:
         """Feature vectors (D,) of an image by protocol, for metrics to look up and to add to.
 
-        Those of ``real`` are stored by the engine beyond the evaluation: only what follows from image and protocol.
+        Those of ``real`` are stored by the engine beyond the evaluation, but for protocols that begin with "_": they
+        must follow from image and protocol alone.
         """
         return self._known(which).features
 

@@ -366,6 +366,7 @@ def test_what_is_known_of_the_real_images_serves_the_next_evaluation(place: Path
                 if "looking/1" not in sample.features("real"):
                     self.looked.append(sample.id)
                     sample.features("real")["looking/1"] = np.float32([sample.real.mean(), 0])
+                    sample.features("real")["_passing"] = np.float32([0])
             return Update({}, {"looking": np.stack([sample.features("real")["looking/1"] for sample in samples])})
 
         def finish(self, table: pd.DataFrame, features: dict[str, Any]) -> dict[str, float | Absent]:
@@ -384,6 +385,8 @@ def test_what_is_known_of_the_real_images_serves_the_next_evaluation(place: Path
     Image.new("RGB", (SIDE, SIDE), (10, 20, 30)).save(place / "own/ihc/test/f.png")
     assert evaluate("he") != first
     assert Looking.looked == ["d", "e", "f", "g", "f"]
+    with np.load(place / "results/runs/folder-er/real.npz") as stored:
+        assert stored["protocols"].tolist() == ["looking/1"]
 
 
 def test_each_value_of_the_table_has_an_interval(place: Path) -> None:

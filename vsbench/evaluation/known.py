@@ -45,9 +45,8 @@ class KnownFeatures:
         """Keep what has been worked out of the pair's real image."""
         image = self.digests.of(pair.ihc)
         for protocol, row in sample.features("real").items():
-            rows = self.rows.setdefault(protocol, {})
-            if image not in rows:
-                rows[image] = row
+            if not protocol.startswith("_") and image not in self.rows.get(protocol, {}):
+                self.rows.setdefault(protocol, {})[image] = row
                 self.changed = True
 
     def save(self) -> None:

@@ -74,7 +74,7 @@ class NetworkMetric(Metric):
         ``compute``: (B, 3, H, W) uint8 tensor on the device → (B, D), called for neighbours of one size.
         """
         if self.given is not None:
-            protocol += f"@{id(self.given)}"
+            protocol = f"_{protocol}@{id(self.given)}"
         elif self.random_seed is not None:
             protocol += f"@random:{self.random_seed}"
         new = [sample for sample in samples if protocol not in sample.features(which)]
