@@ -85,13 +85,14 @@ def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, An
     batches, schedule = plan(method, found.pairs.train, request.seed, 0, fabric.world_size, accumulate)
     trained = sum(_bytes(p) for p in method.parameters() if p.requires_grad)
     weights = sum(map(_bytes, (*method.parameters(), *method.buffers())))
+    averaged = sum(map(_bytes, method.parameters())) if found.config.average > 0 else 0  # kept beside the weights
     memory = {
-        "weights": weights,
+        "weights": weights + averaged,
         "gradients": trained,
         "optimizers": MOMENTS * trained,
         "activations": accumulate * activation_bytes(method, batch),
     }
-    checkpoint = weights + MOMENTS * trained
+    checkpoint = weights + averaged + MOMENTS * trained
     kept = _kept(request, rhythm, schedule.steps)
     side = min(SHEET_SIZE, found.config.load_size or SHEET_SIZE)
     sheets = schedule.steps // rhythm.sheet + 1
