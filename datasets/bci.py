@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vsbench.data.pairs import Pair, in_order, match
-from vsbench.data.search import Subfolders, find_folders, subfolders, the_one
+from vsbench.data.search import find_sided, sided_folders
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
 from vsbench.errors import DataError
 
 NAME = re.compile(r"\d{5}_(?P<split>train|test)_(?P<level>0|1\+|2\+|3\+)", re.ASCII)
+SIDES = ("HE", "IHC")
 PARTS = {"train": ("train", "val"), "test": ("test",)}
 
 
@@ -46,8 +47,9 @@ class BCI(Dataset[DatasetConfig]):
 
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         """Pairs in the order of their names. DataError names a file that is not named as BCI names its files."""
+        home = find_sided(root, SIDES, ("train", "val", "test"), own="bci", other="her2[-_ ]?match")
         pairs = []
-        for he_dir, ihc_dir in _folders(root, split):
+        for he_dir, ihc_dir in sided_folders(home, SIDES, PARTS[split]):
             for stem, he, ihc in match(he_dir, ihc_dir):
                 name = NAME.fullmatch(stem)
                 if name is None or name["split"] != split:
@@ -55,27 +57,6 @@ class BCI(Dataset[DatasetConfig]):
                 pairs.append(Pair(stem, he, ihc, slide=None, split=split, labels={f"{stain}_of_slide": name["level"]}))
         yield from in_order(pairs)
 
-
-def _folders(root: Path, split: str) -> list[tuple[Path, Path]]:
-    """The H&E and IHC folders of a split: one of each, or two where the challenge's ``val`` lies apart."""
-    base = the_one(find_folders(root, _is_bci, own="bci"), root, "folder with HE and IHC")
-    children = subfolders(base)
-    if _holds_both(children):
-        he, ihc = children["he"], children["ihc"]
-        found = [(he / part, ihc / part) for part in PARTS[split] if part in subfolders(he)]
-    else:
-        found = [(children[part] / "HE", children[part] / "IHC") for part in PARTS[split] if part in children]
-    if not found:
-        raise DataError(
-            f"{base}: no {split} images; expected them in HE/{split} and IHC/{split}, or {split}/HE and so on"
-        )
-    return found
-
-
-def _is_bci(children: Subfolders) -> bool:
-    parts = [children[part] for part in ("train", "val", "test") if part in children]
-    return _holds_both(children) or any(_holds_both(subfolders(part)) for part in parts)
-
-
-def _holds_both(children: Subfolders) -> bool:
-    return {"he", "ihc"} <= children.keys()
+    def canonical(self, pair: Pair, stain: str) -> tuple[str, str]:
+        """Sides first, then splits."""
+        return f"HE/{pair.split}/{pair.id}", f"IHC/{pair.split}/{pair.id}"

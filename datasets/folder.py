@@ -1,35 +1,42 @@
 """Your own pairs: two folders of images whose file names agree, split by sub-folder, by list or by slide.
 
     <root>/he/<split>/<name>.png     <root>/ihc/<split>/<name>.png     split_by=folders (the default)
-    <root>/he/<name>.png             <root>/ihc/<name>.png             split_by=lists, split_by=slides
+    <root>/he/<name>.png             <root>/ihc/<name>.png             split_by=lists, slides or folds
 
 ``he``, ``ihc`` and ``lists`` may hold ``{split}`` and ``{stain}``: ``he={split}A`` reads ``trainA`` and ``testA``, and
-``ihc={stain}`` one folder of a stain each. With ``{split}`` in it, a name has no sub-folder of the split.
+``ihc={stain}`` one folder of a stain each. With ``{split}`` in it, a name has no sub-folder of the split, and lists,
+slides or folds split the pairs of both splits anew.
+
+``paired=false``: the training images of the two sides are of different tissue, in any number, under any names. Methods
+that need no pairs train on them; the test images are pairs as ever, since they are what translations are compared with.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
-from vsbench.data.pairs import Pair, match
-from vsbench.data.splits import by_lists, keep_slides_of
+from vsbench.data.pairs import Pair, images_by_stem, match
+from vsbench.data.search import side_by_side
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
 from vsbench.errors import DataError
 
 
 class Config(DatasetConfig):
-    """Where the images and their splits are, and how the slide is read from a name."""
+    """Where the images are, and how the slide is read from a name. ``split_by=folders`` is ``official`` here."""
 
     he: str = "he"  # folder below the root
     ihc: str = "ihc"
     slide: str | None = None  # regular expression found in the stem; its first group, or all of it, is the slide
-    split_by: Literal["folders", "lists", "slides"] = "folders"
-    lists: str = "{split}.txt"  # with "lists": text file below the root, one stem a line
-    ratio: float = Field(default=0.8, gt=0, lt=1)  # with "slides": the share of the slides that are train
-    seed: int = 0  # with "slides": another seed, another split
+    paired: bool = True  # False: the training images of the two sides do not correspond
+    split_seed: int = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
+
+    @field_validator("split_by", mode="before")
+    @classmethod
+    def _official_are_folders(cls, name: Any) -> Any:
+        return "official" if name == "folders" else name
 
     @field_validator("slide")
     @classmethod
@@ -41,9 +48,11 @@ class Config(DatasetConfig):
         return pattern
 
     @model_validator(mode="after")
-    def _slides_can_be_read(self) -> "Config":
-        if self.split_by == "slides" and not self.slide:
-            raise ValueError("split_by=slides needs slide=PATTERN, to read the slide from a name")
+    def _options_fit(self) -> "Config":
+        if self.split_by in ("slides", "folds") and not self.slide:
+            raise ValueError(f"split_by={self.split_by} needs slide=PATTERN, to read the slide from a name")
+        if not self.paired and self.split_by != "official":
+            raise ValueError("paired=false needs split_by=folders: what is no pair can't be split as one")
         return self
 
 
@@ -56,7 +65,7 @@ class Folder(Dataset[Config]):
         url="none",
         licence="the images' own",
         pairing="as you paired them, by equal file names",
-        split_unit="as you choose: sub-folders and lists as they are, or slides with split_by=slides",
+        split_unit="as you choose: sub-folders and lists as they are, or slides with split_by=slides or folds",
         warnings=(
             "without slide=PATTERN no slide is known: tiles count as independent, and intervals over slides cannot be "
             "computed",
@@ -64,24 +73,40 @@ class Folder(Dataset[Config]):
     )
     stains = ()
 
+    @property
+    def paired(self) -> bool:
+        """As ``paired=`` says."""
+        return self.config.paired
+
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         """Pairs in the order of their names. DataError names a file in whose name the pattern finds no slide."""
-        config = self.config
-        he_dir, ihc_dir = (self._folder(root, name, stain, split) for name in (config.he, config.ihc))
-        pairs = [Pair(stem, he, ihc, self._slide(he), split) for stem, he, ihc in match(he_dir, ihc_dir)]
-        if config.split_by == "lists":
-            lists = {s: root / _filled(config.lists, stain, s) for s in self.splits}
-            # A list for another split is read too where there is one: a pair in both must not pass.
-            lists = {s: path for s, path in lists.items() if s == split or path.exists()}
-            split_of = by_lists([pair.id for pair in pairs], lists)
-            pairs = [pair for pair in pairs if split_of.get(pair.id) == split]
-        elif config.split_by == "slides":
-            pairs = keep_slides_of(pairs, split, config.ratio, config.seed, root)
-        yield from pairs
+        he_dir, ihc_dir = (self._folder(root, name, stain, split) for name in (self.config.he, self.config.ihc))
+        if not (he_dir.is_dir() or ihc_dir.is_dir()) and (mend := side_by_side(root)):
+            raise DataError(f"{he_dir}: no such folder; {mend}")
+        if split == "train" and not self.paired:
+            yield from self._unpaired(he_dir, ihc_dir, split)
+        else:
+            for stem, he, ihc in match(he_dir, ihc_dir):
+                yield Pair(stem, he, ihc, self._slide(he), split)
+
+    def pool(self, root: Path, stain: str) -> Iterator[Pair]:
+        """All pairs: of one folder a side, unless their names tell the split."""
+        names = self.config.he + self.config.ihc
+        for split in self.splits if "{split}" in names else self.splits[:1]:
+            yield from self.find(root, stain, split)
+
+    def _unpaired(self, he_dir: Path, ihc_dir: Path, split: str) -> Iterator[Pair]:
+        """Every image of both sides at least once; where the H&E are fewer, they come round again as ``<name>~2``."""
+        he_of, ihc = images_by_stem(he_dir), list(images_by_stem(ihc_dir).values())
+        stems = list(he_of)
+        for number in range(max(len(stems), len(ihc))):
+            turn, stem = number // len(stems), stems[number % len(stems)]
+            id_ = f"{stem}~{turn + 1}" if turn else stem
+            yield Pair(id_, he_of[stem], ihc[number % len(ihc)], self._slide(he_of[stem]), split)
 
     def _folder(self, root: Path, name: str, stain: str, split: str) -> Path:
-        folder = root / _filled(name, stain, split)
-        return folder / split if self.config.split_by == "folders" and "{split}" not in name else folder
+        folder = root / name.replace("{stain}", stain).replace("{split}", split)
+        return folder / split if self.config.split_by == "official" and "{split}" not in name else folder
 
     def _slide(self, path: Path) -> str | None:
         if not self.config.slide:
@@ -93,7 +118,3 @@ class Folder(Dataset[Config]):
                 f"{path}: slide={self.config.slide} finds no slide in this name; mend the pattern or the name"
             )
         return slide
-
-
-def _filled(name: str, stain: str, split: str) -> str:
-    return name.replace("{stain}", stain).replace("{split}", split)

@@ -9,25 +9,22 @@ The folder of a stain is looked for, so levels may be missing and archives may h
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
-from vsbench.data.pairs import Pair, in_order, match
+from vsbench.data.pairs import Pair, match
 from vsbench.data.search import find_aligned
-from vsbench.data.splits import keep_slides_of
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
 from vsbench.errors import DataError
 
+SPELT = {"her2": "HER2", "ki67": "Ki67", "er": "ER", "pr": "PR"}
 FOLDERS = {"train": ("trainA", "trainB"), "test": ("valA", "valB")}
 
 
 class Config(DatasetConfig):
-    """``split_by="slides"`` pools all tiles and splits them anew, each slide on one side, as the authors advise."""
+    """``split_by=slides`` pools all tiles and splits them anew, each slide on one side, as the authors advise."""
 
-    split_by: Literal["official", "slides"] = "official"
-    ratio: float = Field(default=0.8, gt=0, lt=1)  # with "slides": the share of the slides that are train
-    seed: int = 0  # with "slides": another seed, another split
+    split_seed: int = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
 
 
 class MIST(Dataset[Config]):
@@ -42,7 +39,7 @@ class MIST(Dataset[Config]):
         url="https://github.com/lifangda01/AdaptiveSupervisedPatchNCE",
         licence="none stated for the images; treat as research use, no redistribution",
         pairing="consecutive sections",
-        split_unit='random tiles (slides are shared by train and test); slides with split_by="slides"',
+        split_unit="random tiles (slides are shared by train and test); slides with split_by=slides",
         size=(1024, 1024),
         counts={
             ("her2", "train"): 4642,
@@ -53,7 +50,7 @@ class MIST(Dataset[Config]):
         },
         warnings=(
             "MIST's published split is random over tiles: train and test share slides and patients, so its scores are "
-            'optimistic; split_by="slides" keeps them apart, and its scores compare with no published ones',
+            "optimistic; split_by=slides keeps them apart, and its scores compare with no published ones",
             "H&E and IHC are consecutive sections: no two nuclei correspond, and pixel metrics have a ceiling",
         ),
     )
@@ -62,19 +59,16 @@ class MIST(Dataset[Config]):
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         """Pairs in the order of their names. DataError names a file whose name tells no slide."""
         folder = find_aligned(root, stain, own="mist", other="ihc4bc")
-        if self.config.split_by == "official":
-            yield from _pairs(folder, split, split)
-        else:
-            pool = in_order(pair for part in FOLDERS for pair in _pairs(folder, part, split))
-            yield from keep_slides_of(pool, split, self.config.ratio, self.config.seed, folder)
+        he_dir, ihc_dir = (folder / name for name in FOLDERS[split])
+        for stem, he, ihc in match(he_dir, ihc_dir):
+            slide, underscore, _ = stem.partition("_")
+            if not (slide and underscore):
+                form = "MIST's are <slide>_<row>_<column>, others are for the data set 'folder'"
+                raise DataError(f"{he}: no slide in its name; {form}")
+            yield Pair(id=stem, he=he, ihc=ihc, slide=slide, split=split)
 
-
-def _pairs(folder: Path, part: str, split: str) -> Iterator[Pair]:
-    he_dir, ihc_dir = (folder / name for name in FOLDERS[part])
-    for stem, he, ihc in match(he_dir, ihc_dir):
-        slide, underscore, _ = stem.partition("_")
-        if not (slide and underscore):
-            raise DataError(
-                f"{he}: no slide in its name; MIST's are <slide>_<row>_<column>, others are for the data set 'folder'"
-            )
-        yield Pair(id=stem, he=he, ihc=ihc, slide=slide, split=split)
+    def canonical(self, pair: Pair, stain: str) -> tuple[str, str]:
+        """The authors' own layout, whatever level is missing in a download."""
+        he, ihc = FOLDERS[pair.split]
+        home = f"{SPELT[stain]}/TrainValAB"
+        return f"{home}/{he}/{pair.id}", f"{home}/{ihc}/{pair.id}"

@@ -296,7 +296,8 @@ class Phantom(Dataset[PhantomConfig]):
 
     def folder(self, root: Path) -> Path:
         """Where this configuration's images lie in the cache folder."""
-        return root / f"phantom-{digest([self.config.model_dump_json(), VERSION])[:12]}"
+        rendering = self.config.model_dump_json(exclude=set(DatasetConfig.model_fields))  # how to split moves no pixel
+        return root / f"phantom-{digest([rendering, VERSION])[:12]}"
 
     def specimen(self, stain: str, name: str) -> Specimen:
         """The tissue of one of its tiles, by the id of the pair."""

@@ -21,7 +21,7 @@ LAYERS = (
     ("config", "data", "nn", "registry", "stain", "weights"),
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),
-    ("stats",),
+    ("audit", "stats"),
     ("evaluation",),
     ("report",),
     ("checks",),

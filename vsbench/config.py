@@ -50,6 +50,8 @@ def _value(text: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+    if isinstance(value, dict) and set(value.values()) == {None}:  # {stain} in a path is no mapping
+        return text
     if value == text.strip():  # a string that was not quoted
         try:
             return float(value)

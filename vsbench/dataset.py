@@ -2,14 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vsbench.config import build_config, config_type
 from vsbench.data.pairs import Pair, in_order
+from vsbench.data.splits import by_lists, keep_folds_of, keep_slides_of
 from vsbench.errors import UsageError
 
 
@@ -29,24 +30,51 @@ class DatasetCard:
 
 
 class DatasetConfig(BaseModel):
-    """Options of a data set: each field is a ``--data KEY=VALUE`` key. Unknown keys are errors."""
+    """Options of a data set: each field is a ``--data KEY=VALUE`` key. Unknown keys are errors.
+
+    Those here are every data set's: which pairs are train and which are test. Whatever is not ``official`` pools all
+    pairs of a stain and splits them anew, into train and test alone.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    split_by: Literal["official", "slides", "folds", "lists"] = "official"
+    ratio: float = Field(default=0.8, gt=0, lt=1)  # with slides: the share of the slides that are train
+    split_seed: int = 0  # with slides and folds: another seed, another split
+    folds: int = Field(default=5, ge=2)  # with folds: how many; no slide is in two
+    fold: int = Field(default=0, ge=0)  # with folds: the one that is the test set, counted from 0
+    lists: str = "{split}.txt"  # with lists: text files below the root or anywhere, one pair's id (file stem) a line
 
+    @model_validator(mode="after")
+    def _split_can_be(self) -> "DatasetConfig":
+        if self.fold >= self.folds:
+            raise ValueError(f"fold={self.fold}: the {self.folds} folds are counted from 0 to {self.folds - 1}")
+        for name, mode in (("folds", "folds"), ("fold", "folds"), ("lists", "lists")):
+            if name in self.model_fields_set and self.split_by != mode:  # else it would do nothing, and not say so
+                raise ValueError(f"{name}={getattr(self, name)} needs split_by={mode}")
+        return self
+
+
+NEW_SPLITS = ("train", "test")
 C = TypeVar("C", bound=DatasetConfig)
 
 
 class Dataset(ABC, Generic[C]):
-    """Finds the pairs of one data set. Listing pairs opens no image."""
+    """Finds the pairs of one data set. Listing pairs opens no image.
+
+    A data set may also have ``canonical(pair, stain)``: where ``vsbench data prepare`` puts the H&E and the IHC of a
+    pair, below the data set's folder and without the ending. Without it they lie as they lay in the source.
+    """
 
     card: ClassVar[DatasetCard]
     stains: ClassVar[tuple[str, ...]]  # lower case; () means any name is accepted (one's own folders)
-    splits: ClassVar[tuple[str, ...]] = ("train", "test")
+    splits: tuple[str, ...] = NEW_SPLITS  # published ones; an object whose options split anew has those of NEW_SPLITS
     needs_root: ClassVar[bool] = True  # False: the data set makes its own images (then ``root`` is a cache folder)
 
     def __init__(self, config: C | None = None) -> None:
         self.config: C = config if config is not None else config_type(type(self))()
+        if self.config.split_by != "official":
+            self.splits = NEW_SPLITS
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> "Dataset[Any]":
@@ -63,8 +91,33 @@ class Dataset(ABC, Generic[C]):
             raise UsageError(f"unknown stain {stain!r}: {self.card.title} has {', '.join(self.stains)}")
         if split not in self.splits:
             raise UsageError(f"unknown split {split!r}: {self.card.title} has {', '.join(self.splits)}")
-        return in_order(self.find(root, stain, split))
+        if self.config.split_by == "official":
+            return in_order(self.find(root, stain, split))
+        kept = self._keep(in_order(self.pool(root, stain)), root, stain, split)
+        return [replace(pair, split=split) for pair in kept]
+
+    @property
+    def paired(self) -> bool:
+        """Whether the IHC of a training pair is of its H&E's tissue; where not, only unpaired methods may train."""
+        return True
 
     @abstractmethod
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
-        """Yield the pairs in any order; ``stain`` and ``split`` are known ones."""
+        """Yield the pairs of a published split, in any order; ``stain`` and ``split`` are known ones."""
+
+    def pool(self, root: Path, stain: str) -> Iterator[Pair]:
+        """Yield all pairs of a stain, to be split anew: those of all published splits."""
+        for split in type(self).splits:
+            yield from self.find(root, stain, split)
+
+    def _keep(self, pool: list[Pair], root: Path, stain: str, split: str) -> list[Pair]:
+        config = self.config
+        if config.split_by == "slides":
+            return keep_slides_of(pool, split, config.ratio, config.split_seed, root)
+        if config.split_by == "folds":
+            return keep_folds_of(pool, split, config.folds, config.fold, config.split_seed, root)
+        lists = {s: root / config.lists.replace("{stain}", stain).replace("{split}", s) for s in self.splits}
+        # A list for another split is read too where there is one: a pair in both must not pass.
+        lists = {s: path for s, path in lists.items() if s == split or path.exists()}
+        split_of = by_lists([pair.id for pair in pool], lists)
+        return [pair for pair in pool if split_of.get(pair.id) == split]

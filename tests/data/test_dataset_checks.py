@@ -23,6 +23,7 @@ from vsbench.checks.datasets import (
     check_order,
     check_pairs,
     check_splits,
+    check_splits_anew,
     check_unknown_names,
     dataset_checks,
 )
@@ -97,6 +98,19 @@ class SharedSlides(Sound):
         return (replace(pair, slide="one") for pair in super().find(root, stain, split))
 
 
+class PoolsTrainAlone(Sound):
+    def pool(self, root: Path, stain: str) -> Iterator[Pair]:
+        return self.find(root, stain, "train")
+
+
+class SplitsTilesAnew(Sound):
+    def pairs(self, root: Path, stain: str, split: str) -> list[Pair]:
+        if self.config.split_by == "official":
+            return super().pairs(root, stain, split)
+        pool = sorted(self.pool(root, stain), key=lambda pair: pair.id)
+        return pool[self.splits.index(split) :: 2]
+
+
 class NoLicence(Sound):
     card = replace(CARD, licence=" ")
 
@@ -168,6 +182,8 @@ FAULTS: list[tuple[type[Sound], Check]] = [
     (TakesAnyFile, check_ignores_other_files),
     (SharedImages, check_splits),
     (SharedSlides, check_splits),
+    (PoolsTrainAlone, check_splits_anew),
+    (SplitsTilesAnew, check_splits_anew),
     (NoLicence, check_card),
     (CountsAnotherStain, check_card),
     (HidesThatSlidesAreUnknown, check_card),

@@ -13,7 +13,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from vsbench.data.augment import read_tile
 from vsbench.data.decode import MAX_PIXELS, read_rgb, read_size, require_equal_sizes
+from vsbench.data.pairs import Pair
+from vsbench.data.tile_cache import TileCache
 from vsbench.errors import DataError
 
 RGB = np.random.default_rng(5).integers(0, 256, (11, 7, 3), dtype=np.uint8)
@@ -74,6 +77,10 @@ LOSSLESS: dict[str, Callable[[], bytes]] = {
     "bmp": lambda: saved(pillow("RGB"), "BMP"),
     "webp": lambda: saved(pillow("RGB"), "WEBP", lossless=True),
 }
+MORE: dict[str, Callable[[], bytes]] = {
+    "transparent": lambda: png(np.dstack([RGB, RGB[..., 1]]), 6),
+    "turned": lambda: tiff(RGB, extratags=[(274, "H", 1, 6, True)]),
+}
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "empty file"),
@@ -110,6 +117,10 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+def pair(path: Path) -> Pair:
+    return Pair("tile", path, path, None, "train")
+
+
 @pytest.mark.parametrize("kind", LOSSLESS)
 def test_lossless_formats_give_the_pixels_whatever_the_name(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "tile.jpg"
@@ -127,12 +138,34 @@ def test_bad_files_are_refused_in_one_line_that_names_the_file(kind: str, tmp_pa
     write, reason = BAD[kind]
     path = tmp_path / "tile 7.png"
     path.write_bytes(write())
-    for read in (read_rgb, read_size):
+    for read in (
+        read_rgb,
+        read_size,
+        lambda path: read_tile(path, 5),
+        lambda path: TileCache.of([pair(path)], tmp_path),
+    ):
         with pytest.raises(DataError) as caught:
             read(path)
         assert str(caught.value).startswith(f"{path}: ")
         assert reason in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [*LOSSLESS, *JPEG, "transparent", "turned"])
+@pytest.mark.parametrize("load_size", [0, 5, 20])
+def test_crops_have_the_pixels_of_the_array(kind: str, load_size: int, tmp_path: Path) -> None:
+    """Cut before they become arrays, from tiles that are decoded, then written to a cache, then found there."""
+    path = tmp_path / "tile.png"
+    path.write_bytes((LOSSLESS | JPEG | MORE)[kind]())
+    whole = read_rgb(path)
+    if load_size:
+        whole = np.asarray(Image.fromarray(whole).resize((load_size, load_size), Image.Resampling.BICUBIC))
+    cache = TileCache.of([pair(path)], tmp_path)
+    for tile in (read_tile(path, load_size), cache.tile(path, load_size), cache.tile(path, load_size)):
+        assert tile.stored == read_size(path)
+        assert tile.size == whole.shape[:2]
+        for top, left in ((0, 0), (1, 2), (tile.size[0] - 3, tile.size[1] - 3)):
+            np.testing.assert_array_equal(tile.cut(top, left, 3), whole[top : top + 3, left : left + 3])
 
 
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:

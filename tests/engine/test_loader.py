@@ -4,9 +4,10 @@ Test tiles tell where each pixel comes from: red is the row, green the column, b
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vsbench.data.augment import Augmentation
-from vsbench.data.decode import read_rgb
+from vsbench.data.augment import Augmentation, read_tile
 from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
 from vsbench.data.pairs import Pair
-from vsbench.data.tensors import to_images
+from vsbench.data.tensors import to_images, to_tensor
+from vsbench.data.tile_cache import TileCache
+from vsbench.engine.run import Run
 from vsbench.errors import DataError, UsageError
 
 SIDE, CROP = 40, 16
@@ -40,11 +42,19 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
 
 
 def batches_of(
-    pairs: list[Pair], size: int = 2, seed: int = 0, aligned: bool = True, rank: int = 0, ranks: int = 1
+    pairs: list[Pair],
+    size: int = 2,
+    seed: int = 0,
+    aligned: bool = True,
+    rank: int = 0,
+    ranks: int = 1,
+    cache: TileCache | None = None,
+    load_size: int = 0,
 ) -> TrainingBatches:
-    crop = Augmentation(load_size=0, crop_size=CROP, flip=True)
+    crop = Augmentation(load_size, CROP, flip=True)
     draws = Draws(len(pairs), size, seed, aligned)
-    return TrainingBatches(pairs, draws, Augmentations(crop, crop, decay_from=10**9), rank, ranks)
+    tile = read_tile if cache is None else cache.tile
+    return TrainingBatches(pairs, draws, Augmentations(crop, crop, decay_from=10**9), rank, ranks, tile)
 
 
 def assert_equal(left: Sampled, right: Sampled) -> None:
@@ -216,7 +226,7 @@ def test_shrinking_takes_the_whole_tile_from_the_decay_on(pairs: list[Pair]) -> 
 def test_tiles_are_enlarged_to_the_load_size(pairs: list[Pair]) -> None:
     """Twice the size: neighbouring pixels are half a row or column apart."""
     crop = Augmentation(load_size=2 * SIDE, crop_size=CROP, flip=False)
-    (image,) = crop.apply({pairs[0].he: read_rgb(pairs[0].he)}, np.random.default_rng(0))
+    (image,) = crop.apply({pairs[0].he: read_tile(pairs[0].he, 2 * SIDE)}, np.random.default_rng(0))
     assert abs(int(image[-1, 0, 0]) - int(image[0, 0, 0]) - CROP / 2) <= 1
     assert abs(int(image[0, -1, 1]) - int(image[0, 0, 1]) - CROP / 2) <= 1
 
@@ -234,3 +244,113 @@ def test_partners_of_unequal_size_are_named(pairs: list[Pair], tmp_path: Path) -
     odd = [replace(pair, ihc=small) for pair in pairs]
     with pytest.raises(DataError, match=r"small\.png: 39×40 pixels, but .*he-\d\.png has 40×40"):
         batches_of(odd)[0]
+
+
+def test_images_become_tensors_as_networks_want_them() -> None:
+    """Mirrored views and read-only memory too, without a warning: −1 is black, 1 is white, rounding as in float32."""
+    levels = np.arange(256, dtype=np.uint8)
+    image = np.stack([levels, levels[::-1], levels // 2], axis=1)[:, None]  # (256, 1, 3)
+    image.flags.writeable = False
+    tensor = to_tensor([image, image[::-1]])
+    assert tensor.shape == (2, 3, 256, 1)
+    assert tensor.dtype == torch.float32
+    assert tensor.is_contiguous()
+    expected = torch.arange(256).to(torch.float32) / 127.5 - 1
+    assert torch.equal(tensor[0, 0, :, 0], expected)
+    assert torch.equal(tensor[1, 1, :, 0], expected)
+    np.testing.assert_array_equal(to_images(tensor)[0], image)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("load_size", [0, CROP, 2 * SIDE])
+def test_a_cache_changes_no_batch(pairs: list[Pair], tmp_path: Path, load_size: int, aligned: bool) -> None:
+    """Neither while tiles are written, nor when they are there, nor for processes that write the same ones."""
+    expected = [batches_of(pairs, aligned=aligned, load_size=load_size)[step] for step in range(6)]
+    cached = batches_of(pairs, aligned=aligned, load_size=load_size, cache=TileCache.of(pairs, tmp_path))
+    for workers in (2, 0, 2):
+        for found, batch in zip(stream(cached, 0, 6, workers, pin_memory=False), expected, strict=True):
+            assert_equal(found, batch)
+
+
+def test_cached_tiles_are_not_decoded_again(pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = TileCache.of(pairs, tmp_path)
+    first = cache.tile(pairs[0].he, 0)
+    monkeypatch.setattr("vsbench.data.tile_cache.read_tile", None)
+    again = TileCache.of(pairs, tmp_path).tile(pairs[0].he, 0)
+    np.testing.assert_array_equal(np.asarray(again.pixels), np.asarray(first.pixels))
+    assert again.size == again.stored == (SIDE, SIDE)
+    with pytest.raises(TypeError):  # another size has to be made
+        cache.tile(pairs[0].he, CROP)
+
+
+def test_a_cache_says_beforehand_what_it_takes(
+    pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = TileCache.of(pairs, tmp_path / "tiles")
+    whole = 2 * TILES * SIDE * SIDE * 3
+    shrunk = 2 * TILES * CROP * CROP * 3
+    assert cache.require_room([0, SIDE]) == whole  # one size in two words
+    assert cache.require_room([0, CROP]) == whole + shrunk
+    cache.tile(pairs[0].he, 0)
+    assert cache.require_room([0]) == whole - SIDE * SIDE * 3
+    assert sum(file.stat().st_size for file in cache.folder.rglob("*.rgb")) == SIDE * SIDE * 3
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=whole - 1))
+    with pytest.raises(UsageError, match=r"tiles.*: the tiles take 0\.0 GiB"):
+        cache.require_room([0, CROP])
+    blocked = tmp_path / "file"
+    blocked.touch()
+    with pytest.raises(UsageError, match=r"file/.*: no tiles can be kept there"):
+        TileCache.of(pairs, blocked).require_room([0])
+
+
+def test_a_changed_image_is_another_tile_and_a_cut_one_is_made_again(pairs: list[Pair], tmp_path: Path) -> None:
+    path = tmp_path / "he.png"
+    pair = replace(pairs[0], he=path)
+    for mark in (3, 4):
+        Image.new("RGB", (SIDE, SIDE), (mark, 0, 0)).save(path)
+        assert read_red(TileCache.of([pair], tmp_path), path) == mark
+    for kept in tmp_path.rglob("*.rgb"):
+        kept.write_bytes(kept.read_bytes()[:-1])
+    cache = TileCache.of([pair], tmp_path)
+    assert read_red(cache, path) == read_red(cache, path) == 4
+    assert sum(kept.stat().st_size == SIDE * SIDE * 3 for kept in tmp_path.rglob("*.rgb")) == 1
+
+
+def test_a_full_disk_ends_no_training(pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vsbench.data.tile_cache.atomic", full)
+    cached = batches_of(pairs, cache=TileCache.of(pairs, tmp_path))
+    assert_equal(cached[0], batches_of(pairs)[0])
+    assert not list(tmp_path.rglob("*.rgb"))
+
+
+def test_a_training_with_cached_tiles_ends_with_the_same_weights(
+    train: Callable[..., Run],
+    whole: Callable[[str], Run],
+    assert_same_end: Callable[[Run, Run], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tiles = tmp_path / "tiles"
+    run = train(tmp_path, "pix2pix", request={"cache_tiles": tiles})
+    assert_same_end(run, whole("pix2pix"))
+    assert list(tiles.rglob("*.rgb"))
+    assert f"{tiles}: decoded tiles are kept here" in capsys.readouterr().out
+
+
+def read_red(cache: TileCache, path: Path) -> int:
+    (red,) = set(cache.tile(path, 0).cut(0, 0, SIDE)[..., 0].flat)
+    return int(red)
+
+
+def test_partners_of_unequal_size_are_named_by_a_cache_too(pairs: list[Pair], tmp_path: Path) -> None:
+    """As in their files, though both are kept at one load size."""
+    small = tmp_path / "small.png"
+    Image.new("RGB", (SIDE, SIDE - 1)).save(small)
+    odd = [replace(pair, ihc=small) for pair in pairs]
+    batches = batches_of(odd, load_size=CROP, cache=TileCache.of(odd, tmp_path))
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"small\.png: 39×40 pixels, but .*he-\d\.png has 40×40"):
+            batches[0]

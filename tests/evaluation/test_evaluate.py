@@ -168,6 +168,7 @@ def test_the_table(place: Path) -> None:
     assert (summary["n"], summary["n_slides"], summary["sizes"], summary["seed"]) == (4, None, ["40x40"], 0)
     assert any("cpu preset" in warning for warning in summary["warnings"])
     assert any("slides unknown" in warning for warning in summary["warnings"])
+    assert len(summary["split_digest"]) == 64
     assert [pair["fake"] for pair in summary["pairs"]] == [f"images/test/{name}.png" for name in "defg"]
 
 
@@ -305,6 +306,7 @@ def test_without_a_training_split(place: Path) -> None:
     outcomes = evaluate_references(place)
     assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he", "shuffled"]
     for outcome in outcomes:
+        assert outcome.summary["split_digest"] is None
         assert any(
             "no training split here, so no rows made from it" in warning for warning in outcome.summary["warnings"]
         )

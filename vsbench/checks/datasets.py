@@ -2,7 +2,8 @@
 tiny tree in the data set's own layout, in the empty folder it is given.
 
     def make(folder: Path) -> Tree:
-        ...  # write at least two pairs of each split of one stain; a few bytes will do for an image
+        ...  # write at least two pairs of each split of one stain, of two slides or more in all where slides are known;
+        ...  # a few bytes will do for an image
         return Tree(MyDataset(), root=folder, stain="her2")
 
     for check in dataset_checks():
@@ -46,6 +47,7 @@ def dataset_checks() -> list[Check]:
         check_pairs,
         check_order,
         check_splits,
+        check_splits_anew,
         check_unknown_names,
         check_options,
         *LAYOUT_CHECKS,
@@ -110,6 +112,24 @@ def check_splits(make: Make) -> None:
                     other = slides.setdefault(pair.slide, split)
                     told = "shared" in tree.dataset.card.split_unit
                     assert other == split or told, f"slide {pair.slide} is in {other} and {split}; the card hides it"
+
+
+def check_splits_anew(make: Make) -> None:
+    """Folds by slide hold every pair of the published splits once, and no slide twice; unknown slides are refused."""
+    with _tree(make) as tree:
+        pool = [pair for split in tree.dataset.splits for pair in _list(tree, split)]
+        dataset = tree.dataset
+        for fold in (0, 1):
+            config = dataset.config.model_copy(update={"split_by": "folds", "folds": 2, "fold": fold})
+            anew = replace(tree, dataset=type(dataset)(config))
+            if any(pair.slide is None for pair in pool):
+                _refusal(DataError, _list, anew, "test")
+                continue
+            train, test = (_list(anew, split) for split in ("train", "test"))
+            found, there = sorted(p.id for p in train + test), sorted(p.id for p in pool)
+            assert found == there, f"fold {fold} has {found}, the published splits {there}"
+            sides = [{p.slide for p in pairs} for pairs in (train, test)]
+            assert sides[0].isdisjoint(sides[1]), f"fold {fold}: slides on both sides: {sorted(map(str, sides[0]))}"
 
 
 def check_unknown_names(make: Make) -> None:

@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from vsbench import __version__
-from vsbench.cli import ablate, catalogue, compare, demo, evaluate, measure, report, study, train, translate, weights
+from vsbench.cli import (
+    ablate,
+    audit,
+    catalogue,
+    compare,
+    data,
+    demo,
+    evaluate,
+    measure,
+    report,
+    study,
+    train,
+    translate,
+    weights,
+)
 from vsbench.errors import UserError
 
 app = typer.Typer(
@@ -30,6 +44,8 @@ app.command()(compare.compare)
 app.command()(report.report)
 app.command()(demo.demo)
 app.add_typer(weights.app, name="weights")
+data.app.command()(audit.audit)
+app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 
 _debug = False

@@ -51,6 +51,14 @@ def train(
         bool, typer.Option("--checkpoint-activations", help="Less memory: the backward pass runs the networks again.")
     ] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 2,
+    cache_tiles: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache-tiles",
+            metavar="FOLDER",
+            help="Keep training tiles there decoded; 3 MiB for each of 1024².",
+        ),
+    ] = None,
     log_every: Annotated[int, typer.Option("--log-every", min=1, help="Steps between rows of log.csv.")] = 50,
     sheet_every: Annotated[int, typer.Option("--sheet-every", min=1, help="Steps between sample sheets.")] = 500,
     checkpoint_every: Annotated[
@@ -109,6 +117,7 @@ def train(
         select=cast(Any, select),  # what it may be is checked there
         validate_every=validate_every,
         validation_share=validation_share,
+        cache_tiles=cache_tiles,
     )
     rhythm = Rhythm(log_every, sheet_every, checkpoint_every, keep, keep_every, tensorboard)
     fabric = make_fabric(device, devices, precision, nodes)

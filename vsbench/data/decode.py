@@ -28,13 +28,21 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     larger than ``MAX_PIXELS``, of several pages or frames, or not 8-bit RGB(A): grey, palette, CMYK and 16-bit images
     are refused, since a conversion nobody asked for would change the stain colours that are measured.
     """
+    return np.array(read_image(path))
+
+
+def read_image(path: Path) -> Image.Image:
+    """The same pixels as a Pillow image, for those who need a part: making the whole an array takes a while of its own.
+
+    Raises DataError as ``read_rgb`` does.
+    """
     with _opened(path) as image:
         with _refusing_damage(path):
             image.load()
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
-            return np.array(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
-        return np.array(image)
+            return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        return image
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -45,12 +53,16 @@ def read_size(path: Path) -> tuple[int, int]:
 
 def require_equal_sizes(images: dict[Path, NDArray[np.uint8]]) -> None:
     """Raise DataError naming the first two files whose sizes differ."""
-    (first, reference), *others = images.items()
-    for path, image in others:
-        if image.shape != reference.shape:
-            height, width = image.shape[:2]
+    require_one_size({path: (image.shape[0], image.shape[1]) for path, image in images.items()})
+
+
+def require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
+    """The same of sizes (height, width)."""
+    (first, (height, width)), *others = sizes.items()
+    for path, size in others:
+        if size != (height, width):
             raise DataError(
-                f"{path}: {height}×{width} pixels, but {first} has {reference.shape[0]}×{reference.shape[1]}; "
+                f"{path}: {size[0]}×{size[1]} pixels, but {first} has {height}×{width}; "
                 "the images of a pair must have one size"
             )
 

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vsbench.data.augment import Augmentation
-from vsbench.data.decode import read_rgb, require_equal_sizes
+from vsbench.data.augment import Augmentation, TileReader, read_tile
+from vsbench.data.decode import require_one_size
 from vsbench.data.pairs import Pair
-from vsbench.data.tensors import to_tensor
+from vsbench.data.tensors import scaled
 from vsbench.errors import UsageError
 
 Sampled = tuple[Tensor, Tensor, tuple[str, ...]]  # H&E and IHC (B, 3, H, W) in [−1, 1], ids of the H&E tiles
+Levels = tuple[Tensor, Tensor, tuple[str, ...]]  # the same with images as (B, H, W, 3) uint8
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Draws:
     seed: int
     aligned: bool = True
     replace: bool = False
+    ihc_tiles: int | None = None  # for unaligned draws, where their number is not that of the pairs
 
     def __post_init__(self) -> None:
         if self.pairs < self.batch_size:
@@ -45,7 +47,7 @@ class Draws:
         epoch, position = divmod(step, self.batches_per_epoch)
         rng = np.random.default_rng([self.seed, 0, epoch])
         he = rng.integers(self.pairs, size=self.pairs) if self.replace else rng.permutation(self.pairs)
-        ihc = he if self.aligned else rng.integers(self.pairs, size=self.pairs)
+        ihc = he if self.aligned else rng.integers(self.ihc_tiles or self.pairs, size=self.pairs)
         here = slice(position * self.batch_size, (position + 1) * self.batch_size)
         return list(zip(he[here].tolist(), ihc[here].tolist(), strict=True))
 
@@ -57,38 +59,53 @@ class TrainingBatches(Dataset[Sampled]):
     ----------
     augmentation : for each step, what is done to its tiles.
     rank, ranks : this process among those that share each batch.
+    tile : decodes a tile, or has it from a ``TileCache``.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], draws: Draws, augmentations: "Augmentations", rank: int = 0, ranks: int = 1
+        self,
+        pairs: Sequence[Pair],
+        draws: Draws,
+        augmentations: "Augmentations",
+        rank: int = 0,
+        ranks: int = 1,
+        tile: TileReader = read_tile,
     ) -> None:
         self.pairs = pairs
+        self.ihc = list(dict.fromkeys(pair.ihc for pair in pairs))  # each once: unpaired ones come round
         self.draws = draws
         self.augmentations = augmentations
+        self.tile = tile
         assert draws.batch_size % ranks == 0, f"{draws.batch_size} tiles cannot be shared by {ranks} ranks"
         share = draws.batch_size // ranks
         self.places = range(rank * share, (rank + 1) * share)
 
     def __getitem__(self, step: int) -> Sampled:
         """Batch number ``step``. Raises DataError naming a bad file."""
+        he, ihc, ids = self.levels(step)
+        return scaled(he), scaled(ihc), ids
+
+    def levels(self, step: int) -> Levels:
+        """The same before it is scaled."""
         augmentation = self.augmentations.at(step)
         he, ihc, ids = [], [], []
         drawn = self.draws.indices(step)
         for place in self.places:
             he_index, ihc_index = drawn[place]
             rng = np.random.default_rng([self.draws.seed, 1, step, place])
-            he_path, ihc_path = self.pairs[he_index].he, self.pairs[ihc_index].ihc
+            he_path = self.pairs[he_index].he
+            ihc_path = self.pairs[ihc_index].ihc if self.draws.aligned else self.ihc[ihc_index]
             if self.draws.aligned:
-                images = {path: read_rgb(path) for path in (he_path, ihc_path)}
-                require_equal_sizes(images)
-                he_crop, ihc_crop = augmentation.apply(images, rng)
+                tiles = {path: self.tile(path, augmentation.load_size) for path in (he_path, ihc_path)}
+                require_one_size({path: tile.stored for path, tile in tiles.items()})
+                he_crop, ihc_crop = augmentation.apply(tiles, rng)
             else:
-                (he_crop,) = augmentation.apply({he_path: read_rgb(he_path)}, rng)
-                (ihc_crop,) = augmentation.apply({ihc_path: read_rgb(ihc_path)}, rng)
+                (he_crop,) = augmentation.apply({he_path: self.tile(he_path, augmentation.load_size)}, rng)
+                (ihc_crop,) = augmentation.apply({ihc_path: self.tile(ihc_path, augmentation.load_size)}, rng)
             he.append(he_crop)
             ihc.append(ihc_crop)
             ids.append(self.pairs[he_index].id)
-        return to_tensor(he), to_tensor(ihc), tuple(ids)
+        return torch.from_numpy(np.stack(he)), torch.from_numpy(np.stack(ihc)), tuple(ids)
 
 
 @dataclass(frozen=True)
@@ -99,24 +116,43 @@ class Augmentations:
     decay: Augmentation
     decay_from: int
 
+    @property
+    def load_sizes(self) -> set[int]:
+        """Of both phases."""
+        return {self.constant.load_size, self.decay.load_size}
+
     def at(self, step: int) -> Augmentation:
         """What is done to the tiles of a step."""
         return self.decay if step >= self.decay_from else self.constant
 
 
 def stream(batches: TrainingBatches, start: int, stop: int, workers: int, pin_memory: bool) -> Iterator[Sampled]:
-    """Batches ``start`` … ``stop`` − 1 in order, prepared ahead by ``workers`` processes (0: none)."""
-    loader: DataLoader[Sampled] = DataLoader(
-        batches,
+    """Batches ``start`` … ``stop`` − 1 in order, prepared ahead by ``workers`` processes (0: none).
+
+    They are scaled here, pinned for a GPU if wanted: four times the bytes in the memory that processes share would cost
+    more than all else but decoding.
+    """
+    loader: DataLoader[Levels] = DataLoader(
+        _Unscaled(batches),
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
-        pin_memory=pin_memory,
         worker_init_fn=_one_thread,
         persistent_workers=False,
         generator=torch.Generator(),  # the loader must not draw its base seed from the training's generator
     )
-    return ((he, ihc, tuple(ids)) for he, ihc, ids in loader)  # the loader makes lists of tuples
+    return (
+        (scaled(he, pin_memory), scaled(ihc, pin_memory), tuple(ids))  # the loader makes lists of tuples
+        for he, ihc, ids in loader
+    )
+
+
+@dataclass(frozen=True)
+class _Unscaled(Dataset[Levels]):
+    batches: TrainingBatches
+
+    def __getitem__(self, step: int) -> Levels:
+        return self.batches.levels(step)
 
 
 def _one_thread(_: int) -> None:

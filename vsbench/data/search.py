@@ -2,9 +2,11 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from vsbench.data.decode import read_size
+from vsbench.data.pairs import SUFFIXES
 from vsbench.errors import DataError
 
 DEPTH = 4  # levels below the root: "histology/MIST/HER2/TrainValAB" is the deepest we have met
@@ -77,7 +79,8 @@ def stain_of(folder: Path, root: Path) -> str | None:
 def the_one(found: list[Path], root: Path, what: str) -> Path:
     """The only folder of a list. Raises DataError naming the root where there is none, two of them where several."""
     if not found:
-        raise DataError(f"{root}: no {what} within {DEPTH} levels below; give the data set's own folder as data root")
+        mend = side_by_side(root) or "give the data set's own folder as data root"
+        raise DataError(f"{root}: no {what} within {DEPTH} levels below; {mend}")
     if len(found) > 1:
         raise DataError(f"{root}: more than one {what}: {found[0]} and {found[1]}; give one of them as data root")
     return found[0]
@@ -97,6 +100,55 @@ def is_aligned(children: Subfolders) -> bool:
     return not {"traina", "vala"}.isdisjoint(children)
 
 
+def find_sided(root: Path, sides: tuple[str, str], parts: Sequence[str], own: str, other: str | None = None) -> Path:
+    """The folder that holds both ``sides``, H&E first, or a folder of ``parts`` that does; names in any case.
+
+    ``own`` and ``other`` as in ``find_folders``. Raises DataError where there is none, or more than one.
+    """
+
+    def holds(children: Subfolders) -> bool:
+        candidates = [children, *(subfolders(children[part]) for part in parts if part in children)]
+        return any({side.lower() for side in sides} <= names.keys() for names in candidates)
+
+    return the_one(find_folders(root, holds, own, other), root, f"folder with {' and '.join(sides)}")
+
+
+def sided_folders(base: Path, sides: tuple[str, str], parts: Sequence[str]) -> list[tuple[Path, Path]]:
+    """The H&E and IHC folders of each of the ``parts`` that is there, as ``HE/train`` and so on or ``train/HE``.
+
+    Raises DataError where none is.
+    """
+    children = subfolders(base)
+    if sides[0].lower() in children:
+        he, ihc = (_child(base, side) for side in sides)
+        found = [(_child(he, part), _child(ihc, part)) for part in parts if part in subfolders(he)]
+    else:
+        found = [(_child(children[p], sides[0]), _child(children[p], sides[1])) for p in parts if p in children]
+    if not found:
+        (he_name, ihc_name), part = sides, parts[0]
+        form = f"{he_name}/{part} and {ihc_name}/{part}, or {part}/{he_name} and so on"
+        raise DataError(f"{base}: no {part} images; expected them in {form}")
+    return found
+
+
+def side_by_side(root: Path) -> str:
+    """How to mend it where the first image below ``root`` holds several panels in a row; "" where it does not."""
+    try:
+        image = _first_image(root)
+        height, width = read_size(image) if image is not None else (0, 0)
+    except (DataError, OSError):  # it is the hint that fails, not the search
+        return ""
+    if height == 0 or width == height or width % height:
+        return ""
+    what = f"{image} is {width // height} square panels in a row"
+    if width // height == 2:
+        command = "vsbench data prepare folder SOURCE DEST --stain S --side-by-side he|ihc"
+        return f"{what}: if they are H&E and IHC, split them first: {command}"
+    if width // height == 6:
+        return f"{what}, as DeepLIIF has them: the first is IHC and none is H&E, so there is nothing here to translate"
+    return f"{what}: save its H&E and its IHC as files of their own"
+
+
 def _owner(name: str, own: str, other: str | None) -> str | None:
     is_own, is_other = _spells(name, own), other is not None and _spells(name, other)
     if is_own == is_other:  # both ("IHC4BC_MIST" holds the two) says as little as neither
@@ -106,3 +158,20 @@ def _owner(name: str, own: str, other: str | None) -> str | None:
 
 def _spells(name: str, spelling: str) -> bool:
     return re.search(rf"(?<![a-z0-9])(?:{spelling})(?![a-z0-9])", name.lower()) is not None
+
+
+def _child(folder: Path, name: str) -> Path:
+    """A sub-folder by its name in any case; by this spelling where there is none."""
+    return subfolders(folder).get(name.lower(), folder / name) if folder.is_dir() else folder / name
+
+
+def _first_image(root: Path) -> Path | None:
+    level = [root]
+    for _ in range(DEPTH + 1):
+        for folder in level:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+            if image := next((name for name in names if Path(name).suffix.lower() in SUFFIXES), None):
+                return folder / image
+        level = [child for folder in level for child in subfolders(folder).values()]
+    return None

@@ -9,8 +9,11 @@ import numpy as np
 import torch
 
 from vsbench import registry
+from vsbench.data.augment import TileReader, read_tile
+from vsbench.data.loader import TrainingBatches
 from vsbench.data.pairs import Pair, pairs_digest
 from vsbench.data.root import cache_folder, find_data_root
+from vsbench.data.tile_cache import TileCache
 from vsbench.engine.checkpoint import checkpoints, remove_leftovers
 from vsbench.engine.lock import locked_by_first
 from vsbench.engine.log import summary_writer
@@ -46,7 +49,7 @@ class Request:
 
     ``select``: which checkpoint stands for the run, the last or the best on the slides that validation holds out of the
     training set. They are held out where ``validate_every`` is given, or ``select`` needs them (it is then the steps
-    between checkpoints).
+    between checkpoints). ``cache_tiles``: where the training tiles are kept decoded.
     """
 
     method: str
@@ -63,6 +66,7 @@ class Request:
     select: Select = "last"
     validate_every: int | None = None
     validation_share: float = 0.2
+    cache_tiles: Path | None = None
 
     def __post_init__(self) -> None:
         if self.select not in get_args(Select):
@@ -95,6 +99,8 @@ def resolve(request: Request) -> Resolved:
     dataset = registry.load("vsbench.datasets", request.dataset).from_options(request.dataset_options)
     row = row_name(request.method, config.variant, request.preset, request.label)
     run = Run(group_folder(request.results, request.dataset, request.stain) / row / f"seed-{request.seed}")
+    if not dataset.paired:
+        require_no_pairs(method_class, config, request.validates)
     root = data_folder(dataset, request.data_root)
     pairs = dataset.pairs(root, request.stain, "train")
     require_fit(method_class, config)
@@ -123,7 +129,9 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     _seed_everything(request.seed)
     method = found.method_class(config)
     prepare(method, request.execution)
-    _, schedule = plan(method, pairs, request.seed, ranks=fabric.world_size, accumulate=request.execution.accumulate)
+    batches, schedule = plan(
+        method, pairs, request.seed, ranks=fabric.world_size, accumulate=request.execution.accumulate
+    )
     validation = None
     if request.validates:
         every = request.validate_every or rhythm.checkpoint
@@ -162,6 +170,7 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     if _finished(run, record):
         display.say(f"{run.folder}: finished already")
         return run
+    tile = read_tile if request.cache_tiles is None else _cached(request.cache_tiles, batches, display)
     with locked_by_first(run.folder, fabric, display.say):
         resume = _goes_on(run, record, resume)
         fabric.barrier()  # all have looked at the folder before the first one writes to it
@@ -171,7 +180,7 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
         fabric.barrier()
         seconds = train(
             request.method, method, pairs, run, fabric, request.seed, resume, workers, rhythm, request.execution,
-            lambda progress: display.step(found.row, progress), validation, display.say,
+            lambda progress: display.step(found.row, progress), validation, display.say, tile,
         )  # fmt: skip
         if fabric.is_global_zero:
             best = validation.best if validation is not None and request.select == "best" else schedule.steps
@@ -179,11 +188,36 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     return run
 
 
+def _cached(folder: Path, batches: TrainingBatches, display: Display) -> TileReader:
+    """Tiles from a cache, of which is said how large it becomes. Raises UsageError where there is no room for it."""
+    cache = TileCache.of(batches.pairs, folder)
+    needed = cache.require_room(batches.augmentations.load_sizes)
+    display.say(f"{folder}: decoded tiles are kept here, {needed / 2**30:.1f} GiB yet to be written")
+    return cache.tile
+
+
 def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Method[Any], Batch]:
     """A method and a batch for it that have shapes only: no memory, no arithmetic."""
     with torch.device("meta"):
         shape = (config.batch_size, 3, config.crop_size, config.crop_size)
         return method_class(config), Batch(torch.empty(shape), torch.empty(shape))
+
+
+def require_no_pairs(method_class: type[Method[Any]], config: MethodConfig, validates: bool) -> None:
+    """Raise UsageError where the method, its settings or validation would take unpaired images for pairs."""
+    card = method_class.card
+    if card.pairing != "unpaired" or config.loader != "unaligned":
+        free = [key for key, m in registry.load_all("vsbench.methods")[0].items() if m.card.pairing == "unpaired"]
+        wants = f"pairing: {card.pairing}, loader: {config.loader}"
+        raise UsageError(
+            f"{card.title} learns from pairs here ({wants}), and these training images are none; methods that need "
+            f"none, with their usual loader: {', '.join(free)}"
+        )
+    if validates:
+        raise UsageError(
+            "validation compares with the IHC of the same tissue, which these training images lack; use --select last "
+            "without --validate-every"
+        )
 
 
 def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from vsbench.data.augment import Augmentation
+from vsbench.data.augment import Augmentation, TileReader, read_tile
 from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
 from vsbench.data.pairs import Pair
 from vsbench.engine.average import WeightAverage, averaged
@@ -67,6 +67,7 @@ def train(
     report: Callable[[Progress], None] | None = None,
     validation: Validation | None = None,
     say: Callable[[str], None] = print,
+    tile: TileReader = read_tile,
 ) -> float:
     """Train to the end of the method's schedule and return the seconds it took, those before a resume included.
 
@@ -77,7 +78,7 @@ def train(
     """
     rhythm, execution = rhythm or Rhythm(), execution or Execution()
     config = method.config
-    batches, schedule = plan(method, pairs, seed, fabric.global_rank, fabric.world_size, execution.accumulate)
+    batches, schedule = plan(method, pairs, seed, fabric.global_rank, fabric.world_size, execution.accumulate, tile)
     fabric.to_device(method)
     plain = method.optimizers()
     start, kept = restore_newest(run.checkpoints, name, method, plain, say) if resume else (0, {})
@@ -151,16 +152,25 @@ def train(
 
 
 def plan(
-    method: Method[Any], pairs: list[Pair], seed: int, rank: int = 0, ranks: int = 1, accumulate: int = 1
+    method: Method[Any],
+    pairs: list[Pair],
+    seed: int,
+    rank: int = 0,
+    ranks: int = 1,
+    accumulate: int = 1,
+    tile: TileReader = read_tile,
 ) -> tuple[TrainingBatches, Schedule]:
     """The batches and the schedule of a training; ``batch_size`` is per device and micro-batch."""
     c = method.config
-    draws = Draws(len(pairs), c.batch_size * accumulate * ranks, seed, c.loader == "aligned", c.sampling == "replace")
+    draws = Draws(
+        len(pairs), c.batch_size * accumulate * ranks, seed, c.loader == "aligned", c.sampling == "replace",
+        ihc_tiles=len({pair.ihc for pair in pairs}),
+    )  # fmt: skip
     schedule = Schedule.of(c, draws.batches_per_epoch)
     constant = Augmentation(c.load_size, c.crop_size, c.flip)
     decay = constant if c.decay_phase == "crop" else Augmentation(c.crop_size, c.crop_size, c.flip)
     augmentations = Augmentations(constant, decay, schedule.decay_from)
-    return TrainingBatches(pairs, draws, augmentations, rank, ranks), schedule
+    return TrainingBatches(pairs, draws, augmentations, rank, ranks, tile), schedule
 
 
 def _row(progress: Progress, rate: float, fabric: Fabric) -> dict[str, float | int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vsbench import registry
 from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.run import Run, group_folder, require_same, row_name
-from vsbench.engine.start import Display, Request, pairs_of, require_fit, start
+from vsbench.engine.start import Display, Request, pairs_of, require_fit, require_no_pairs, start
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import RunError, UsageError, UserError
 from vsbench.evaluation.evaluate import evaluate_runs
@@ -213,8 +213,11 @@ def require_ready(study: Study, rows: Sequence[StudyRow]) -> None:
     source = registry.load("vsbench.datasets", study.dataset).from_options(study.dataset_options)
     for split in ("train", SPLIT):
         pairs_of(source, study.data_root, study.stain, split)
+    method = registry.load("vsbench.methods", study.method)
     for row in rows:
         try:
-            require_fit(registry.load("vsbench.methods", study.method), row.config)
+            require_fit(method, row.config)
+            if not source.paired:
+                require_no_pairs(method, row.config, validates=False)
         except UsageError as error:
             raise UsageError(f"row {row.name} of {study.suite}: {error}") from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from vsbench import registry
 from vsbench.data.pairs import Pair, pairs_digest
+from vsbench.data.splits import split_digest
 from vsbench.engine.run import Run, group_folder
 from vsbench.engine.start import pairs_of
 from vsbench.errors import DataError
@@ -36,9 +37,9 @@ class Group:
         source = registry.load("vsbench.datasets", self.dataset).from_options(self.options)
         test = pairs_of(source, self.data_root, self.stain, SPLIT)
         self.pairs = [replace(p, labels={**p.labels, "stain": self.stain}) for p in test]
-        without_train = []
+        without_train = [] if source.paired else ["training images are unpaired: no rows made from them"]
         try:
-            self.train = pairs_of(source, self.data_root, self.stain, "train")
+            self.train = pairs_of(source, self.data_root, self.stain, "train") if source.paired else []
         except DataError as error:
             self.train = []
             without_train = [f"no training split here, so no rows made from it and no look for shared slides ({error})"]
@@ -59,6 +60,10 @@ class Group:
     def labels_digest(self) -> str:
         """SHA-256 over what the data set says of the test pairs besides the images."""
         return digest(part for p in self.pairs for part in (p.id, *(f"{k}={v}" for k, v in sorted(p.labels.items()))))
+
+    def split_digest(self) -> str | None:
+        """SHA-256 over which tiles of which slides are in which split; None where the training split is not here."""
+        return split_digest(self.train, self.pairs) if self.train else None
 
     def he_digest(self) -> str:
         """SHA-256 over ids and contents of the test H&E alone: what translations depend on."""

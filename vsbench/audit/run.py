@@ -1,0 +1,137 @@
+"""The audit of a data set: measure every pair once, look for tissue in common, sum up, write."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import pandas as pd
+
+from vsbench.audit import duplicates, fingerprints, registration, slides, tiles
+from vsbench.audit.duplicates import Duplicate, find_duplicates
+from vsbench.audit.slides import SlideRow, slide_rows
+from vsbench.audit.tiles import Measured, TileRow, measure
+from vsbench.data.pairs import Pair
+from vsbench.data.threads import in_threads
+from vsbench.errors import DataError
+from vsbench.files import atomic, write_json
+
+Count = Callable[[str, int, int], None]
+THRESHOLDS = {
+    "blank_tissue_share": tiles.BLANK,
+    "shift_share_of_side": tiles.SHIFTED,
+    "shift_confidence": registration.SURE,
+    "window_bits": fingerprints.MOST_BITS,
+    "window_votes": fingerprints.VOTES,
+    "overlap_correlation": duplicates.SAME,
+    "slide_robust_z": slides.OUTLYING,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found in one stain. ``unreadable``: one sentence for each pair that could not be measured."""
+
+    stain: str
+    pairs: dict[tuple[str, str], Pair]  # by split and id
+    tiles: list[TileRow]
+    duplicates: list[Duplicate]
+    slides: list[SlideRow]
+    unreadable: list[str]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """All counts, and what Table I of the paper is made of; without NaN. None: unknown, or does not exist."""
+        shifts = [row for row in self.tiles if row.sure]
+        across, within = ({d.tiles for d in self.duplicates if d.across == wanted} for wanted in (True, False))
+        leaking = {tile for pair in across for tile in pair if tile[0] == "test"}
+        n_test = sum(row.split == "test" for row in self.tiles)
+        return {
+            "pairs": dict(Counter(row.split for row in self.tiles)),
+            "slides": len(self.slides) or None,
+            "slides_shared": sum(slide.shared for slide in self.slides) if self.slides else None,
+            "pairs_without_slide": sum(row.slide is None for row in self.tiles),
+            "pearson_r": _mean(row.pearson_r for row in self.tiles),
+            "pearson_r_by_split": {s: _mean(r.pearson_r for r in self.tiles if r.split == s) for s in self._splits},
+            "blank": sum(row.blank for row in self.tiles),
+            "tissue_median": median(row.he_tissue for row in self.tiles) if self.tiles else None,
+            "registered": len(shifts),
+            "shift_median_px": median(_length(row) for row in shifts) if shifts else None,
+            "shifted": sum(row.shifted for row in self.tiles),
+            "tile_pairs_across_splits": len(across),
+            "tile_pairs_within_a_split": len(within),
+            "test_pairs_leaking": len(leaking),
+            "test_share_leaking": len(leaking) / n_test if n_test else None,
+            "slides_drifting": [slide.slide for slide in self.slides if slide.drifts],
+            "unreadable": self.unreadable,
+        }
+
+    @property
+    def _splits(self) -> list[str]:
+        return sorted({row.split for row in self.tiles})
+
+
+def audit(pairs: Iterable[Pair], stain: str, count: Count | None = None) -> Audit:
+    """Audit the pairs of a stain, of all splits that are to be held against each other.
+
+    Images are read once, and those of candidates for duplicates once more. In memory stay some 3 kB for each pair.
+    ``count`` is told what is going on, how much of it is done, and of how much. Pairs that can't be read are left out
+    and named: ``vsbench data verify`` says what is wrong with them.
+    """
+    pairs = list(pairs)
+    measured: list[Measured] = []
+    unreadable = []
+
+    def attempt(pair: Pair) -> Measured | str:
+        try:
+            return measure(pair, stain)
+        except DataError as error:
+            return str(error)
+
+    for done, result in enumerate(in_threads(attempt, pairs), start=1):
+        if isinstance(result, str):
+            unreadable.append(result)
+        else:
+            measured.append(result)
+        if count:
+            count(f"{stain}: measuring pairs", done, len(pairs))
+
+    def confirming(done: int, total: int) -> None:
+        if count:
+            count(f"{stain}: confirming duplicates", done, total)
+
+    rows = [each.row for each in measured]
+    return Audit(
+        stain,
+        {(each.pair.split, each.pair.id): each.pair for each in measured},
+        rows,
+        find_duplicates(measured, confirming),
+        slide_rows(rows),
+        unreadable,
+    )
+
+
+def write_tables(audits: Sequence[Audit], dataset: str, folder: Path) -> list[Path]:
+    """tiles.csv, duplicates.csv, slides.csv (all stains) and summary.json; empty tables have their heading."""
+    written = []
+    for name, columns in (("tiles", tiles.COLUMNS), ("duplicates", duplicates.COLUMNS), ("slides", slides.COLUMNS)):
+        rows = [astuple(row) for each in audits for row in getattr(each, name)]
+        path = folder / f"{name}.csv"
+        with atomic(path) as temporary:
+            pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, float_format="%.6g")
+        written.append(path)
+    path = folder / "summary.json"
+    stains = {each.stain: each.summary for each in audits}
+    write_json(path, {"dataset": dataset, "thresholds": THRESHOLDS, "stains": stains})
+    return [*written, path]
+
+
+def _length(row: TileRow) -> float:
+    return float(((row.shift_y or 0) ** 2 + (row.shift_x or 0) ** 2) ** 0.5)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

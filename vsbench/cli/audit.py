@@ -1,0 +1,75 @@
+"""``vsbench data audit``: leaks, doubles, blanks, shifts and drift in a data set, on one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Results
+
+Stains = Annotated[list[str] | None, typer.Option("--stain", help="Stain; repeatable. Else all stains there are.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to; else audit/<dataset> in --results.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+
+
+def audit(
+    dataset: Annotated[str, typer.Argument(help="Data set: see vsbench datasets.")],
+    stain: Stains = None,
+    data_root: DataRoot = None,
+    data: DataOptions = None,
+    results: Results = RESULTS,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for slides and tissue shared between splits, doubles, blank tiles, shifted pairs, and staining that drifts.
+
+    Writes index.html (pictures of the worst cases), index.md, tiles.csv, duplicates.csv, slides.csv and summary.json.
+    Exit code 0 whatever is found: it is for reading.
+    """
+    from vsbench import registry
+    from vsbench.audit.page import build_page, findings
+    from vsbench.audit.run import audit as audit_pairs
+    from vsbench.audit.run import write_tables
+    from vsbench.cli.display import TrainingDisplay
+    from vsbench.config import parse_settings
+    from vsbench.data.root import cache_folder, find_data_root
+    from vsbench.errors import DataError, UsageError
+    from vsbench.files import write_text
+
+    source = registry.load("vsbench.datasets", dataset).from_options(parse_settings(data or []))
+    if not source.paired:
+        raise UsageError("the audit is about pairs; unpaired folders have none")
+    if not (stain or source.stains):
+        raise UsageError(f"{dataset} takes any stain: give --stain NAME")
+    root = find_data_root(data_root) if source.needs_root else data_root or cache_folder()
+    audits, absent = [], []
+    with TrainingDisplay(quiet=as_json) as display:
+        for name in dict.fromkeys(stain or source.stains):
+            pairs = []
+            for split in source.splits:
+                try:
+                    pairs += source.pairs(root, name, split)
+                except DataError as error:
+                    absent.append(f"{name} {split} left out: {error}")
+            if pairs:
+                audits.append(audit_pairs(pairs, name, display.count))
+            elif stain:  # asked for by name; of all stains, a download may hold some
+                raise DataError(absent[-1])
+    if not audits:
+        raise DataError(absent[0])
+    folder = out or results / "audit" / dataset
+    written = write_tables(audits, dataset, folder)
+    page = build_page(audits, source.card.title, [*source.card.warnings, *absent])
+    for name, text in (("index.md", page.markdown()), ("index.html", page.html())):
+        write_text(folder / name, text)
+        written.append(folder / name)
+    if as_json:
+        typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
+        return
+    for sentence in absent:
+        typer.echo(f"warning: {sentence}", err=True)
+    for each in audits:
+        for sentence in findings(each):
+            typer.echo(f"{each.stain}: {sentence}")
+    for path in reversed(written):
+        typer.echo(path)

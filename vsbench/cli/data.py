@@ -1,0 +1,148 @@
+"""``vsbench data``: from a download to a tree that trains, and whether it is whole."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from vsbench.cli.options import DataOptions, DataRoot
+
+if TYPE_CHECKING:
+    from vsbench.data.prepare import Prepared, Progress
+    from vsbench.data.verify import Findings
+
+app = typer.Typer(help="Data sets on disk: prepare a download, verify what is there.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Data set: see vsbench datasets.", metavar="DATASET")]
+Stains = Annotated[
+    list[str] | None, typer.Option("--stain", help="Stain; repeatable. Else those of the data set that are there.")
+]
+
+
+@app.command()
+def prepare(
+    name: Name,
+    source: Annotated[Path, typer.Argument(help="What you downloaded: a folder, zip or tar.", metavar="SOURCE")],
+    dest: Annotated[Path, typer.Argument(help="Where DATASET's own folder is, or is made.", metavar="DEST")],
+    stain: Stains = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy; else hard links where the file system has them.")] = False,
+    side_by_side: Annotated[
+        str | None,
+        typer.Option("--side-by-side", metavar="he|ihc", help="Each image is two: which of them is on the left."),
+    ] = None,
+    data: DataOptions = None,
+) -> None:
+    """Link or copy a download to DEST/DATASET, in a layout that trains, with a manifest of sizes and digests.
+
+    SOURCE is only read. Run again, it goes on where it stopped. Hard links share their bytes with SOURCE: do not edit
+    the images in DEST.
+    """
+    from vsbench.data.prepare import prepare as run
+    from vsbench.errors import DataError, UsageError
+
+    dataset = _load(name, data)
+    if not dataset.needs_root:
+        raise UsageError(f"{name} makes its own images: there is nothing to prepare")
+    if not dataset.paired:
+        raise UsageError("prepare arranges pairs; unpaired folders are used as they are")
+    if hasattr(dataset, "canonical") and dataset.config.split_by != "official":
+        raise UsageError(f"{name} is prepared as published; give split_by when you train and evaluate")
+    if side_by_side not in (None, "he", "ihc"):
+        raise UsageError(f"--side-by-side {side_by_side}: he or ihc, whichever is on the left")
+    stains = _stains(dataset, stain)
+    with _bar("preparing") as progress:
+        done = run(dataset, name, source, dest, stains, not stain, copy, cast(Any, side_by_side), progress)
+    _tell_prepared(name, done)
+    if done.refused:
+        raise DataError(f"{source}: prepared in part; mend what is listed above, and run the same again")
+
+
+@app.command()
+def verify(
+    name: Name,
+    stain: Stains = None,
+    data_root: DataRoot = None,
+    data: DataOptions = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Read headers only, not every pixel and digest.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check names, counts and every image of a data set; list all that is wrong, by name. Exit code 1 if something is.
+
+    Found are: missing partners, doubled names, files that can't be read, truncated, grey, of another size than the
+    card's or than their partner, and changes since they were prepared.
+    """
+    from vsbench.data.root import cache_folder, find_data_root
+    from vsbench.data.verify import verify as run
+    from vsbench.errors import DataError
+
+    dataset = _load(name, data)
+    root = find_data_root(data_root) if dataset.needs_root else data_root or cache_folder()
+    with _bar("verifying") as progress:
+        found = run(dataset, root, _stains(dataset, stain), not stain, fast, progress)
+    if as_json:
+        print(json.dumps({"dataset": name, "root": str(root), **dataclasses.asdict(found)}, indent=2, default=str))
+    else:
+        _tell_verified(name, found, fast)
+    if found.faults:
+        raise DataError(f"{root}: faults in {name}: {len(found.faults)}; mend them and verify again")
+
+
+def _load(name: str, data: list[str] | None) -> Any:
+    from vsbench import registry
+    from vsbench.config import parse_settings
+
+    return registry.load("vsbench.datasets", name).from_options(parse_settings(data or []))
+
+
+def _stains(dataset: Any, given: list[str] | None) -> list[str]:
+    from vsbench.errors import UsageError
+
+    if not given and not dataset.stains:
+        raise UsageError("this data set takes any stain: give --stain NAME")
+    return list(dict.fromkeys(given or dataset.stains))
+
+
+def _tell_prepared(name: str, done: "Prepared") -> None:
+    from vsbench.data.pairs import few
+
+    for (stain, split), pairs in done.pairs.items():
+        print(f"{name} {stain} {split}: {pairs} pairs")
+    files = done.files
+    print(f"{files['linked']} files linked, {files['copied']} copied, {files['kept']} there already: {done.home}")
+    for stain, reason in done.absent.items():
+        print(f"{stain}: not in the source ({reason})", file=sys.stderr)
+    if done.spare:
+        print(f"{len(done.spare)} images are in none of these pairs: {few(done.spare)}", file=sys.stderr)
+    for reason in done.refused:
+        print("not prepared:", reason, file=sys.stderr)
+
+
+def _tell_verified(name: str, found: "Findings", fast: bool) -> None:
+    for count in found.counts:
+        slides = "slides unknown" if count.slides is None else f"{count.slides} slide{'s' * (count.slides != 1)}"
+        expected = "" if count.expected is None else f" (the card says {count.expected})"
+        print(f"{name} {count.stain} {count.split}: {count.pairs} pairs{expected}, {slides}")
+    for stain, reason in found.absent.items():
+        print(f"{stain}: not here ({reason})")
+    for fault in found.faults:
+        print(f"{fault.kind}: {fault.message}")
+    looked = "headers read" if fast else "decoded whole"
+    print(f"{found.images} images {looked}, faults: {len(found.faults)}")
+
+
+@contextmanager
+def _bar(title: str) -> "Iterator[Progress]":
+    """A progress bar on standard error where that is a terminal; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,27 @@
+"""Many files, a few threads, and memory that does not grow with the number of files."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+THREADS = min(8, os.cpu_count() or 1)  # decoding and hashing release the interpreter lock
+AHEAD = 8 * THREADS  # under way at once
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
+    """``map`` in threads, in the order of the items; what ``work`` raises, the iteration raises."""
+    remaining = iter(items)
+    with ThreadPoolExecutor(THREADS) as pool:
+        under_way: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(remaining, AHEAD))
+        try:
+            while under_way:
+                yield under_way.popleft().result()
+                under_way.extend(pool.submit(work, item) for item in islice(remaining, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)

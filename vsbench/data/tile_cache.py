@@ -1,0 +1,81 @@
+"""Tiles kept decoded on disk, so that a crop is a look into mapped memory.
+
+A tile is kept at the size at which it is loaded, 3 bytes a pixel: 3 MiB at 1024², 0.2 MiB at 286². It pays where
+decoding or shrinking is what a training waits for, and the folder lies on a fast disk or fits into memory.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from vsbench.data.augment import Tile, read_tile, target_size
+from vsbench.data.decode import read_size
+from vsbench.data.pairs import Pair
+from vsbench.errors import UsageError
+from vsbench.files import atomic, file_digest
+
+
+@dataclass(frozen=True)
+class TileCache:
+    """Written tile by tile when one is first asked for; may be shared by processes and runs, and deleted at any time.
+
+    Kept under the digest of the image file, the size, and the version of Pillow that decoded it: what is found there
+    has the pixels that decoding would give now.
+    """
+
+    folder: Path
+    files: Mapping[Path, tuple[str, tuple[int, int]]]  # digest of the content, (height, width)
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair], folder: Path) -> "TileCache":
+        """Of the H&E and IHC of these pairs, each file read once. Raises DataError naming a bad file."""
+        files: dict[Path, tuple[str, tuple[int, int]]] = {}
+        for pair in pairs:
+            for path in (pair.he, pair.ihc):
+                size = read_size(path)
+                files[path] = file_digest(path), size
+        return cls(folder.resolve() / f"pillow-{PIL.__version__}", files)
+
+    def require_room(self, load_sizes: Iterable[int]) -> int:
+        """Bytes that tiles of these load sizes will take besides those that are there, all of them asked for.
+
+        Makes the folder. Raises UsageError where the disk has less.
+        """
+        kept = {self._kept(path, load_size) for path in self.files for load_size in set(load_sizes)}
+        needed = sum(3 * height * width for file, (height, width) in kept if not file.exists())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise UsageError(f"{self.folder}: no tiles can be kept there ({error.strerror}); choose another") from None
+        if not os.access(self.folder, os.W_OK):
+            raise UsageError(f"{self.folder}: no tiles can be kept there (not writable); choose another")
+        if needed > free:
+            raise UsageError(
+                f"{self.folder}: the tiles take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
+                "choose another folder, or decode each time"
+            )
+        return needed
+
+    def tile(self, path: Path, load_size: int) -> Tile:
+        """A tile loaded at ``load_size``; decoded and written down where it isn't there whole. Raises DataError."""
+        stored = self.files[path][1]
+        file, size = self._kept(path, load_size)
+        try:
+            return Tile(np.memmap(file, np.uint8, "r", shape=(*size, 3)), stored)
+        except (FileNotFoundError, ValueError):  # not there, or shorter than it must be
+            tile = read_tile(path, load_size)
+            with suppress(OSError), atomic(file) as temporary:  # a disk that fills up must not end a training
+                np.asarray(tile.pixels).tofile(temporary)
+            return tile
+
+    def _kept(self, path: Path, load_size: int) -> tuple[Path, tuple[int, int]]:
+        digest, stored = self.files[path]
+        height, width = size = target_size(stored, load_size)
+        return self.folder / digest[:2] / f"{digest}-{height}x{width}.rgb", size
