@@ -217,7 +217,9 @@ def null_distribution(pairs: list[Pair], group: Callable[[Pair], str | None], n:
     rng, measured = np.random.default_rng(0), [measure(pair, STAIN) for pair in pairs]
     he, ihc = ([landmarks(m, kind) for m in measured] for kind in KINDS)
     fine = [fine_structure(m.pair.he, m.factor) for m in measured]
-    bits, correlations, confidences = [], [], []
+    bits: list[int] = []
+    correlations: list[float] = []
+    confidences: list[float] = []
     while len(correlations) < n:
         i, j = (int(place) for place in rng.integers(len(measured), size=2))
         first, second = measured[i], measured[j]
