@@ -72,11 +72,15 @@ def test_a_signal_in_the_last_step_lets_the_training_finish(
 
 
 def test_the_second_ctrl_c_does_what_it_did_before() -> None:
-    with Interrupt() as interrupt:
-        signal.raise_signal(signal.SIGINT)
-        assert interrupt.number == signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for what runs in background
+    try:
+        with Interrupt() as interrupt:
             signal.raise_signal(signal.SIGINT)
+            assert interrupt.number == signal.SIGINT
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_another_thread_leaves_the_handlers_alone() -> None:
