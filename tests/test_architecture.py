@@ -24,7 +24,7 @@ LAYERS = (
     ("audit", "stats"),
     ("evaluation",),
     ("report",),
-    ("checks",),
+    ("checks", "reader_study"),
     ("cli",),
 )
 # What these import is less than their layer allows: mathematics that someone may want without the rest.

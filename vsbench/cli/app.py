@@ -15,6 +15,8 @@ from vsbench.cli import (
     demo,
     evaluate,
     measure,
+    published,
+    reader_study,
     report,
     study,
     train,
@@ -47,6 +49,8 @@ app.add_typer(weights.app, name="weights")
 data.app.command()(audit.audit)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
+app.add_typer(reader_study.app, name="reader-study")
+app.add_typer(published.app, name="published")
 
 _debug = False
 

@@ -1,0 +1,252 @@
+"""What papers printed, typos and all, as data; and the places where a paper contradicts itself.
+
+One paper is two files of one name: ``NAME.csv`` with a printed number per row, and ``NAME.yaml`` with its ``source``
+(the citation) and, where the paper gives one training several names, ``same``: name as printed → name that stands for
+all. A method named with its reference number is written without it.
+
+    table     I, II, …, or where in the text:  text IV-D2
+    dataset, stain, method                     empty where the paper names none
+    metric    the house's word: r_p, fid, …
+    value     the digits as printed: 4,361 or 8.50% too
+    flag      the rules that it breaks, alone or with other numbers; blanks between
+    note      anything
+
+The rules know no paper: they compare what stands in the rows.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from vsbench.errors import UserError
+
+COLUMNS = ("table", "dataset", "stain", "method", "metric", "value", "flag", "note")
+RULES = {
+    "range": "the metric cannot have this value",
+    "average": "a mean is not the mean of its parts, whatever their rounding",
+    "differs": "one number, printed differently in two places",
+    "copy": "identical digits where two numbers are expected; one such pair may be chance",
+}
+RANGES = {
+    **dict.fromkeys(("r_c", "r_p", "r_avg"), (-100, 100)),  # %
+    "ssim": (-1, 1),
+    "phv_avg": (0, 1),
+    **dict.fromkeys(("fid", "iod", "psnr"), (0, None)),
+}
+AVERAGES = {"r_avg": ("r_c", "r_p")}
+COPY_DIGITS = 4  # significant ones; fewer are equal by chance too often
+# what two numbers have in common, and what tells them apart, so that they are expected to differ
+COPIES = (
+    ("other data", ("who", "metric"), ("dataset", "stain")),
+    ("another metric", ("who", "dataset", "stain"), ("metric",)),
+    ("another method", ("metric", "dataset", "stain"), ("who",)),
+)
+_NUMBER = re.compile(r"-?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?%?")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A printed number. ``line`` is its line in the file, ``who`` the method under the name that stands for all."""
+
+    line: int
+    who: str
+    table: str
+    dataset: str
+    stain: str
+    method: str
+    metric: str
+    value: str
+    flag: str
+    note: str
+
+    @property
+    def number(self) -> Decimal:
+        """The value as a number, with the decimals that were printed; a percentage stays in %."""
+        return Decimal(self.value.replace(",", "").rstrip("%"))
+
+    @property
+    def half(self) -> Decimal:
+        """Half a unit of the last printed place: how far the number may be from what was rounded."""
+        return Decimal(5).scaleb(_exponent(self.number) - 1)
+
+    def __str__(self) -> str:
+        place = self.table if self.table.startswith("text") else f"Table {self.table}"
+        return " ".join(filter(None, (place, self.dataset, self.stain, self.method, self.metric, self.value)))
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The numbers of a paper, in the order of its file."""
+
+    name: str
+    source: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A contradiction: the broken rule, what it says, and the rows that take part."""
+
+    paper: str
+    rule: str
+    says: str
+    rows: tuple[Row, ...]
+
+
+def load_all(folder: Path) -> list[Paper]:
+    """The papers of a folder by name. UserError where there is none, or where a file is not as it must be."""
+    files = sorted(folder.glob("*.csv"))
+    if not files:
+        raise UserError(
+            f"{folder}: no published numbers (*.csv) here; give the folder that holds published/ as --results"
+        )
+    return [load(file) for file in files]
+
+
+def load(path: Path) -> Paper:
+    """A paper from its CSV file and the YAML file beside it. UserError names the file, the line and the fault."""
+    source, same = _sidecar(path.with_suffix(".yaml"))
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: can't be read as CSV in UTF-8 ({error}); mend it") from None
+    if tuple(table.columns) != COLUMNS:
+        raise UserError(f"{path}: the first line must be {','.join(COLUMNS)}")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
+        raise UserError(f"{path}: lines have more than {len(COLUMNS)} fields; quote a value that holds a comma")
+    rows: list[Row] = []
+    places: dict[tuple[str, ...], int] = {}
+    for line, cells in enumerate(table.to_dict("records"), start=2):
+        fields = {str(column): str(cell) for column, cell in cells.items()}
+        if fault := _fault(fields):
+            raise UserError(f"{path}, line {line}: {fault}")
+        key = tuple(fields[column] for column in COLUMNS[:5])
+        if key in places:
+            raise UserError(f"{path}, line {line}: the same place as line {places[key]}; remove one of them")
+        places[key] = line
+        rows.append(Row(line=line, who=same.get(fields["method"], fields["method"]), **fields))
+    for name in [*same, *same.values()]:
+        if name not in {row.method for row in rows}:
+            raise UserError(f"{path.with_suffix('.yaml')}: same: no method {name!r} in {path.name}; write it as there")
+    return Paper(path.stem, source, tuple(rows))
+
+
+def audit(paper: Paper) -> list[Finding]:
+    """The contradictions of a paper: rule by rule, within a rule in the order of the file."""
+    rules: dict[str, Callable[[Sequence[Row]], Iterator[tuple[str, tuple[Row, ...]]]]] = {
+        "range": _range,
+        "average": _average,
+        "differs": _differs,
+        "copy": _copy,
+    }
+    return [
+        Finding(paper.name, name, says, rows) for name, broken in rules.items() for says, rows in broken(paper.rows)
+    ]
+
+
+def flags(findings: Iterable[Finding]) -> dict[int, str]:
+    """Line → what its flag should be, from the findings of one paper; lines without a flag are left out."""
+    broken: dict[int, list[str]] = defaultdict(list)
+    for finding in findings:
+        for row in finding.rows:
+            broken[row.line].append(finding.rule)
+    return {line: " ".join(dict.fromkeys(rules)) for line, rules in sorted(broken.items())}
+
+
+def _sidecar(path: Path) -> tuple[str, dict[str, str]]:
+    try:
+        card: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; write it, with the paper's citation as source: …") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: can't be read as YAML in UTF-8 ({error}); mend it") from None
+    source = card.get("source") if isinstance(card, dict) else None
+    if not isinstance(source, str) or not source.strip():
+        raise UserError(f"{path}: no citation; add a line source: …")
+    if unknown := set(card) - {"source", "same"}:
+        raise UserError(f"{path}: unknown key {min(map(str, unknown))!r}; the keys are source and same")
+    same = card.get("same", {})
+    if not isinstance(same, dict) or not all(isinstance(name, str) for name in [*same, *same.values()]):
+        raise UserError(f"{path}: same must map names to names; quote a name that looks like a number")
+    return source.strip(), same
+
+
+def _fault(fields: dict[str, str]) -> str | None:
+    for column in ("table", "metric", "value"):
+        if not fields[column].strip():
+            return f"no {column}; fill it in, or remove the line"
+    if not _NUMBER.fullmatch(fields["value"]):
+        return f"value {fields['value']!r} is no number; leave out the line of a number that was not printed"
+    if unknown := [flag for flag in fields["flag"].split() if flag not in RULES]:
+        return f"unknown flag {unknown[0]!r}; one of {', '.join(RULES)}"
+    return None
+
+
+def _range(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
+    for row in rows:
+        low, high = RANGES.get(row.metric, (None, None))
+        if (low is not None and row.number < low) or (high is not None and row.number > high):
+            span = f"at least {low}" if high is None else f"from {low} to {high}"
+            yield f"{row}: {row.metric} is {span}", (row,)
+
+
+def _average(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
+    at = _group(rows, "who", "dataset", "stain")
+    for row in rows:
+        group = at[row.who, row.dataset, row.stain]
+        parts = []
+        for metric in AVERAGES.get(row.metric, ()):
+            found = sorted((r for r in group if r.metric == metric), key=lambda r: r.table != row.table)
+            parts += found[:1]  # of the same table, else of the first that has it
+        if len(parts) < 2:
+            continue
+        mean = sum((part.number for part in parts), Decimal()) / len(parts)
+        slack = row.half + sum((part.half for part in parts), Decimal()) / len(parts)
+        if abs(row.number - mean) > slack:
+            places = " and ".join(f"{part.metric} {part.value}" for part in parts)
+            yield f"{row}: the mean of {places} is {mean}", (row, *parts)
+
+
+def _differs(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
+    for group in _group(rows, "who", "dataset", "stain", "metric").values():
+        if any(not _agree(first, second) for i, first in enumerate(group) for second in group[i + 1 :]):
+            yield " | ".join(map(str, group)), tuple(group)
+
+
+def _copy(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
+    results = [row for row in rows if row.method and row.dataset]  # counts of images repeat by right
+    for what, common, apart in COPIES:
+        for group in _group(results, "number", *common).values():
+            different = len({tuple(getattr(row, name) for name in apart) for row in group}) > 1
+            if different and max(_digits(row) for row in group) >= COPY_DIGITS:
+                yield f"the same for {what}: {' | '.join(map(str, group))}", tuple(group)
+
+
+def _group(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(getattr(row, name) for name in names)].append(row)
+    return groups
+
+
+def _agree(first: Row, second: Row) -> bool:
+    """Whether both can be printed from one number: equal, or the one with fewer decimals is the other one, rounded."""
+    if _exponent(first.number) == _exponent(second.number):
+        return first.number == second.number
+    coarse, fine = sorted((first, second), key=lambda row: row.half, reverse=True)
+    return abs(coarse.number - fine.number) <= coarse.half + fine.half
+
+
+def _exponent(number: Decimal) -> int:
+    return int(number.as_tuple().exponent)
+
+
+def _digits(row: Row) -> int:
+    return len(row.number.as_tuple().digits)
