@@ -101,15 +101,31 @@ class _Directions:
     device: str
 
     def __call__(self, image: Image) -> "list[Tensor]":
-        from lpips import normalize_tensor
+        return [layer / _length(layer) for layer in self.layers(image)]
 
-        x = tensor([image], self.device) / 127.5 - 1
-        return [normalize_tensor(layer) for layer in self.backbone(self.scaling(x))]
+    def layers(self, image: Image) -> "list[Tensor]":
+        """The activations as they are."""
+        return list(self.backbone(self.scaling(tensor([image], self.device) / 127.5 - 1)))
+
+
+def _length(layer: "Tensor") -> "Tensor":
+    """Along the channels, (1, 1, h, w), and a little more, as the package divides by it."""
+    return layer.square().sum(dim=1, keepdim=True).sqrt() + 1e-10
 
 
 def _distance(sample: Sample, directions: _Directions, heads: Any) -> float:
-    """Sum over the layers of the mean over the image of what the linear head makes of squared differences."""
+    """Sum over the layers of the mean over the image of what the linear head makes of squared differences.
+
+    The mean is taken before the head, which is linear, and the generated image's directions are never stored: what is
+    left beside the backbone is three passes over its activations.
+    """
+    import torch
+
     if sample.fake is sample.real:
         return 0.0
-    real, fake = sample.once("real", directions), directions(sample.fake)
-    return float(sum(head((f - r) ** 2).mean() for head, f, r in zip(heads, fake, real, strict=True)))
+    total = 0.0
+    for head, real, layer in zip(heads, sample.once("real", directions), directions.layers(sample.fake), strict=True):
+        gap = torch.addcdiv(real, layer, _length(layer), value=-1)
+        energy = torch.linalg.vector_norm(gap, dim=(2, 3)).square().flatten()  # of each channel
+        total += float(energy @ head.model[-1].weight.flatten()) / gap[0, 0].numel()
+    return total
