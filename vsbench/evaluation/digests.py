@@ -3,14 +3,13 @@
 import json
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
 from vsbench.files import file_digest, write_text
 
 SCHEMA = 1
-THREADS = 2  # reading and hashing release the interpreter lock
 YOUNG = 2_000_000_000  # ns: the ticks of the coarsest file system clock in use
 
 Stamps = tuple[int, int, int, int]  # bytes, time of change of the content and of the inode in ns, inode
@@ -46,10 +45,9 @@ class Digests:
                 self._seen[path] = digest
             else:
                 unknown.append(path)
-        with ThreadPoolExecutor(THREADS) as pool:
-            for path, (digest, lasting) in zip(unknown, pool.map(_read, unknown), strict=True):
-                self._seen[path] = digest
-                self._keep(path, digest, lasting)
+        for path, (digest, lasting) in zip(unknown, in_threads(_read, unknown), strict=True):
+            self._seen[path] = digest
+            self._keep(path, digest, lasting)
 
     def of(self, path: Path) -> str:
         """The digest of a file, in hexadecimal, as ``add`` last saw it; a file not yet added is added.

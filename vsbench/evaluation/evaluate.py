@@ -47,7 +47,7 @@ def evaluate_rows(
         if row.files is not None:
             group.digests.add(row.files.values())
             images = digest([group.digests.of(row.files[p.id]) for p in group.pairs])
-        data = [group.data_digest, group.labels_digest()]
+        data = [group.data_digest, group.labels_digest]
         fingerprint = digest([row.protocol, __version__, *data, images, *instrument.identity])
         name, there = str(row.run.folder), summaries.stored(row, fingerprint)
         if there is not None and not (there["skipped"] and on_bad == "stop"):

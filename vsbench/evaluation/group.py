@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,23 +53,27 @@ class Group:
         """The folder of its rows."""
         return group_folder(self.results, self.dataset, self.stain)
 
-    @property
+    @cached_property
     def data_digest(self) -> str:
         """SHA-256 over ids, slides and contents of the test images."""
         return pairs_digest(self.pairs, self.digests.of)
 
+    @cached_property
     def labels_digest(self) -> str:
         """SHA-256 over what the data set says of the test pairs besides the images."""
         return digest(part for p in self.pairs for part in (p.id, *(f"{k}={v}" for k, v in sorted(p.labels.items()))))
 
+    @cached_property
     def split_digest(self) -> str | None:
         """SHA-256 over which tiles of which slides are in which split; None where the training split is not here."""
         return split_digest(self.train, self.pairs) if self.train else None
 
+    @cached_property
     def he_digest(self) -> str:
         """SHA-256 over ids and contents of the test H&E alone: what translations depend on."""
         return digest(part for p in self.pairs for part in (p.id, self.digests.of(p.he)))
 
+    @cached_property
     def train_digest(self) -> str:
         """SHA-256 over the training images: what rows made from them depend on."""
         self.digests.add(file for p in self.train for file in (p.he, p.ihc))

@@ -56,7 +56,7 @@ def reference_rows(group: Group) -> list[Row]:
 
 def _reference_row(group: Group, row: ReferenceRow) -> Row:
     run = Run(group.folder / row.name / "reference")
-    made_of = digest([row.name, __version__, group.data_digest, group.train_digest() if row.needs_train else ""])
+    made_of = digest([row.name, __version__, group.data_digest, group.train_digest if row.needs_train else ""])
     record: dict[str, Any] = {
         "kind": "reference", "row": row.name, "title": row.title, "seed": None, "made_of": made_of,
         "dataset": group.dataset, "dataset_options": group.options, "stain": group.stain,
@@ -83,7 +83,7 @@ def trained_row(run: Run, group: Group, device: "torch.device", done: Callable[[
         raise RunError(f"{run.folder}: training is not finished; go on with --resume, or remove the folder")
     weights = chosen_checkpoint(run).weights
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
-    made_from = {"weights": file_digest(weights), "he": group.he_digest()}
+    made_from = {"weights": file_digest(weights), "he": group.he_digest}
     stamp = run.folder / "images" / f"{SPLIT}.json"
     if ranks.rank() == 0 and (not stamp.is_file() or read_json(stamp) != made_from):
         for old in run.images(SPLIT).glob("*.png"):

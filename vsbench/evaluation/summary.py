@@ -60,7 +60,7 @@ def write(
         "n_slides": table["slide"].nunique() if table["slide"].notna().all() else None,
         "sizes": sorted({f"{h}x{w}" for h, w in zip(table["height"], table["width"], strict=True)}),
         "data_digest": group.data_digest,
-        "split_digest": group.split_digest(),
+        "split_digest": group.split_digest,
         "images_digest": images,
         "fingerprint": fingerprint,
         "vsbench": __version__,

@@ -6,6 +6,7 @@ Both measures are of tables of counts, and counts add up over images: so they ca
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vsbench.stats.categories import weighted_kappa
 from vsbench.stats.moments import Array, Pooled
 from vsbench.stats.slides import Slides
 
@@ -39,15 +40,6 @@ def alpha(scores: ArrayLike, slides: Slides, name: str = "alpha") -> Pooled:
     return Pooled(name, np.stack(cells), ordinal_alpha, len(readers), int((readers < 2).sum()))
 
 
-def weighted_kappa(cells: Array) -> Array:
-    """Quadratic-weighted kappa (R,) of the cells (25, R) of tables of first against second score."""
-    counts = cells.reshape(len(SCORES), len(SCORES), -1)
-    weight = np.subtract.outer(SCORES, SCORES) ** 2
-    first, second = counts.sum(axis=1), counts.sum(axis=0)
-    observed = first.sum(axis=0) * np.einsum("ij,ijr->r", weight, counts)
-    return _one_less(observed, np.einsum("ij,ir,jr->r", weight, first, second))
-
-
 def ordinal_alpha(cells: Array) -> Array:
     """Ordinal alpha (R,) of the cells (25, R) of matrices of coincidences."""
     coincidences = cells.reshape(len(SCORES), len(SCORES), -1)
@@ -55,9 +47,6 @@ def ordinal_alpha(cells: Array) -> Array:
     middle = totals.cumsum(axis=0) - totals / 2  # the distance of two scores is how many others lie between them
     distance = (middle[:, None] - middle[None]) ** 2
     observed = (totals.sum(axis=0) - 1) * (coincidences * distance).sum(axis=(0, 1))
-    return _one_less(observed, (totals[:, None] * totals[None] * distance).sum(axis=(0, 1)))
-
-
-def _one_less(observed: Array, by_chance: Array) -> Array:
+    by_chance = (totals[:, None] * totals[None] * distance).sum(axis=(0, 1))
     exists = by_chance > 0
     return 1 - np.divide(observed, by_chance, out=np.full(np.shape(observed), np.nan), where=exists)

@@ -27,17 +27,28 @@ def kappa(fake: ArrayLike, real: ArrayLike, slides: Slides, name: str = "kappa")
     both = np.isfinite(x) & np.isfinite(y)
     cell = np.where(both, CATEGORIES * y + x, -1)
     cells = np.stack([slides.sum(cell == number) for number in range(CATEGORIES**2)])
-    return Pooled(name, cells, weighted_kappa, len(x), int((~both).sum()))
+    return Pooled(name, cells, _kappa_of_real, len(x), int((~both).sum()))
 
 
 def weighted_kappa(cells: Array) -> Array:
-    """Quadratic-weighted kappa (R,) of the nine cells (9, R) of confusion matrices, rows real and columns generated."""
-    counts = cells.reshape(CATEGORIES, CATEGORIES, -1)
-    place = np.arange(CATEGORIES)
+    """Quadratic-weighted kappa (R,) of the cells (K², R) of square tables; NaN where chance can only agree."""
+    counts = _tables(cells)
+    place = np.arange(len(counts))
     weight = np.subtract.outer(place, place) ** 2
-    real, fake = counts.sum(axis=1), counts.sum(axis=0)
-    total = real.sum(axis=0)
-    observed = total * np.einsum("ij,ijr->r", weight, counts)
-    by_chance = np.einsum("ij,ir,jr->r", weight, real, fake)
-    exists = (real > 0).sum(axis=0) > 1
-    return 1 - np.divide(observed, by_chance, out=np.full(np.shape(total), np.nan), where=exists)
+    first, second = counts.sum(axis=1), counts.sum(axis=0)
+    observed = first.sum(axis=0) * np.einsum("ij,ijr->r", weight, counts)
+    by_chance = np.einsum("ij,ir,jr->r", weight, first, second)
+    exists = by_chance > 0
+    return 1 - np.divide(observed, by_chance, out=np.full(np.shape(observed), np.nan), where=exists)
+
+
+def _kappa_of_real(cells: Array) -> Array:
+    """Rows are the real categories: NaN where all images are in one row."""
+    several = (_tables(cells).sum(axis=1) > 0).sum(axis=0) > 1
+    return np.where(several, weighted_kappa(cells), np.nan)
+
+
+def _tables(cells: Array) -> Array:
+    """(K², R) → (K, K, R)."""
+    side = int(np.sqrt(len(cells)))
+    return cells.reshape(side, side, -1)
