@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -44,13 +45,14 @@ class Sample:
 
         Raises ValueError where the truth is asked for and not known.
         """
-        kept = self._known(which).results
-        if compute not in kept:
-            image: Image | None = getattr(self, which)
-            if image is None:
-                raise ValueError(f"{self.id}: no {which} image is known for it")
-            kept[compute] = compute(image)
-        return kept[compute]
+        known = self._known(which)
+        with known.lock:  # the next row may be at the same real image in another thread
+            if compute not in known.results:
+                image: Image | None = getattr(self, which)
+                if image is None:
+                    raise ValueError(f"{self.id}: no {which} image is known for it")
+                known.results[compute] = compute(image)
+            return known.results[compute]
 
     def features(self, which: Which) -> dict[str, NDArray[np.float32]]:
         """Feature vectors (D,) of an image by protocol, for metrics to look up and to add to.
@@ -72,6 +74,7 @@ class Sample:
 class _Known:
     """What has been worked out from one image."""
 
+    lock: Lock = field(default_factory=Lock)
     results: dict[Callable[[Image], Any], Any] = field(default_factory=dict)
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
