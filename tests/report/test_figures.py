@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from vsbench.errors import DataError, RunError
-from vsbench.report.figures import scatter
-from vsbench.report.labels import label_points
-from vsbench.report.sheets import METHODS, choose_pairs, image_sheets
-from vsbench.report.style import new_figure, style
+from vsbench.report.figures.labels import label_points
+from vsbench.report.figures.scatter import scatter
+from vsbench.report.figures.sheets import METHODS, choose_pairs, image_sheets
+from vsbench.report.figures.style import new_figure, style
 from vsbench.report.tables import Comparison, compare, load_results
 from vsbench.stain.dab import integrated_density
 
@@ -36,7 +36,7 @@ def test_scatter_data_are_means_and_spreads_over_seeds(tree: Tree, tmp_path: Pat
     tree.add("he", {"r_c": 100.0, "r_p": 20.0, "r_avg": 60.0}, kind="reference")
     tree.add("mean-colour", {"r_c": "constant", "r_p": "all equal", "r_avg": "no R_c"}, kind="reference")
     tree.add("elsewhere", VALUES, kind="external", data_digest="f" * 64)
-    drawn = scatter(only(tree), tmp_path)
+    [drawn] = scatter(only(tree), tmp_path)
     table = pd.read_csv(drawn.file("csv")).set_index("title")
     seeds = pd.Series([60.0, 61.5, 64.5])
     assert table.loc["cut", ["r_c", "r_c_sd"]].tolist() == pytest.approx([seeds.mean(), seeds.std()])
@@ -53,7 +53,7 @@ def test_figures_show_something_and_are_the_same_twice(tree: Tree, tmp_path: Pat
     comparison = only(tree)
     files = []
     for folder in (tmp_path / "one", tmp_path / "two"):
-        files.append([f for d in (scatter(comparison, folder), *image_sheets(comparison, folder)) for f in d.files])
+        files.append([f for d in (*scatter(comparison, folder), *image_sheets(comparison, folder)) for f in d.files])
     assert len(files[0]) == 6
     for first, second in zip(*files, strict=True):
         assert first.read_bytes() == second.read_bytes()

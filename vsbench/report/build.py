@@ -6,39 +6,23 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from vsbench.errors import DataError, RunError, UserError
+from vsbench.errors import RunError, UserError
 from vsbench.files import write_text
 from vsbench.report.document import document, figure, section
-from vsbench.report.figures import Drawn, scatter
+from vsbench.report.figures.drawn import Drawn
+from vsbench.report.gallery import Gallery, complaints, draw_all
 from vsbench.report.latex import full_tables, paper_table
-from vsbench.report.notation import escape, prose, slug, stain_name
-from vsbench.report.sheets import RULE, image_sheets
+from vsbench.report.notation import escape, heading, prose, slug, stain_name
 from vsbench.report.tables import Comparison, compare, load_results, problems, tidy, unevaluated
-
-SCATTER_CAPTION = (
-    r"$R_p$ over $R_c$. Grey lines join points of equal $R_\mathrm{avg}$, which is printed at their end. "
-    "Filled marks: methods (triangles: images made elsewhere); open marks: references. "
-    "Bars: standard deviation over seeds."
-)
-SHEET_CAPTION = (
-    f"test images. Rows, with slide and id: {prose(RULE)}. Below a tile: its mean optical density of DAB. "
-    "Of a method with several seeds the first is shown."
-)
 
 
 @dataclass
 class Shown:
-    """What is shown of one data set and stain; ``missing``: figures that could not be drawn, and why."""
+    """What is shown of one data set and stain; ``missing``: tables that could not be made, and why."""
 
     comparison: Comparison
-    scatters: list[Drawn] = field(default_factory=list)
-    sheets: list[Drawn] = field(default_factory=list)
+    gallery: Gallery
     missing: list[str] = field(default_factory=list)
-
-    @property
-    def files(self) -> list[Path]:
-        """The files of all figures."""
-        return [path for drawn in (*self.scatters, *self.sheets) for path in drawn.files]
 
 
 def build_report(
@@ -58,7 +42,7 @@ def build_report(
         raise UserError(f"{results}: no evaluated run; run vsbench evaluate --all first")
     for folder in unevaluated(results):
         warn(f"{folder}: not evaluated, so not in the report; run vsbench evaluate {folder}")
-    shown = [_draw(comparison, out / "figures", figures) for comparison in compare(runs)]
+    shown = [Shown(c, draw_all(c, out / "figures") if figures else Gallery()) for c in compare(runs)]
     parts = {"summary.csv": tidy(runs).to_csv(index=False)}
     if latex:
         parts |= _tables(shown)
@@ -66,26 +50,9 @@ def build_report(
     for name, text in parts.items():
         write_text(out / name, text)
     for one in shown:
-        for sentence in (*problems(one.comparison), *one.missing):
+        for sentence in (*problems(one.comparison), *one.missing, *complaints(one.gallery)):
             warn(sentence)
-        for drawn in (*one.scatters, *one.sheets):
-            for row in drawn.missing:
-                warn(f"{drawn.stem.name}: drawn without {row}")
-    return [*(out / name for name in parts), *(path for one in shown for path in one.files)]
-
-
-def _draw(comparison: Comparison, folder: Path, wanted: bool) -> Shown:
-    shown = Shown(comparison)
-    if wanted:
-        try:
-            shown.scatters.append(scatter(comparison, folder))
-        except RunError as error:
-            shown.missing.append(str(error))
-        try:
-            shown.sheets += image_sheets(comparison, folder)
-        except (RunError, DataError) as error:  # results often travel without their images
-            shown.missing.append(f"{comparison.name}: no sheet of images; {error}")
-    return shown
+    return [*(out / name for name in parts), *(path for one in shown for path in one.gallery.files)]
 
 
 def _tables(shown: list[Shown]) -> dict[str, str]:
@@ -111,17 +78,18 @@ def _body(shown: list[Shown], files: list[str]) -> list[str]:
             body.append(f"\\input{{{_paper_file(dataset)}}}")
         for one in group:
             where = f"{escape(dataset)}, {escape(stain_name(one.comparison.stain))}"
-            body += [f"{prose(sentence)}.\n" for sentence in one.missing]
+            body += [f"{prose(sentence)}.\n" for sentence in (*one.missing, *one.gallery.missing)]
             body.append(f"\\input{{{_full_file(one.comparison)}}}")
-            body += [_figure(drawn, f"{where}: {SCATTER_CAPTION}") for drawn in one.scatters]
-            body += [_figure(drawn, f"{where}: {SHEET_CAPTION}") for drawn in one.sheets]
+            body += [_figure(drawn, where) for drawn in one.gallery.drawn]
             body.append(r"\clearpage")
     return body
 
 
-def _figure(drawn: Drawn, caption: str) -> str:
+def _figure(drawn: Drawn, where: str) -> str:
     without = f" Without {prose('; '.join(drawn.missing))}." if drawn.missing else ""
-    return figure(f"figures/{drawn.file('pdf').name}", caption + without, f"fig:{drawn.stem.name}")
+    return figure(
+        f"figures/{drawn.file('pdf').name}", f"{where}: {heading(drawn.caption)}{without}", f"fig:{drawn.stem.name}"
+    )
 
 
 def _paper_file(dataset: str) -> str:

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from vsbench.evaluation.degrade import DEGRADATIONS
 from vsbench.evaluation.validity import CONSTANT, TRUE_ERROR, YARDSTICK, Validity
 from vsbench.files import write_json, write_text
+from vsbench.report.figures.style import PAGE_WIDTH, new_figure, save, style
 from vsbench.report.latex import Footnotes
 from vsbench.report.notation import code, escape, heading, mathtext, number, prose, slug, stain_name
-from vsbench.report.style import PAGE_WIDTH, new_figure, save, style
 
 COLUMNS = {TRUE_ERROR: "true error", **{d.name: d.label for d in DEGRADATIONS}}
 ROWS_PER_TABLE = 45

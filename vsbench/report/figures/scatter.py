@@ -1,7 +1,6 @@
 """The scatter of content against pathology: R_p over R_c, one mark per row, with lines of equal R_avg."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -11,30 +10,19 @@ from matplotlib.ticker import MaxNLocator
 
 from vsbench.errors import RunError
 from vsbench.files import write_text
-from vsbench.report.labels import label_points
+from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.labels import label_points
+from vsbench.report.figures.style import COLUMN_WIDTH, GREY, KIND_COLOURS, new_figure, save, style
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
-from vsbench.report.style import COLUMN_WIDTH, GREY, KIND_COLOURS, new_figure, save, style
 from vsbench.report.tables import Comparison, Row
 
 MARKERS = {"trained": "o", "external": "^"}
 REFERENCE_MARKERS = "sDvPX<>p*h"
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure as ``<stem>.pdf``, ``.png`` and its data ``.csv``, and what is missing in it, one sentence each."""
-
-    stem: Path
-    missing: tuple[str, ...] = ()
-
-    def file(self, suffix: str) -> Path:
-        """The file of one kind: ``pdf``, ``png`` or ``csv``."""
-        return self.stem.with_name(f"{self.stem.name}.{suffix}")
-
-    @property
-    def files(self) -> list[Path]:
-        """All three files."""
-        return [self.file(suffix) for suffix in ("pdf", "png", "csv")]
+CAPTION = (
+    r"$R_p$ over $R_c$. Grey lines join points of equal $R_\mathrm{avg}$, which is printed at their end. "
+    "Filled marks: methods (triangles: images made elsewhere); open marks: references. "
+    "Bars: standard deviation over seeds."
+)
 
 
 def scatter_data(comparison: Comparison) -> pd.DataFrame:
@@ -53,7 +41,7 @@ def scatter_data(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def scatter(comparison: Comparison, folder: Path) -> Drawn:
+def scatter(comparison: Comparison, folder: Path) -> list[Drawn]:
     """Draw R_p over R_c into ``scatter-<dataset>-<stain>.{pdf,png,csv}``; bars are standard deviations over seeds.
 
     Raises RunError where no row has both values.
@@ -61,9 +49,9 @@ def scatter(comparison: Comparison, folder: Path) -> Drawn:
     table = scatter_data(comparison)
     shown = table[table["not_shown"] == ""]
     if shown.empty:
-        raise RunError(f"{comparison.name}: no row has both R_c and R_p; no scatter drawn")
+        raise RunError(f"{comparison.name}: no row has both R_c and R_p")
     missing = tuple(f"{title} ({why})" for title, why in zip(table["title"], table["not_shown"], strict=True) if why)
-    drawn = Drawn(folder / f"scatter-{slug(comparison.name)}", missing)
+    drawn = Drawn(folder / f"scatter-{slug(comparison.name)}", CAPTION, missing)
     with style():
         figure = new_figure(COLUMN_WIDTH, 0.9 * COLUMN_WIDTH)
         axes = figure.add_axes((0.125, 0.125, 0.85, 0.81))
@@ -81,7 +69,7 @@ def scatter(comparison: Comparison, folder: Path) -> Drawn:
         save(figure, drawn.file("pdf"))
         save(figure, drawn.file("png"))
     write_text(drawn.file("csv"), table.to_csv(index=False))
-    return drawn
+    return [drawn]
 
 
 def _why_not_shown(comparison: Comparison, row: Row) -> str:

@@ -15,9 +15,9 @@ from PIL import Image
 from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
 from vsbench.files import write_text
-from vsbench.report.figures import Drawn
+from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.style import DPI, GREY, PAGE_WIDTH, new_figure, save, style
 from vsbench.report.notation import shorten, slug
-from vsbench.report.style import DPI, GREY, PAGE_WIDTH, new_figure, save, style
 from vsbench.report.tables import Comparison, EvaluatedRun, PairFiles, Row
 from vsbench.stain.dab import integrated_density
 
@@ -28,7 +28,11 @@ RULE = (
     f"up to {PAIRS} test pairs at evenly spaced ranks of the mean DAB density of the real IHC (four: at quantiles 1/8, "
     "3/8, 5/8, 7/8), each from a slide not yet shown where there is one; ties by id"
 )
-MARGIN, GAP, CAPTION, HEAD, MAX_TILE, MAX_HEIGHT = 0.24, 0.04, 0.13, 0.36, 1.3, 7.5  # inches
+CAPTION = (
+    f"Test images. Rows, with slide and id: {RULE}. Below a tile: its mean optical density of DAB. "
+    "Of a method with several seeds the first is shown."
+)
+MARGIN, GAP, CAPTION_HEIGHT, HEAD, MAX_TILE, MAX_HEIGHT = 0.24, 0.04, 0.13, 0.36, 1.3, 7.5  # inches
 COLUMNS = ["id", "slide", "height", "width", "intden_real"]  # of the per-image table
 CHARACTERS = 21  # of a heading on an inch
 
@@ -90,7 +94,7 @@ def image_sheets(comparison: Comparison, folder: Path) -> list[Drawn]:
     drawn = []
     for number, lines in enumerate(sheets, start=1):
         name = f"images-{slug(comparison.name)}{f'-{number}' if n_sheets > 1 else ''}"
-        drawn.append(Drawn(folder / name, left_out))
+        drawn.append(Drawn(folder / name, CAPTION, left_out))
         _draw(lines, drawn[-1])
     return drawn
 
@@ -148,7 +152,7 @@ def _draw(lines: Sequence[Line], drawn: Drawn) -> None:
     width = min((PAGE_WIDTH - MARGIN) / len(heads) - GAP, MAX_TILE)
     shapes = [line.tiles[0].size[0] / line.tiles[0].size[1] for line in lines]
     width *= min(1.0, MAX_HEIGHT / (width * sum(shapes)))
-    total = HEAD + width * sum(shapes) + CAPTION * len(lines)
+    total = HEAD + width * sum(shapes) + CAPTION_HEIGHT * len(lines)
     with style():
         figure = new_figure(MARGIN + len(heads) * (width + GAP), total)
         page = figure.add_axes((0, 0, 1, 1))  # one for all tiles, in inches
@@ -171,7 +175,7 @@ def _draw(lines: Sequence[Line], drawn: Drawn) -> None:
                 page.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=GREY, linewidth=0.3))
                 if tile.density is not None:
                     page.text(x + width / 2, y - 0.02, f"OD {tile.density:.3f}", ha="center", va="top", **small)
-            y -= CAPTION
+            y -= CAPTION_HEIGHT
         page.set(xlim=(0, figure.get_figwidth()), ylim=(0, total))  # imshow has moved them
         for image in images:
             image.set_interpolation("none")  # PDF keeps the pixels themselves
