@@ -4,10 +4,13 @@ A nucleus absorbs by the path of light through it inside the section, which is w
 nuclei lie over each other.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
@@ -21,9 +24,13 @@ from vsbench.stain.density import (
     transmitted_intensity,
 )
 
-from ._phantom_tissue import GLAND, TUMOUR, Array, Tissue
+from ._phantom_tissue import GLAND, TUMOUR, WALL, Array, Places, Tissue
 
-SMALL = 7  # half of the window that most nuclei but the large ones are drawn in
+NUCLEOLUS = 1.1  # standard deviation of its blur, in pixels
+DEEPEST_WAVE = 0.35  # of a nucleus's outline
+WINDOWS = (5, 7, 9)  # halves of the windows that nuclei are drawn in; the largest need larger ones
+NO_JPEG = 100
+NUCLEAR_SHAPE = ("y", "x", "z", "tilt", "long", "short", "wave_2", "wave_3", "nucleolus_place")
 MEMBRANE_WIDTH = 1.3
 MEMBRANE_REACH = 16.0  # space farther from any epithelial cell's centre belongs to none
 
@@ -36,6 +43,7 @@ class Nuclei:
     cell: NDArray[np.intp]  # row of the cell table
     path: Array  # length of the light's path through the nucleus over the section's thickness, 0…1
     rim: Array  # squared distance from the nucleus's axis: 0 in the middle, 1 at its widest outline
+    nucleolus: Array  # 1 in the middle of the nucleolus, 0 far from it
 
 
 @dataclass(frozen=True)
@@ -65,22 +73,21 @@ class Staining:
     glass: Array
 
 
-def cut(tissue: Tissue, z: float, thickness: float, y: Array, x: Array) -> Section:
+def cut(tissue: Tissue, z: float, thickness: float, y: Places, x: Places) -> Section:
     """The section from depth z to z + thickness, seen at canvas coordinates ``y``, ``x``, (H, W) each."""
     middle = z + thickness / 2
-    layout = tissue.layout
-    height = layout.architecture.on_plane(middle, y, x) - layout.edge
-    glandular = _step(layout.kind_edge - layout.kind.on_plane(middle, y, x), 0.08)
+    tumour, duct = tissue.layout.on_plane(middle, y, x)
+    inside = np.maximum(tumour, 0.08 * duct)
     gaps = tissue.gaps.on_plane(middle, y, x)
-    lumen = glandular * _step(height - (layout.lumen - layout.edge) + 0.06 * gaps, 0.04)
-    cleft = np.exp(-(((height + 0.06) / 0.09) ** 2)) * _step(gaps - 0.2, 0.3)
-    oedema = _step(-height - 0.2, 0.1) * _step(gaps - 1.7, 0.15)
+    lumen = _step(duct - WALL + 0.8 * gaps, 0.5)
+    cleft = np.exp(-(((inside + 0.06) / 0.09) ** 2)) * _step(gaps - 0.2, 0.3)
+    oedema = _step(-inside - 0.2, 0.1) * _step(gaps - 1.7, 0.15)
     across, along = (_at_pixel(flow, y, x) for flow in tissue.flow)
     fibres = tissue.fibres.on_plane(z, across, along)
-    membrane, neighbours = _membranes(tissue, middle, y, x, height > -0.1)
+    membrane, neighbours = _membranes(tissue, middle, y, x, inside > -0.1)
     return Section(
         nuclei=_nuclei(tissue, z, thickness, y, x),
-        epithelium=_step(height, 0.03),
+        epithelium=_step(inside, 0.03),
         tissue=(1 - lumen) * (1 - cleft) * (1 - oedema),
         membrane=membrane,
         neighbours=neighbours,
@@ -99,8 +106,10 @@ def haematoxylin_eosin(tissue: Tissue, section: Section, staining: Staining) -> 
     # pale nuclei are vesicular: their chromatin lies at the rim
     vesicular = np.clip(1.1 - chromatin, 0, 0.6)[nuclei.cell]
     rim = 1 + vesicular * (1.6 * nuclei.rim - 0.7)
-    amount = chromatin[nuclei.cell] * nuclei.path * rim
-    nuclear = _spread(section, amount) * (1 + 0.30 * section.chromatin)
+    amount = chromatin[nuclei.cell] * rim * _clumped(tissue, section) + _of_cells(tissue, section, "nucleolus") * (
+        nuclei.nucleolus
+    )
+    nuclear = _spread(section, amount * nuclei.path)
     covered = np.clip(1.4 * _spread(section, nuclei.path), 0, 1)
     stroma = (1 - section.epithelium) * (0.25 + 0.08 * section.fibres + 0.03 * section.granules) * section.dense
     cytoplasm = section.epithelium * (0.24 + 0.025 * section.granules - 0.05 * section.membrane)
@@ -116,8 +125,8 @@ def immuno(tissue: Tissue, section: Section, staining: Staining, dab: Array) -> 
     """(H, W, 3) optical density of the section in IHC with the DAB amounts (H, W), as of ``nuclear_dab``."""
     chromatin = tissue.cells["chromatin"].to_numpy()
     nuclei = section.nuclei
-    counter = _spread(section, (0.14 + 0.30 * chromatin[nuclei.cell]) * nuclei.path * (0.85 + 0.3 * nuclei.rim))
-    counter = np.clip(counter * (1 + 0.25 * section.chromatin), 0, None) * np.exp(-1.2 * dab)  # DAB masks it
+    amount = (0.14 + 0.30 * chromatin[nuclei.cell]) * (0.85 + 0.3 * nuclei.rim) * _clumped(tissue, section)
+    counter = _spread(section, amount * nuclei.path) * np.exp(-1.2 * dab)  # DAB masks it
     stroma = (1 - section.epithelium) * (0.035 + 0.012 * section.fibres) * section.dense
     faint = np.clip(stroma + section.epithelium * (0.055 + 0.008 * section.granules), 0, None) * section.tissue
     amounts = np.stack([staining.counterstain * (counter + 0.8 * faint), dab + 0.6 * faint], axis=-1)
@@ -130,53 +139,59 @@ def nuclear_dab(section: Section, amount: Array) -> Array:
     return _spread(section, amount[section.nuclei.cell] * section.nuclei.path) * texture
 
 
-def membrane_dab(section: Section, amount: Array) -> Array:
-    """(H, W) DAB density of a membrane marker: what both neighbours bring to their membrane, and a trace inside."""
+def membrane_dab(section: Section, amount: Array, full: float) -> Array:
+    """(H, W) DAB density of a membrane marker: what both neighbours bring to their membrane, and a trace inside.
+
+    Faint membranes are broken, as in scores 1+ and 2+; those of ``full`` amount are complete.
+    """
     sides = amount[section.neighbours]  # (H, W, 2)
-    broken = np.clip(1 + 0.35 * section.granules, 0, None)
+    mean = sides.mean(axis=-1)
+    complete = _step(1.2 * section.granules + 6 * mean / full - 1.0, 0.35)
+    uneven = np.clip(1 + 0.25 * section.granules, 0, None)
     inside = np.clip(1 - 1.4 * _spread(section, section.nuclei.path), 0, 1) * 0.10 * sides[..., 0]
-    return (section.membrane * sides.mean(axis=-1) * broken + inside) * section.epithelium * section.tissue
+    return (section.membrane * mean * complete * uneven + inside) * section.epithelium * section.tissue
 
 
-def scan(density: Array, glass: Array, blur: float, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Optical density to an 8-bit RGB image: Beer–Lambert, the optics' blur, the sensor's noise (grey levels)."""
+def scan(
+    density: Array, glass: Array, blur: float, noise: float, jpeg: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Optical density to an 8-bit RGB image: Beer–Lambert, the optics' blur, the sensor's noise (grey levels).
+
+    ``jpeg``: the quality that the scanner compresses with, without subsampling of colour; 100: no compression.
+    """
     image = transmitted_intensity(density) * (glass / 255)
     if blur > 0:
         image = gaussian_filter(image, (blur, blur, 0), truncate=3)
-    image = image + noise * rng.standard_normal(image.shape)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    if noise > 0:
+        image = image + noise * rng.standard_normal(image.shape, dtype=np.float32).astype(np.float64)
+    levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    if jpeg == NO_JPEG:
+        return levels
+    file = BytesIO()
+    Image.fromarray(levels).save(file, "JPEG", quality=jpeg, subsampling=0)
+    return np.asarray(Image.open(file))
 
 
-def _nuclei(tissue: Tissue, z: float, thickness: float, y: Array, x: Array) -> Nuclei:
-    """Rasterise the nuclei that the section meets, small and large ones apart to spare empty windows."""
+def _nuclei(tissue: Tissue, z: float, thickness: float, y: Places, x: Places) -> Nuclei:
+    """Rasterise the nuclei that the section meets, by size, to spare empty windows."""
     long = tissue.cells["long"].to_numpy()
     depth = np.sqrt(long * tissue.cells["short"].to_numpy())  # semi-axis along the light
     centre_z = tissue.cells["z"].to_numpy()
     met = np.flatnonzero((centre_z + depth > z) & (centre_z - depth < z + thickness))
-    extent = 1.1 * long[met] + 1
-    dent = 1 + np.clip(0.10 * _at_pixel(tissue.gaps.plane(z), y, x), -0.17, 0.4)  # outlines are not quite elliptic
-    small = extent < SMALL
-    reaches = ((met[small], SMALL), (met[~small], int(np.ceil(extent.max(initial=SMALL)))))
-    parts = [_rasterise(tissue, cells, reach, z, thickness, y, x, dent) for cells, reach in reaches]
+    extent = 1.15 * long[met] + 1
+    size = np.digitize(extent, WINDOWS)
+    reaches = (*WINDOWS, int(np.ceil(extent.max(initial=WINDOWS[-1]))))
+    parts = [_rasterise(tissue, met[size == i], reach, z, thickness, y, x) for i, reach in enumerate(reaches)]
     return Nuclei(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _rasterise(
-    tissue: Tissue,
-    met: NDArray[np.intp],
-    reach: int,
-    z: float,
-    thickness: float,
-    y: Array,
-    x: Array,
-    dent: Array,
-) -> tuple[NDArray[np.intp], NDArray[np.intp], Array, Array]:
+    tissue: Tissue, met: NDArray[np.intp], reach: int, z: float, thickness: float, y: Places, x: Places
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Array, Array, Array]:
     """The columns of ``Nuclei`` for the cells ``met``, drawn in windows of 2 · reach + 1 pixels."""
     rows, columns = y.shape
-    table = tissue.cells.iloc[met]
-    tilt, long, short, level, centre_y, centre_x = (
-        table[name].to_numpy()[:, None, None] for name in ("tilt", "long", "short", "z", "y", "x")
-    )
+    table = {name: tissue.cells[name].to_numpy()[met] for name in NUCLEAR_SHAPE}
+    tilt, long, short, centre_y, centre_x = (table[name][:, None, None] for name in ("tilt", "long", "short", "y", "x"))
     # where on the grid a displaced centre lies: as far from its own place as the grid is displaced there
     first_y, first_x = centre_y - y[0, 0], centre_x - x[0, 0]
     near = np.clip(np.rint(first_y), 0, rows - 1).astype(int), np.clip(np.rint(first_x), 0, columns - 1).astype(int)
@@ -186,17 +201,35 @@ def _rasterise(
     inside = (window_y >= 0) & (window_y < rows) & (window_x >= 0) & (window_x < columns)
     pixel = np.where(inside, window_y * columns + window_x, 0)
     dy, dx = y.ravel()[pixel] - centre_y, x.ravel()[pixel] - centre_x
-    along, across = np.cos(tilt) * dx + np.sin(tilt) * dy, np.cos(tilt) * dy - np.sin(tilt) * dx
-    rim = ((along / long) ** 2 + (across / short) ** 2) * dent.ravel()[pixel]
+    along, across = (np.cos(tilt) * dx + np.sin(tilt) * dy) / long, (np.cos(tilt) * dy - np.sin(tilt) * dx) / short
+    rim = along**2 + across**2
+    near_enough = inside & (rim < (1 + DEEPEST_WAVE) ** 2)
+    # from here on a flat list: most of a window lies outside its nucleus
+    cell = np.broadcast_to(np.arange(len(met))[:, None, None], rim.shape)[near_enough]
+    pixel, along, across, rim = (values[near_enough] for values in (pixel, along, across, rim))
+    rim = rim / (1 + _waves(table, cell, along, across, rim)) ** 2
+    long, short, level = (table[name][cell] for name in ("long", "short", "z"))
     half = np.sqrt(long * short * np.clip(1 - rim, 0, None))  # half of the chord along the light
     path = np.clip(np.minimum(level + half, z + thickness) - np.maximum(level - half, z), 0, None) / thickness
-    hit = inside & (path > 0)
-    cell = np.broadcast_to(met[:, None, None], hit.shape)
-    return pixel[hit], cell[hit], path[hit], rim[hit]
+    place = table["nucleolus_place"][cell]
+    distance = ((along - place.real) * long) ** 2 + ((across - place.imag) * short) ** 2
+    nucleolus = np.exp(-distance / (2 * NUCLEOLUS**2))
+    hit = path > 0
+    return pixel[hit], met[cell[hit]], path[hit], rim[hit], nucleolus[hit]
+
+
+def _waves(table: Mapping[str, Array], cell: NDArray[np.intp], along: Array, across: Array, rim: Array) -> Array:
+    """How much farther out than its ellipse a nucleus's outline lies in each pixel's direction, as a share."""
+    radius = np.sqrt(np.maximum(rim, 1e-12))
+    cos, sin = along / radius, across / radius
+    two, three = table["wave_2"][cell], table["wave_3"][cell]
+    waves = two.real * (cos**2 - sin**2) + two.imag * (2 * cos * sin)
+    waves += three.real * cos * (4 * cos**2 - 3) + three.imag * sin * (3 - 4 * sin**2)
+    return np.clip(waves, -DEEPEST_WAVE, DEEPEST_WAVE)
 
 
 def _membranes(
-    tissue: Tissue, z: float, y: Array, x: Array, where: NDArray[np.bool_]
+    tissue: Tissue, z: float, y: Places, x: Places, where: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.intp]]:
     """Where space is equally far from two epithelial cells, and which two these are; looked for only ``where`` true."""
     membrane, neighbours = np.zeros(y.shape), np.zeros((*y.shape, 2), dtype=np.intp)
@@ -214,6 +247,17 @@ def _membranes(
     return membrane, neighbours
 
 
+def _of_cells(tissue: Tissue, section: Section, column: str) -> Array:
+    """A column of the cell table for each entry of the section's nuclei."""
+    return tissue.cells[column].to_numpy()[section.nuclei.cell]
+
+
+def _clumped(tissue: Tissue, section: Section) -> Array:
+    """Factor on the chromatin for each entry of the section's nuclei: its clumps."""
+    texture = _of_cells(tissue, section, "texture") * section.chromatin.ravel()[section.nuclei.pixel]
+    return np.clip(1 + texture, 0.1, None)
+
+
 def _spread(section: Section, amount: Array) -> Array:
     """(H, W) sum of the amounts of all nuclei over each pixel."""
     shape = section.tissue.shape
@@ -221,7 +265,7 @@ def _spread(section: Section, amount: Array) -> Array:
     return total.astype(np.float64).reshape(shape)
 
 
-def _at_pixel(values: Array, y: Array, x: Array) -> Array:
+def _at_pixel(values: Array, y: Places, x: Places) -> Array:
     row = np.clip(np.rint(y), 0, values.shape[0] - 1).astype(int)
     column = np.clip(np.rint(x), 0, values.shape[1] - 1).astype(int)
     return values[row, column]

@@ -1,12 +1,16 @@
 """The phantom: procedural tissue with a known answer, H&E and IHC of neighbouring sections.
 
-    <root>/phantom-<digest>/<stain>/<split>/{he,ihc,truth}/P00_00_03.png     slide, row, column
+    <root>/phantom-<digest>/<stain>/<split>/{he,ihc,truth,best,dab}/P00_00_03.png     slide, row, column
+                                            {cells,labels}/P00_00_03.{csv,json}
 
 A tile is a block of tissue: tumour nests, glands, stroma and lymphocytes, with nuclei as ellipsoids. Its section at
 depth 0 is stained H&E. The section at depth ``delta``, slightly distorted, is stained IHC: the pair. And the first
-section is stained IHC as well, which no microscope can do: the truth.
+section is stained IHC as well, which no microscope can do: the truth. A part of the expression cannot be seen in H&E:
+``best`` is the first section with each cell's expected stain, the most that any method can know.
 """
 
+import csv
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +20,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from vsbench.data.pairs import Pair
-from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
-from vsbench.files import atomic, digest
+from vsbench.dataset import Bound, Dataset, DatasetCard, DatasetConfig
+from vsbench.files import atomic, digest, write_text
 
 from ._phantom_render import (
+    NO_JPEG,
     Section,
     Staining,
     cut,
@@ -32,35 +37,58 @@ from ._phantom_render import (
     nuclear_dab,
     scan,
 )
-from ._phantom_tissue import MARGIN, TYPES, Array, Region, Tissue, generator, grow, smooth_noise
+from ._phantom_tissue import MARGIN, OWN_AND_TISSUE_GRADE, TYPES, Array, Region, Tissue, generator, grow, smooth_noises
 
-VERSION = "2"  # of the generator: the same configuration and version give the same images
+VERSION = "3"  # of the generator: the same configuration and version give the same images
 BORDER = 4  # pixels rendered beyond the tile, so that the blur has something to blur
 INNER = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
+USUAL_STAINING = Staining(1.0, 1.0, 0.2, 1.0, 1.0, np.array([246.0, 243.0, 246.0]))
 COLUMNS = 4  # tiles per row of a slide
-SLIDE_SHARE = 0.4  # share of the variance between tiles that all tiles of a slide have in common
-HIDDEN_SHARE = 0.4  # share of the unpredictable variance that all cells of a tile have in common
 FARTHEST, MOST_DISTORTED = 16.0, 6.0  # pixels: limits of what a neighbouring section can be
+CELL_COLUMNS = (
+    "type", "z", "y", "x", "long", "short", "chromatin", "grade", "tissue_grade", "front",
+    "expression", "positive", "intensity", "dab", "dab_expected", "in_he", "in_ihc",
+)  # fmt: skip
+FILES = {  # what is written of a tile, by kind
+    **dict.fromkeys(("he", "ihc", "truth", "best", "dab"), ".png"),
+    "cells": ".csv",
+    "labels": ".json",
+}
+DAB_SCALE = 10_000  # grey levels of a DAB map's file for a density of 1
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)  # expectation over a standard normal
 
 
 @dataclass(frozen=True)
 class Marker:
-    """How an antigen is expressed. A cell's expression is standard normal; it is positive above its type's ``cut``."""
+    """How an antigen is expressed. A cell's expression is standard normal; it is positive above its type's ``cut``.
+
+    What H&E shows of it is a weighted sum of three standard normal numbers: the cell's own grade (size and paleness),
+    that of the tissue around it, and how near it is to the tumour's front. Weights are relative.
+    """
 
     pattern: str  # "nuclear" or "membrane"
-    grade: int  # +1: high-grade cells express more; −1: less
+    grade: float
+    tissue_grade: float
+    front: float
     cut: tuple[float, float, float, float]  # by type, in the order of TYPES
     softness: float  # how gradually the amount rises around the cut
     density: float  # DAB optical density of a fully positive cell, at the usual strength of staining
 
+    def visible(self, cells: pd.DataFrame) -> Array:
+        """(N,) standard normal: the part of the expression that follows from morphology."""
+        a, b, c = self.grade, self.tissue_grade, self.front
+        total = np.sqrt(a**2 + b**2 + 2 * a * b * OWN_AND_TISSUE_GRADE + c**2)
+        return (a * cells["grade"] + b * cells["tissue_grade"] + c * cells["front"]).to_numpy() / total
+
 
 MARKERS = {
-    "her2": Marker("membrane", +1, (0.6, 2.4, 6.0, 6.0), softness=0.40, density=0.85),
-    "ki67": Marker("nuclear", +1, (0.7, 2.0, 2.6, 2.0), softness=0.20, density=0.90),
-    "er": Marker("nuclear", -1, (0.1, 0.5, 3.2, 4.0), softness=0.30, density=0.85),
-    "pr": Marker("nuclear", -1, (0.5, 0.6, 3.2, 4.0), softness=0.25, density=0.90),
+    "her2": Marker("membrane", 0.3, 0.9, 0.1, (0.5, 1.3, 6.0, 6.0), softness=0.40, density=0.85),
+    "ki67": Marker("nuclear", 0.7, 0.3, 0.5, (0.7, 1.9, 2.6, 2.0), softness=0.20, density=0.90),
+    "er": Marker("nuclear", -0.6, -0.5, -0.2, (0.1, 0.4, 3.2, 4.0), softness=0.30, density=0.85),
+    "pr": Marker("nuclear", -0.5, -0.5, -0.3, (0.5, 0.5, 3.2, 4.0), softness=0.25, density=0.90),
 }
+INTENSITY = (0.12, 0.35, 0.7)  # shares of the full density from which a cell is 1+, 2+ and 3+
+SCORED = 0.1  # a tile's score is the highest that more than this share of its epithelial cells reach
 
 
 class PhantomConfig(DatasetConfig):
@@ -74,13 +102,36 @@ class PhantomConfig(DatasetConfig):
     slides_train: PositiveInt = 6
     slides_test: PositiveInt = 3
     tiles_per_slide: PositiveInt = 8
-    delta: float = Field(5.0, ge=0, le=FARTHEST)  # depth between the two sections; 0: the same section
-    thickness: float = Field(4.0, gt=0, le=8)  # of a section
+    # tissue, on a typical tile; tiles and slides differ
+    epithelium: float = Field(0.46, ge=0.05, le=0.9)  # share of the area
+    glands: float = Field(0.4, ge=0, le=0.95)  # share of the epithelium that forms ducts
+    lymphocytes: float = Field(0.25, ge=0, le=20)  # their odds among the cells of the stroma
+    grade: float = Field(0.0, ge=-3, le=3)  # of the tumour: larger, paler, less regular nuclei
+    deformation: float = Field(1.0, ge=0, le=2)  # of nuclear outlines; 0: ellipses
+    chromatin: float = Field(1.0, ge=0, le=2)  # its clumps and nucleoli; 0: smooth nuclei
+    slide_share: float = Field(0.4, ge=0, le=1)  # of the variance between tiles: what a slide's tiles have in common
+    # expression
+    unpredictable: float = Field(0.25, ge=0, le=1)  # share of its variance that H&E does not show
+    hidden_slide: float = Field(0.2, ge=0, le=1)  # share of that which all cells of a slide have in common
+    hidden_tile: float = Field(0.2, ge=0, le=1)  # and of a tile
+    # sections
+    delta: float = Field(5.0, ge=0, le=FARTHEST)  # depth between the two; 0: the same section
+    thickness: float = Field(4.0, gt=0, le=8)
     misregistration: float = Field(3.0, ge=0, le=MOST_DISTORTED)  # root mean square displacement between the sections
-    unpredictable: float = Field(0.25, ge=0, le=1)  # share of the variance of expression that H&E does not show
+    elastic: float = Field(0.5, ge=0, le=1)  # share of its square that is a smooth distortion; the rest is a shift
+    # stains and scanner
     batch_effect: float = Field(0.12, ge=0, le=0.5)  # standard deviation of log stain strength between slides
     blur: float = Field(0.6, ge=0, le=3)  # standard deviation of the optics' blur
     noise: float = Field(1.5, ge=0, le=20)  # standard deviation of the sensor's noise, in grey levels
+    jpeg: int = Field(90, ge=30, le=NO_JPEG)  # quality of the scanner's compression; 100: none
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "PhantomConfig":
+        if self.hidden_slide + self.hidden_tile > 1:
+            raise ValueError(
+                f"hidden_slide={self.hidden_slide} and hidden_tile={self.hidden_tile}: more than the whole"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -88,19 +139,33 @@ class Tile:
     """A rendered tile, and the answer. Images are (H, W, 3) uint8 RGB, maps (H, W) optical density.
 
     ``cells`` has a row per nucleus met by the H&E's section or by the adjacent one: ``type`` (of TYPES), centre ``z``,
-    ``y``, ``x`` in the H&E's frame, semi-axes ``long`` and ``short``, ``chromatin``, ``grade`` (the part of expression
-    that H&E shows, standard normal), ``expression`` (standard normal), ``positive``, ``dab`` (density of a nucleus as
-    thick as the section, or of a membrane between two such cells), ``dab_expected`` (its mean given the morphology),
-    and ``in_he``, ``in_ihc``.
+    ``y``, ``x`` in the H&E's frame, semi-axes ``long`` and ``short``, ``chromatin``, ``grade``, ``tissue_grade`` and
+    ``front`` (standard normal: what H&E shows), ``expression`` (standard normal), ``positive``, ``intensity`` (0 to 3,
+    as in 0 … 3+), ``dab`` (density of a nucleus as thick as the section, or of a membrane between two such cells),
+    ``dab_expected`` (its mean given the morphology), and ``in_he``, ``in_ihc``.
     """
 
     id: str
     he: NDArray[np.uint8]
     ihc: NDArray[np.uint8]  # adjacent section
     truth: NDArray[np.uint8]  # IHC of the H&E's section
+    best: NDArray[np.uint8]  # what is known of the truth from the H&E: ``dab_expected``, without the scanner's noise
     dab: Array  # true DAB in the H&E's section, before optics and sensor
-    dab_expected: Array  # its expectation given the morphology: no method can know more
+    dab_expected: Array  # from the cells' ``dab_expected``: no method can know more
     cells: pd.DataFrame
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a pathologist with perfect sight would report of the epithelium in the H&E's section.
+
+        ``positive_fraction``, and ``score``: the highest intensity (0 to 3) that more than a tenth of the cells reach.
+        Empty where the section holds no epithelium.
+        """
+        seen = self.cells[self.cells["in_he"] & self.cells["type"].isin(TYPES[:2])]
+        if seen.empty:
+            return {}
+        score = max(level for level in range(4) if level == 0 or (seen["intensity"] >= level).mean() > SCORED)
+        return {"positive_fraction": f"{seen['positive'].mean():.4f}", "score": str(score)}
 
 
 def tile_names(config: PhantomConfig, split: str) -> list[str]:
@@ -157,18 +222,26 @@ class Specimen:
 
     def dab_map(self, section: Section, amount: Array) -> Array:
         """(H, W) DAB density of a section, border included, from the amounts per cell."""
-        stained = membrane_dab if MARKERS[self.stain].pattern == "membrane" else nuclear_dab
-        return stained(section, amount)
+        if MARKERS[self.stain].pattern == "membrane":
+            return membrane_dab(section, amount, self.full_dab)
+        return nuclear_dab(section, amount)
 
     def immuno(self, section: Section, dab: Array, what: str) -> NDArray[np.uint8]:
         """A section in IHC; ``what`` names the sensor's noise."""
         dab = self.dab_map(section, self.staining.dab * dab)
         return self.scan(immuno(self.tissue, section, self.staining, dab), f"{self.stain} {what}")
 
+    def best(self) -> NDArray[np.uint8]:
+        """What H&E tells of the truth: expected DAB, stains of usual strength, neither noise nor compression."""
+        dab = self.dab_map(self.here, self.cells["dab_expected"].to_numpy())
+        density = immuno(self.tissue, self.here, USUAL_STAINING, dab)
+        rng = self.random("best")  # draws nothing
+        return scan(density, USUAL_STAINING.glass, self.config.blur, 0.0, NO_JPEG, rng)[INNER]
+
     def scan(self, density: Array, what: str) -> NDArray[np.uint8]:
         """The image, without border, of a density (H, W, 3)."""
         config, noise = self.config, self.random(what, "sensor")
-        return scan(density, self.staining.glass, config.blur, config.noise, noise)[INNER]
+        return scan(density, self.staining.glass, config.blur, config.noise, config.jpeg, noise)[INNER]
 
     def random(self, *purpose: str) -> np.random.Generator:
         """The tile's own randomness for one purpose."""
@@ -191,13 +264,14 @@ def render_tile(config: PhantomConfig, stain: str, name: str) -> Tile:
     at_ihc[there.nuclei.cell] = True
     table = cells.assign(
         type=np.array(TYPES)[cells["type"]], y=cells["y"] - MARGIN, x=cells["x"] - MARGIN, in_he=at_he, in_ihc=at_ihc
-    )
+    )[[*CELL_COLUMNS]]
     dab = cells["dab"].to_numpy()
     return Tile(
         id=name,
         he=specimen.scan(haematoxylin_eosin(tissue, here, specimen.staining), "he"),
         ihc=specimen.immuno(there, dab, "ihc"),
         truth=specimen.stained(dab),
+        best=specimen.best(),
         dab=specimen.dab_map(here, specimen.staining.dab * dab)[INNER],
         dab_expected=specimen.dab_map(here, cells["dab_expected"].to_numpy())[INNER],
         cells=table[at_he | at_ihc].reset_index(drop=True),
@@ -209,12 +283,14 @@ def draw_region(config: PhantomConfig, name: str) -> Region:
     slide = name.partition("_")[0]
     ours = generator(VERSION, config.seed, slide, "region").standard_normal(4)
     own = generator(VERSION, config.seed, name, "region").standard_normal(4)
-    share, gland, grade, lymphocytes = np.sqrt(SLIDE_SHARE) * ours + np.sqrt(1 - SLIDE_SHARE) * own
+    share, gland, grade, lymphocytes = np.sqrt(config.slide_share) * ours + np.sqrt(1 - config.slide_share) * own
     return Region(
-        epithelium_share=float(0.12 + 0.68 * _logistic(1.4 * share)),
-        gland_share=float(0.05 + 0.75 * _logistic(1.6 * gland - 0.6)),
-        grade=float(grade),
-        lymphocytes=float(0.25 * np.exp(0.9 * lymphocytes)),
+        epithelium_share=float(np.clip(_logistic(_logit(config.epithelium) + share), 0.1, 0.85)),
+        gland_share=float(_logistic(_logit(config.glands) + 1.4 * gland)) if config.glands > 0 else 0.0,
+        grade=float(config.grade + grade),
+        lymphocytes=float(config.lymphocytes * np.exp(0.9 * lymphocytes)),
+        deformation=config.deformation,
+        chromatin=config.chromatin,
     )
 
 
@@ -224,7 +300,7 @@ def draw_staining(config: PhantomConfig, stain: str, slide: str) -> Staining:
     ihc = generator(VERSION, config.seed, slide, stain, "staining")
     haematoxylin, eosin = np.exp(config.batch_effect * he.standard_normal(2))
     dab, counterstain = np.exp(config.batch_effect * ihc.standard_normal(2))
-    glass = np.array([246.0, 243.0, 246.0]) + he.normal(0, 1.5, 3)
+    glass = USUAL_STAINING.glass + he.normal(0, 1.5, 3)
     return Staining(
         haematoxylin=float(haematoxylin),
         eosin=float(eosin),
@@ -238,10 +314,12 @@ def draw_staining(config: PhantomConfig, stain: str, slide: str) -> Staining:
 def express(config: PhantomConfig, stain: str, name: str, cells: pd.DataFrame) -> pd.DataFrame:
     """Add expression and DAB to a cell table: the grade that H&E shows, and a part that it hides."""
     marker = MARKERS[stain]
+    slide = generator(VERSION, config.seed, name.partition("_")[0], stain, "expression").standard_normal()
     rng = generator(VERSION, config.seed, name, stain, "expression")
-    common, own = rng.standard_normal(), rng.standard_normal(len(cells))
-    hidden = np.sqrt(HIDDEN_SHARE) * common + np.sqrt(1 - HIDDEN_SHARE) * own
-    visible = np.sqrt(1 - config.unpredictable) * marker.grade * cells["grade"].to_numpy()
+    tile, own = rng.standard_normal(), rng.standard_normal(len(cells))
+    of_slide, of_tile = config.hidden_slide, config.hidden_tile
+    hidden = np.sqrt(of_slide) * slide + np.sqrt(of_tile) * tile + np.sqrt(1 - of_slide - of_tile) * own
+    visible = np.sqrt(1 - config.unpredictable) * marker.visible(cells)
     spread = np.sqrt(config.unpredictable)
     cut_of_type = np.array(marker.cut)[cells["type"]]
     expression = visible + spread * hidden
@@ -251,32 +329,59 @@ def express(config: PhantomConfig, stain: str, name: str, cells: pd.DataFrame) -
 
     expected = amount(visible[:, None] + spread * NODES, cut_of_type[:, None]) @ WEIGHTS / WEIGHTS.sum()
     mean_strength = np.exp(config.batch_effect**2 / 2)
+    dab = amount(expression, cut_of_type)
     return cells.assign(
         expression=expression,
         positive=expression > cut_of_type,
-        dab=amount(expression, cut_of_type),
+        intensity=np.digitize(dab / marker.density, INTENSITY),
+        dab=dab,
         dab_expected=mean_strength * expected,
     )
 
 
-def _canvas(config: PhantomConfig) -> tuple[Array, Array]:
+def _canvas(config: PhantomConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(y, x) of a section's pixels, its border included, on the canvas of the tissue."""
     y, x = np.mgrid[MARGIN - BORDER : MARGIN + config.size + BORDER, MARGIN - BORDER : MARGIN + config.size + BORDER]
-    return y.astype(np.float64), x.astype(np.float64)
+    return y, x
 
 
 def _displacement(config: PhantomConfig, rng: np.random.Generator) -> tuple[Array, Array]:
-    """(dy, dx) on the section's grid: a shift and an elastic field with half of the mean square each."""
+    """(dy, dx) on the section's grid: a shift and an elastic field, which share the mean square."""
     side = config.size + 2 * BORDER
     shift = rng.standard_normal(2)
     shift = shift / np.linalg.norm(shift)
-    elastic_y, elastic_x = (smooth_noise(rng, side, (config.size / 6, config.size / 6)) / np.sqrt(2) for _ in range(2))
-    scale = config.misregistration / np.sqrt(2)
-    return scale * (shift[0] + elastic_y), scale * (shift[1] + elastic_x)
+    elastic = (field / np.sqrt(2) for field in smooth_noises(rng, side, (config.size / 6, config.size / 6)))
+    rigid, smooth = (config.misregistration * np.sqrt(share) for share in (1 - config.elastic, config.elastic))
+    dy, dx = (rigid * step + smooth * field for step, field in zip(shift, elastic, strict=True))
+    return dy, dx
+
+
+def _logit(share: float) -> float:
+    return float(np.log(share / (1 - share)))
 
 
 def _logistic(values: Array) -> Array:
     return 1 / (1 + np.exp(-np.asarray(values, dtype=np.float64)))
+
+
+def _bounds() -> tuple[Bound, ...]:
+    """What ``python -m benchmarks.phantom_bounds`` has written: ceiling and floor of every value."""
+
+    def number(text: str) -> float | None:
+        return float(text) if text else None
+
+    with Path(__file__).with_name("phantom_bounds.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Bound(
+                line["stain"],
+                line["value"],
+                line["protocol"],
+                number(line["ceiling"]),
+                number(line["identity"]),
+                number(line["mean_colour"]),
+            )
+            for line in csv.DictReader(file)
+        )
 
 
 class Phantom(Dataset[PhantomConfig]):
@@ -290,6 +395,7 @@ class Phantom(Dataset[PhantomConfig]):
         pairing="neighbouring sections with a known distance and distortion; the true IHC is known",
         split_unit="slides",
         warnings=("Synthetic tissue: it tests methods and metrics, and says nothing about patients.",),
+        bounds=_bounds(),
     )
     stains = tuple(MARKERS)
     needs_root = False
@@ -304,13 +410,35 @@ class Phantom(Dataset[PhantomConfig]):
         return take_specimen(self.config, stain, name)
 
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
-        """Yield the pairs in the order of slides and tiles, each with the true IHC as ``truth``."""
+        """Yield the pairs in the order of slides and tiles.
+
+        Each has the true IHC as ``truth``, what a perfect predictor would give as ``best``, and ``Tile.labels``. Beside
+        them lie the cell tables and the true DAB density as 16-bit PNG, DAB_SCALE grey levels for a density of 1.
+        """
         base = self.folder(root) / stain / split
         for name in tile_names(self.config, split):
-            he, ihc, truth = (base / kind / f"{name}.png" for kind in ("he", "ihc", "truth"))
-            if not (he.exists() and ihc.exists() and truth.exists()):
-                tile = render_tile(self.config, stain, name)
-                for path, image in ((he, tile.he), (ihc, tile.ihc), (truth, tile.truth)):
-                    with atomic(path) as temporary:
-                        Image.fromarray(image).save(temporary, compress_level=3)
-            yield Pair(name, he, ihc, slide=name.partition("_")[0], split=split, truth=truth)
+            files = {kind: base / kind / f"{name}{suffix}" for kind, suffix in FILES.items()}
+            if not all(file.exists() for file in files.values()):
+                _write(render_tile(self.config, stain, name), files)
+            yield Pair(
+                name,
+                files["he"],
+                files["ihc"],
+                slide=name.partition("_")[0],
+                split=split,
+                labels=json.loads(files["labels"].read_text(encoding="utf-8")),
+                truth=files["truth"],
+                best=files["best"],
+            )
+
+
+def _write(tile: Tile, files: dict[str, Path]) -> None:
+    """Write all that is known of a tile."""
+    for kind in ("he", "ihc", "truth", "best"):
+        with atomic(files[kind]) as temporary:
+            Image.fromarray(getattr(tile, kind)).save(temporary, compress_level=3)
+    levels = np.rint(DAB_SCALE * tile.dab).clip(0, 65535).astype(np.uint16)
+    with atomic(files["dab"]) as temporary:
+        Image.fromarray(levels).save(temporary, compress_level=3)
+    write_text(files["cells"], tile.cells.to_csv(index=False, float_format="%.5g", lineterminator="\n"))
+    write_text(files["labels"], json.dumps(tile.labels))

@@ -15,6 +15,18 @@ from vsbench.errors import UsageError
 
 
 @dataclass(frozen=True)
+class Bound:
+    """What can be reached in one value on a data set whose answer is known; None: n/a."""
+
+    stain: str
+    value: str
+    protocol: str
+    ceiling: float | None  # of the best prediction that the H&E allows
+    identity: float | None  # of the H&E unchanged
+    mean_colour: float | None  # of the mean colour of the training IHC
+
+
+@dataclass(frozen=True)
 class DatasetCard:
     """What a reader must know before trusting a number on this data."""
 
@@ -27,6 +39,7 @@ class DatasetCard:
     size: tuple[int, int] | None = None  # height, width; None: any
     counts: dict[tuple[str, str], int] = field(default_factory=dict)  # (stain, split) → published number of pairs
     warnings: tuple[str, ...] = ()  # printed wherever results on this data are shown
+    bounds: tuple[Bound, ...] = ()  # with the default options, where the answer is known
 
 
 class DatasetConfig(BaseModel):

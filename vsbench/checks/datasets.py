@@ -83,7 +83,7 @@ def check_pairs(make: Make) -> None:
                 assert Path(pair.id).name == pair.id, f"{pair.id!r} can't be a file name"
                 assert pair.split == split, f"{pair.id}: split {pair.split!r}, asked for {split!r}"
                 assert pair.slide != "", f"{pair.id}: an empty slide; None where it is unknown"
-                files = [pair.he, pair.ihc, *([pair.truth] if pair.truth else [])]
+                files = pair.images
                 assert len(set(files)) == len(files), f"{pair.id}: one file stands for two images"
                 assert all(file.is_file() for file in files), f"{pair.id}: {files} are not all there"
 

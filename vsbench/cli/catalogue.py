@@ -44,11 +44,19 @@ def datasets(name: Name = None, as_json: AsJson = False) -> None:
 
     card = dataclasses.asdict(dataset.card)
     card["counts"] = {f"{stain} {split}": count for (stain, split), count in dataset.card.counts.items()}
+    bounds = {
+        f"{b.stain} {b.protocol}": f"{_bound(b.ceiling)} | {_bound(b.identity)} | {_bound(b.mean_colour)}"
+        for b in dataset.card.bounds
+    }
+    if not as_json:
+        del card["bounds"]
     options = {}
     for key, field in config_type(dataset).model_fields.items():
         options[key] = field.get_default(call_default_factory=True)
     stains = ", ".join(dataset.stains) or "any name"
-    _show({"name": name, **card, "stains": stains, "splits": ", ".join(dataset.splits)}, as_json, {"options": options})
+    _show({"name": name, **card, "stains": stains, "splits": ", ".join(dataset.splits)}, as_json, {
+        "options": options, **({"ceiling | H&E unchanged | mean colour": bounds} if bounds and not as_json else {}),
+    })  # fmt: skip
 
 
 def metrics(name: Name = None, as_json: AsJson = False) -> None:
@@ -135,6 +143,10 @@ def _show(card: dict[str, Any], as_json: bool, more: dict[str, dict[str, Any]]) 
         for key, value in entries.items():
             table.add_row(f"{title}: {key}", _text(value))
     _console().print(table)
+
+
+def _bound(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4g}"
 
 
 def _text(value: Any) -> str:

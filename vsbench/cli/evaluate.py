@@ -19,9 +19,12 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of images made elsewhere; needs --name, --dataset, --stain.")
     ] = None,
+    references: Annotated[
+        bool, typer.Option("--references", help="The reference rows of --dataset and --stain alone.")
+    ] = False,
     name: Annotated[str | None, typer.Option("--name", help="Row name of --images.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Data set of --images.")] = None,
-    stain: Annotated[str | None, typer.Option("--stain", help="Stain of --images.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Data set of --images, --references.")] = None,
+    stain: Annotated[str | None, typer.Option("--stain", help="Stain of --images, --references.")] = None,
     suffix: Annotated[
         str | None, typer.Option("--suffix", help="What follows a pair's name in those of --images: _fake_B.")
     ] = None,
@@ -63,8 +66,12 @@ def evaluate(
     from vsbench.ranks import leave
     from vsbench.weights.seeded import seed_of
 
-    if [bool(runs), every, images is not None].count(True) != 1:
-        raise UsageError("say what to evaluate: --all, run folders, or --images FOLDER")
+    if [bool(runs), every, images is not None, references].count(True) != 1:
+        raise UsageError("say what to evaluate: --all, run folders, --images FOLDER, or --references")
+    if images is not None and name is None:
+        raise UsageError("--images needs --name, --dataset and --stain")
+    if (images is not None or references) and (dataset is None or stain is None):
+        raise UsageError(f"{'--references' if references else '--images'} needs --dataset and --stain")
     if images is None and (name or suffix or resize):
         raise UsageError("--name, --suffix and --resize are about --images FOLDER")
     families = _on_request(also or [])
@@ -73,13 +80,14 @@ def evaluate(
     atexit.register(leave)
     instrument = Instrument.build(str(fabric.device), families, on_missing, seed_of(weights) if weights else None)
     with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
-        if images is not None:
-            if name is None or dataset is None or stain is None:
-                raise UsageError("--images needs --name, --dataset and --stain")
+        if dataset is not None and stain is not None:
             group = Group(dataset, parse_settings(data or []), stain, data_root, results)
-            outcomes, failures = engine.evaluate_images(
-                images, name, group, instrument, on_bad, suffix, resize, display.count
-            )
+            if images is not None and name is not None:
+                outcomes, failures = engine.evaluate_images(
+                    images, name, group, instrument, on_bad, suffix, resize, display.count
+                )
+            else:
+                outcomes, failures = engine.evaluate_references(group, instrument, on_bad, display.count)
         else:
             chosen = [Run(folder) for folder in runs or []] or engine.unevaluated(results)
             if not chosen:

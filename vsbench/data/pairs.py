@@ -17,7 +17,7 @@ class Pair:
     """One H&E tile and the IHC tile of an adjacent section.
 
     ``id`` is the common file stem. ``slide`` groups tiles that are not independent (None: unknown). ``truth`` is the
-    IHC of the H&E's own section, which only the phantom knows.
+    IHC of the H&E's own section, ``best`` the best prediction of it that the H&E allows: only the phantom knows them.
     """
 
     id: str
@@ -27,6 +27,12 @@ class Pair:
     split: str
     labels: dict[str, str] = field(default_factory=dict)
     truth: Path | None = None
+    best: Path | None = None
+
+    @property
+    def images(self) -> list[Path]:
+        """All its image files."""
+        return [file for file in (self.he, self.ihc, self.truth, self.best) if file is not None]
 
 
 def match(he_dir: Path, ihc_dir: Path, nested: bool = False) -> Iterator[tuple[str, Path, Path]]:
@@ -89,7 +95,7 @@ def pairs_digest(pairs: list[Pair], content: Callable[[Path], str] = file_digest
     """
     parts: list[str] = []
     for pair in pairs:
-        parts += [pair.id, pair.slide or "", *(content(path) for path in (pair.he, pair.ihc, pair.truth) if path)]
+        parts += [pair.id, pair.slide or "", *map(content, pair.images)]
     return digest(parts)
 
 

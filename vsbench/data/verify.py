@@ -102,7 +102,7 @@ def verify(
         else:
             findings.faults += faults
     findings.faults += _miscounted(findings.counts)
-    files = list(dict.fromkeys(file for pair in pairs for file in _files(pair)))
+    files = list(dict.fromkeys(file for pair in pairs for file in pair.images))
     findings.images = len(files)
     recorded = manifests(root)
     sizes: dict[Path, Size] = {}
@@ -199,13 +199,9 @@ def _is_grey(image: NDArray[np.uint8]) -> bool:
     return bool((image != image[0, 0]).any())
 
 
-def _files(pair: Pair) -> list[Path]:
-    return [file for file in (pair.he, pair.ihc, pair.truth) if file is not None]
-
-
 def _missized(pair: Pair, sizes: dict[Path, Size]) -> Iterator[Fault]:
     """The images of a pair have one size, as far as they can be read."""
-    known = [(file, sizes[file]) for file in _files(pair) if file in sizes]
+    known = [(file, sizes[file]) for file in pair.images if file in sizes]
     for file, (height, width) in known[1:]:
         first, size = known[0]
         if size != (height, width):

@@ -93,6 +93,13 @@ def evaluate_images(
     return evaluate_rows(group, [*reference_rows(group), row], instrument, on_bad, tell)
 
 
+def evaluate_references(
+    group: Group, instrument: Instrument, on_bad: OnBad = "stop", tell: Tell | None = None
+) -> tuple[list[Outcome], list[str]]:
+    """The reference rows alone."""
+    return evaluate_rows(group, reference_rows(group), instrument, on_bad, tell)
+
+
 def unevaluated(results: Path) -> list[Run]:
     """Trained and external runs under ``results``, finished or not, in the order of their paths."""
     return [run for run in find_runs(results) if run.record["kind"] != "reference"]

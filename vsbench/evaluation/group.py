@@ -45,7 +45,7 @@ class Group:
             self.train = []
             without_train = [f"no training split here, so no rows made from it and no look for shared slides ({error})"]
         self.digests = Digests(self.results / "digests.json")
-        self.digests.add(file for p in self.pairs for file in (p.he, p.ihc, p.truth) if file is not None)
+        self.digests.add(file for p in self.pairs for file in p.images)
         self.warnings = [*source.card.warnings, *self._slide_warnings(), *without_train]
 
     @property

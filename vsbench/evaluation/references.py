@@ -42,6 +42,8 @@ class ReferenceRow:
     ``maker(state, test)``: what stands in for the generated image, given what ``fit`` returned.
 
     Both read one image at a time, and keep none.
+
+    ``exists(test)``: whether the data set is one that can have it at all; where not, nobody need be told.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ReferenceRow:
     needs_train: bool
     fit: Callable[[Sequence[Pair], Sequence[Pair]], State]
     maker: Callable[[State, Sequence[Pair]], Maker]
+    exists: Callable[[Sequence[Pair]], bool] = bool
 
 
 def mean_colour(train: Iterable[Pair]) -> NDArray[np.uint8]:
@@ -79,6 +82,14 @@ def _nothing(train: Sequence[Pair], test: Sequence[Pair]) -> State:
 
 def _real_ihc(state: State, test: Sequence[Pair]) -> Maker:
     return lambda pair, he, real: real
+
+
+def _has_best(test: Sequence[Pair]) -> bool:
+    return all(pair.best is not None for pair in test)
+
+
+def _best(state: State, test: Sequence[Pair]) -> Maker:
+    return _reader({pair.id: pair.best for pair in test if pair.best is not None})
 
 
 def _he(state: State, test: Sequence[Pair]) -> Maker:
@@ -206,6 +217,7 @@ REFERENCES = {
     row.name: row
     for row in (
         ReferenceRow("real-ihc", "Real IHC (adjacent section)", False, _nothing, _real_ihc),
+        ReferenceRow("best", "Best possible prediction", False, _nothing, _best, _has_best),
         ReferenceRow("he", "H&E unchanged", False, _nothing, _he),
         ReferenceRow("mean-colour", "Mean colour of the training IHC", True, _fit_mean_colour, _mean_colour),
         ReferenceRow("reinhard", "Reinhard stain transfer", True, _fit_reinhard, _reinhard),
