@@ -41,7 +41,7 @@ METHODS, RESAMPLES, GOAL = 15, 10_000, 10.0
 SETS = {"40 slides × 25 images": (40, 25), "1000 images, slides unknown": (1000, 1)}
 TRUTH, ICC, IMAGES = 0.6, 0.5, 8
 NOMINAL = 0.95
-FEATURE_ICC, FEATURE_IMAGES = 0.3, 5
+FEATURE_ICC, FEATURE_IMAGES, FEATURE_RESAMPLES = 0.3, 5, 2000
 LIMITS: tuple[tuple[Kind, bool], ...] = (("percentile", False), ("percentile", True), ("bca", False), ("bca", True))
 
 
@@ -148,7 +148,7 @@ def print_coverage(trials: int, resamples: int) -> None:
 def print_feature_coverage(trials: int) -> None:
     """The same for the Fréchet distance, of more images than dimensions and of fewer; slides drawn, then images."""
     error = np.sqrt(NOMINAL * (1 - NOMINAL) / trials)
-    print(f"Fréchet distance: {trials} test sets, 200 resamples, nominal {NOMINAL:.1%} ± {error:.1%}")
+    print(f"Fréchet distance: {trials} test sets, {FEATURE_RESAMPLES} resamples, nominal {NOMINAL:.1%} ± {error:.1%}")
     print(f"{'slides':>6}{'images':>8}{'dimensions':>12}  {'drawn':8}{'covers':>8}")
     for count, size in ((12, 10), (12, 200)):
         rng = np.random.default_rng(0)
@@ -159,7 +159,7 @@ def print_feature_coverage(trials: int) -> None:
         truth = np.mean([frechet(*simulated_features(rng, count, size), by_slide)(once)[0] for _ in range(1000)])
         sets = [simulated_features(rng, count, size) for _ in range(trials)]
         for drawn, slides in (("slides", by_slide), ("images", by_image)):
-            counts = resample_counts(slides.count, 200)
+            counts = resample_counts(slides.count, FEATURE_RESAMPLES)
             limits = [bootstrap(frechet(*pair, slides), counts, kind="centred") for pair in sets]
             held = np.mean([interval.low <= truth <= interval.high for interval in limits])
             print(f"{count:6}{images:8}{size:12}  {drawn:8}{held:8.1%}", flush=True)

@@ -7,7 +7,7 @@ import pytest
 
 from vsbench.metrics.fid import frechet_distance
 from vsbench.stats.bootstrap import bootstrap, centred_interval, resample_counts
-from vsbench.stats.features import DISTANCES, frechet, frechet_scores, kernel_distance, kernel_scores
+from vsbench.stats.features import DISTANCES, frechet, frechet_influence, frechet_scores, kernel_distance, kernel_scores
 from vsbench.stats.moments import Array, mean
 from vsbench.stats.paired import draw_swaps, swap_test
 from vsbench.stats.slides import Slides
@@ -34,13 +34,52 @@ def unbiased_mmd(x: Array, y: Array) -> float:
 
 
 @pytest.mark.parametrize("size", [6, 100], ids=["more images than dimensions", "fewer"])
-def test_frechet_of_counts_is_that_of_repeated_images(size: int) -> None:
+def test_frechet_of_all_images_is_the_metric(size: int) -> None:
     fake, real = features(size)
-    counts = resample_counts(SLIDES.count, 5)
-    assert counts.max() > 1
-    for row, found in zip(counts, frechet(fake, real, SLIDES)(counts), strict=True):
-        rows = np.repeat(np.arange(N), row[SLIDES.index].astype(int))
-        assert found == pytest.approx(frechet_distance(fake[rows], real[rows]), rel=1e-9)
+    found = frechet(fake, real, SLIDES)(np.ones((1, SLIDES.count)))[0]
+    assert found == pytest.approx(frechet_distance(fake, real), rel=1e-9)
+
+
+def frechet_of_weights(fake: Array, real: Array, weights: Array) -> float:
+    """From its definition, of images with weights that sum to 1; covariances with N − 1."""
+
+    def moments(x: Array) -> tuple[Array, Array]:
+        centred = x - weights @ x
+        return weights @ x, (centred.T * weights) @ centred * N / (N - 1)
+
+    (mean_x, cov_x), (mean_y, cov_y) = moments(fake.astype(float)), moments(real.astype(float))
+    shared = np.sqrt(np.clip(np.linalg.eigvals(cov_x @ cov_y).real, 0, None)).sum()
+    return float(((mean_x - mean_y) ** 2).sum() + np.trace(cov_x + cov_y) - 2 * shared)
+
+
+@pytest.mark.parametrize("size", [6, 100], ids=["more images than dimensions", "fewer"])
+def test_frechet_of_counts_is_its_tangent(size: int) -> None:
+    """The slope from all slides once towards any other draw."""
+    fake, real = features(size)
+    even = np.full(N, 1 / N)
+    counts, step = resample_counts(SLIDES.count, 4), 1e-4
+    statistic = frechet(fake, real, SLIDES)
+    once = statistic(np.ones((1, SLIDES.count)))[0]
+    for row, found in zip(counts, statistic(counts), strict=True):
+        drawn = row[SLIDES.index] / row[SLIDES.index].sum()
+        ends = [frechet_of_weights(fake, real, even + way * step * (drawn - even)) for way in (1, -1)]
+        assert found - once == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-3)
+
+
+def test_its_spread_is_that_of_sets_drawn_anew() -> None:
+    rng, n, found, spread = np.random.default_rng(3), 150, [], []
+    for _ in range(60):
+        fake, real = rng.normal(0.4, 1.2, (n, 3)), rng.normal(0, 1, (n, 3))
+        value, influence = frechet_influence(fake, real)
+        found.append(value)
+        spread.append(influence.std() / np.sqrt(n))
+    assert np.mean(spread) == pytest.approx(np.std(found, ddof=1), rel=0.3)
+
+
+def test_equal_sets_have_no_contributions() -> None:
+    same = np.random.default_rng(3).normal(size=(12, 30))
+    value, influence = frechet_influence(same, same)
+    assert [value, *influence] == pytest.approx([0] * 13, abs=1e-9)
 
 
 def test_kernel_distance_of_counts_is_that_of_repeated_images() -> None:
@@ -51,18 +90,17 @@ def test_kernel_distance_of_counts_is_that_of_repeated_images() -> None:
         assert found == pytest.approx(unbiased_mmd(fake[rows], real[rows]), rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["fid", "kid"])
-def test_one_image_has_no_distance(name: str) -> None:
+def test_one_image_has_no_distance() -> None:
     two = Slides(np.array([0, 1, 1]), 2)
-    statistic = DISTANCES[name].statistic(*features(4, images=3), two)
+    statistic = kernel_distance(*features(4, images=3), two)
     assert np.isnan(statistic(np.array([[1.0, 0.0], [0.0, 1.0]]))).tolist() == [True, False]
+    assert np.isnan(frechet(*features(4, images=1), Slides(np.array([0]), 1))(np.ones((1, 1)))).all()
 
 
-@pytest.mark.parametrize("name", ["fid", "kid"])
-def test_repeats_make_distances_larger_and_the_centred_kind_mends_it(name: str) -> None:
+def test_repeats_make_kid_larger_and_the_centred_kind_mends_it() -> None:
     rng = np.random.default_rng(0)
     fake, real = rng.normal(size=(2, N, 20))  # alike: then all of a distance is noise
-    statistic, counts = DISTANCES[name].statistic(fake, real, SLIDES), resample_counts(SLIDES.count, 300)
+    statistic, counts = kernel_distance(fake, real, SLIDES), resample_counts(SLIDES.count, 300)
     plain, centred = (bootstrap(statistic, counts, kind=kind, level=0.5) for kind in ("percentile", "centred"))
     assert plain.low > plain.estimate
     assert centred.low < centred.estimate < centred.high

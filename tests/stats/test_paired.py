@@ -6,7 +6,7 @@ import scipy.stats
 
 from vsbench.stats.bootstrap import bootstrap, resample_counts
 from vsbench.stats.moments import mean, pearson
-from vsbench.stats.paired import compare, draw_swaps, holm, swap_test
+from vsbench.stats.paired import averaged, compare, draw_swaps, holm, least_p, limit_of_tests, matched, swap_test
 from vsbench.stats.seeds import seed_effect
 from vsbench.stats.slides import Slides
 
@@ -166,3 +166,37 @@ def test_one_training_or_one_slide_have_no_seed_effect() -> None:
     assert np.isnan([single.seed, single.sampling, single.error]).all()
     with pytest.raises(ValueError, match="no training"):
         seed_effect([], np.ones((10, 4)))
+
+
+def test_trainings_are_averaged_after_their_values_are_found() -> None:
+    real, *fakes = RNG.gamma(2, 1, (4, 12))
+    slides, counts = even(4, 3), resample_counts(4, 7)
+    single = [pearson(fake, real, slides) for fake in fakes]
+    together = averaged(single)
+    assert together(counts) == pytest.approx(np.mean([one(counts) for one in single], axis=0), nan_ok=True)
+    assert averaged(single[:1])(counts) == pytest.approx(single[0](counts), nan_ok=True)
+    with pytest.raises(ValueError, match="no training"):
+        averaged([])
+
+
+def test_each_training_of_either_method_counts_alike_in_matched_pairs() -> None:
+    assert matched("ab", "xy") == [("a", "x"), ("b", "y")]
+    pairs = matched("ab", "xyz")
+    assert sorted(pairs) == sorted((a, b) for a in "ab" for b in "xyz")
+
+
+@pytest.mark.parametrize("slides", [3, 6, 12, 40])
+def test_no_data_give_less_than_the_least_p(slides: int) -> None:
+    """Every slide in favour of the one method."""
+    swaps = draw_swaps(slides, 500)
+    a = np.arange(1.0, slides + 1)
+    assert swap_test(mean(a + 5, even(slides, 1)), mean(a, even(slides, 1)), swaps) == least_p(slides, 500)
+
+
+def test_what_slides_and_tests_can_not_show_is_said() -> None:
+    assert limit_of_tests(draw_swaps(5), 1, 0.05) == "5 slides can't give a p below 0.0625: nothing can be shown"
+    assert limit_of_tests(draw_swaps(6), 1, 0.05) == ""
+    assert "6 slides give no p below 0.031, or 0.062 by Holm's correction for 2 tests" in limit_of_tests(
+        draw_swaps(6), 2, 0.05
+    )
+    assert limit_of_tests(draw_swaps(20, 99), 9, 0.05).startswith("99 exchanges give no p below 0.01, or 0.09")

@@ -6,7 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from vsbench import __version__
 
@@ -21,11 +20,25 @@ def title_of(title: str, variant: str, preset: str, label: str | None) -> str:
     return f"{title} ({', '.join(remarks)})" if remarks else title
 
 
-def device_name(fabric: Fabric) -> str:
+def device_name(device: torch.device) -> str:
     """The GPU's name, or the kind of processor and how many threads of it."""
-    if fabric.device.type == "cuda":
-        return torch.cuda.get_device_name(fabric.device)
-    return f"{fabric.device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes that tensors took at most on a GPU since ``forget_peak_memory``; None elsewhere.
+
+    A CPU process only knows its peak since it was born, with all that ran in it before: nothing to put on a run.
+    """
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Begin anew: a process may train several runs, each with a peak of its own."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def versions() -> dict[str, str]:

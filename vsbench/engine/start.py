@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import numpy as np
 import torch
 
-from vsbench import registry
+from vsbench import ranks, registry
 from vsbench.data.augment import TileReader, read_tile
 from vsbench.data.loader import TrainingBatches
 from vsbench.data.pairs import Pair, pairs_digest
@@ -158,13 +158,14 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
         "precision": str(fabric.strategy.precision.precision),
         "world": fabric.world_size,
         "execution": asdict(request.execution),
-        "device": device_name(fabric),
+        "device": device_name(fabric.device),
         "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in method.named_children()},
         "versions": versions(),
         "git": git_commit(),
         "steps": schedule.steps,
         "chosen_step": None,
         "wall_time_s": 0.0,
+        "peak_memory_bytes": None,
         "finished": False,
     }
     if _finished(run, record):
@@ -178,13 +179,15 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
             remove_leftovers(run.checkpoints)
             run.write_record(record)
         fabric.barrier()
-        seconds = train(
+        spent = train(
             request.method, method, pairs, run, fabric, request.seed, resume, workers, rhythm, request.execution,
             lambda progress: display.step(found.row, progress), validation, display.say, tile,
         )  # fmt: skip
+        peaks = [peak for peak in ranks.collect(spent.peak_memory) if peak is not None]
         if fabric.is_global_zero:
             best = validation.best if validation is not None and request.select == "best" else schedule.steps
-            run.write_record(record | {"wall_time_s": round(seconds, 2), "chosen_step": best, "finished": True})
+            record |= {"wall_time_s": round(spent.seconds, 2), "peak_memory_bytes": max(peaks, default=None)}
+            run.write_record(record | {"chosen_step": best, "finished": True})
     return run
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from vsbench.engine.average import WeightAverage, averaged
 from vsbench.engine.checkpoint import prune, restore_newest, save_checkpoint
 from vsbench.engine.interrupt import Interrupt, Interrupted, sheltered
 from vsbench.engine.log import Tally, TrainingLog
+from vsbench.engine.record import forget_peak_memory, peak_memory
 from vsbench.engine.run import Run
 from vsbench.engine.samples import draw_sheet
 from vsbench.engine.schedule import Schedule
@@ -53,6 +54,14 @@ class Progress:
     losses: dict[str, float]  # means over the steps since the last log row
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a training took, the parts before a resume included."""
+
+    seconds: float
+    peak_memory: int | None  # bytes of this process's GPU; None elsewhere
+
+
 def train(
     name: str,
     method: Method[Any],
@@ -68,8 +77,8 @@ def train(
     validation: Validation | None = None,
     say: Callable[[str], None] = print,
     tile: TileReader = read_tile,
-) -> float:
-    """Train to the end of the method's schedule and return the seconds it took, those before a resume included.
+) -> Spent:
+    """Train to the end of the method's schedule and return what it took.
 
     ``method`` is freshly built on the CPU; ``resume`` takes it, its optimizers and all random generators back to the
     newest checkpoint that is whole, and the batches go on where they were. Raises RunError when a loss is not finite
@@ -79,13 +88,14 @@ def train(
     rhythm, execution = rhythm or Rhythm(), execution or Execution()
     config = method.config
     batches, schedule = plan(method, pairs, seed, fabric.global_rank, fabric.world_size, execution.accumulate, tile)
+    forget_peak_memory(fabric.device)
     fabric.to_device(method)
     plain = method.optimizers()
     start, kept = restore_newest(run.checkpoints, name, method, plain, say) if resume else (0, {})
     precision = fabric.strategy.precision
     if kept.get("precision"):
         precision.load_state_dict(kept["precision"])
-    tally, before = Tally(**kept.get("tally", {})), kept.get("seconds", 0.0)
+    tally, before = Tally(**kept.get("tally", {})), Spent(kept.get("seconds", 0.0), kept.get("peak_memory"))
     optimizers = {key: fabric.setup_optimizers(optimizer) for key, optimizer in plain.items()}
     average = WeightAverage(method, config.average) if config.average > 0 else None
     if average is not None and kept.get("own"):
@@ -139,8 +149,8 @@ def train(
                     with averaged(average, method):
                         validation.measure(done, method, fabric.device)
                 if rhythm.writes_checkpoint(done) or measured or stop or last:
-                    seconds = before + time.monotonic() - begun
-                    kept = {"tally": tally.state(), "precision": precision.state_dict(), "seconds": seconds}
+                    kept = {"tally": tally.state(), "precision": precision.state_dict()}
+                    kept |= asdict(_spent(before, begun, fabric))
                     with averaged(average, method) as own:
                         save_checkpoint(run.checkpoints, done, name, method, plain, kept | {"own": own})
                     best = validation.best if validation is not None else None
@@ -148,7 +158,7 @@ def train(
             if stop and not last:
                 fabric.barrier()  # none ends before the checkpoint is there
                 raise Interrupted(f"stopped at step {done} of {schedule.steps}, checkpoint written", stop)
-    return before + time.monotonic() - begun
+    return _spent(before, begun, fabric)
 
 
 def plan(
@@ -171,6 +181,12 @@ def plan(
     decay = constant if c.decay_phase == "crop" else Augmentation(c.crop_size, c.crop_size, c.flip)
     augmentations = Augmentations(constant, decay, schedule.decay_from)
     return TrainingBatches(pairs, draws, augmentations, rank, ranks, tile), schedule
+
+
+def _spent(before: Spent, begun: float, fabric: Fabric) -> Spent:
+    """What was taken until now: ``before`` a resume, and since ``begun``."""
+    peaks = [peak for peak in (before.peak_memory, peak_memory(fabric.device)) if peak is not None]
+    return Spent(before.seconds + time.monotonic() - begun, max(peaks, default=None))
 
 
 def _row(progress: Progress, rate: float, fabric: Fabric) -> dict[str, float | int]:

@@ -1,7 +1,9 @@
 """Translation of images of any size by a trained method: whole, or in tiles beyond memory."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +29,32 @@ GB = 1e9
 RGB = NDArray[np.uint8]
 TileStatistics = Literal["tile", "image", "sample"]
 Translate = Callable[[Method[Any], RGB, torch.device], RGB]
+
+
+@dataclass
+class Stopwatch:
+    """How long translations took, from pixels to pixels: neither reading nor writing files counts.
+
+    Nor does the first image, at which libraries set themselves up. ``seconds`` are of ``images``.
+    """
+
+    seconds: float = 0.0
+    images: int = 0
+    warm: bool = False
+
+    def timed(self, translate: Translate) -> Translate:
+        """``translate``, each call of it measured. It ends with pixels in main memory, so that a GPU is done too."""
+
+        def measured(method: Method[Any], he: RGB, device: torch.device) -> RGB:
+            begun = time.perf_counter()
+            fake = translate(method, he, device)
+            if self.warm:
+                self.seconds += time.perf_counter() - begun
+                self.images += 1
+            self.warm = True
+            return fake
+
+        return measured
 
 
 def translate_image(method: Method[Any], he: RGB, device: torch.device) -> RGB:

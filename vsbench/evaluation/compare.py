@@ -19,7 +19,7 @@ from vsbench.stats import paired
 from vsbench.stats.bootstrap import RESAMPLES, centred_interval, resample_counts
 from vsbench.stats.features import DISTANCES, Distance
 from vsbench.stats.moments import Array, mean
-from vsbench.stats.paired import Comparison, Swaps, draw_swaps, holm, swap_test
+from vsbench.stats.paired import Comparison, Swaps, draw_swaps, holm, least_p, limit_of_tests, swap_test
 from vsbench.stats.seeds import SeedEffect, seed_effect
 from vsbench.stats.table import table_statistics
 
@@ -82,7 +82,7 @@ def compare(
     tests = [replace(t, comparison=replace(t.comparison, p_holm=p)) for t, p in zip(tests, corrected, strict=True)]
     pairs = list(dict.fromkeys((test.comparison.first, test.comparison.second) for test in tests))
     tests.sort(key=lambda test: pairs.index((test.comparison.first, test.comparison.second)))
-    notes = (*base.notes, *_limits_of_tests(base.slides.count, swaps, len(tests)))
+    notes = (*base.notes, *_limits_of_tests(swaps, len(tests)))
     if any(run.summary.get("kind") == "trained" for run in runs):
         notes += ("each run is one training: what another seed would change is not in this (see --seeds)",)
     names, protocol = tuple(run.name for run in runs), runs[0].summary["protocol"]
@@ -107,20 +107,13 @@ def _distances(
     return found, made
 
 
-def _limits_of_tests(slides: int, swaps: Swaps, tests: int) -> list[str]:
-    """What no data could show, with so few slides or so many tests."""
-    least = 2.0 ** (1 - slides) if swaps.exact else 1 / (1 + len(swaps.exchanged))
-    if least >= ALPHA:
-        return [f"{slides} slides can't give a p below {least:.3g}: nothing can be shown"]
-    if least * tests > ALPHA:
-        given, mend = f"{slides} slides", "say beforehand which few matter (--metric)"
-        if not swaps.exact:
-            given, mend = f"{len(swaps.exchanged)} exchanges", f"{mend}, or take more --resamples"
-        corrected = min(1.0, least * tests)
-        return [
-            f"{given} give no p below {least:.2g}, or {corrected:.2g} by Holm's correction for {tests} tests: {mend}"
-        ]
-    return []
+def _limits_of_tests(swaps: Swaps, tests: int) -> list[str]:
+    """What no data could show, with so few slides or so many tests, and what would help."""
+    limit, (exchanges, slides) = limit_of_tests(swaps, tests, ALPHA), swaps.exchanged.shape
+    if not limit or least_p(slides, exchanges) >= ALPHA:
+        return [limit] if limit else []
+    more = "" if swaps.exact else ", or take more --resamples"
+    return [f"{limit}: say beforehand which few matter (--metric){more}"]
 
 
 def verdict(test: Result) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -85,17 +86,34 @@ def read(runs: Sequence[Run]) -> list[Evaluated]:
 def _read(folder: Path, name: str) -> Evaluated:
     try:
         summary = read_json(folder / "summary.json")
+        summary["values"], summary["data_digest"], summary["protocol"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}: damaged ({error}); remove it and evaluate again") from None
+    return Evaluated(name, summary, read_table(folder), read_features(folder))
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    """The per-image table of an evaluation, index id. Raises RunError where it is missing or damaged."""
+    try:
         names = {"id": str, "slide": str}  # 01 is no number, and a slide may be called NA: only empty is missing
         table = pd.read_csv(folder / "per_image.csv", dtype=names, keep_default_na=False, na_values=[""])
         table = table.set_index("id")
-        features = {}
-        if (folder / "features.npz").is_file():
-            with np.load(folder / "features.npz", allow_pickle=False) as stored:
-                features = {key: stored[key] for key in stored.files}
-        summary["values"], summary["data_digest"], summary["protocol"], table["slide"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        table["slide"]
+    except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{folder}: damaged ({error}); remove it and evaluate again") from None
-    return Evaluated(name, summary, table, features)
+    return table
+
+
+def read_features(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """The features of an evaluation, rows as in its table; empty where none were kept. Raises RunError if damaged."""
+    if not (folder / "features.npz").is_file():
+        return {}
+    try:
+        # opened here: NumPy leaves a damaged file open
+        with (folder / "features.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise RunError(f"{folder}: damaged ({error}); remove it and evaluate again") from None
 
 
 def basis(runs: Sequence[Evaluated], metrics: Sequence[str] = ()) -> Basis:

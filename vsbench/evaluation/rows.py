@@ -1,6 +1,6 @@
 """What a row of a table is made of: trained runs, images made elsewhere, and references that need no training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from vsbench import __version__, ranks
 from vsbench.data.pairs import few
 from vsbench.engine.checkpoint import chosen_checkpoint, load_method
+from vsbench.engine.record import device_name
 from vsbench.engine.run import Run, checked_name
-from vsbench.engine.translate import translate_files
+from vsbench.engine.translate import Stopwatch, translate_files, translate_image
 from vsbench.errors import DataError, RunError, UserError
 from vsbench.evaluation.group import SPLIT, Group
 from vsbench.evaluation.onepass import Maker
@@ -46,7 +47,7 @@ def reference_rows(group: Group) -> list[Row]:
     """
     rows = []
     for reference in REFERENCES.values():
-        if group.train or not reference.needs_train:
+        if (group.train or not reference.needs_train) and reference.exists(group.pairs):
             try:
                 rows.append(_reference_row(group, reference))
             except DataError as error:
@@ -85,24 +86,40 @@ def trained_row(run: Run, group: Group, device: "torch.device", done: Callable[[
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
     made_from = {"weights": file_digest(weights), "he": group.he_digest}
     stamp = run.folder / "images" / f"{SPLIT}.json"
-    if ranks.rank() == 0 and (not stamp.is_file() or read_json(stamp) != made_from):
+    if ranks.rank() == 0 and (not stamp.is_file() or not made_from.items() <= read_json(stamp).items()):
         for old in run.images(SPLIT).glob("*.png"):
             old.unlink()
         write_json(stamp, made_from)
     ranks.collect(None)  # what is outdated is gone before any rank looks
     missing = [(p.he, files[p.id]) for p in group.pairs if not files[p.id].is_file()]
     ranks.collect(None)  # all have looked before any writes
-    mine, error = missing[ranks.rank() :: ranks.ranks()], None
+    mine, error, watch = missing[ranks.rank() :: ranks.ranks()], None, Stopwatch()
     try:
         if mine:
-            translate_files(load_method(weights), mine, device, done)
+            translate_files(load_method(weights), mine, device, done, watch.timed(translate_image))
     except UserError as found:
         error = found
     for told in ranks.collect(error):
         if told is not None:
             raise told
+    watches = ranks.collect(watch)
+    if ranks.rank() == 0 and any(watch.images for watch in watches):
+        _note_speed(stamp, device_name(device), watches)
     warnings = () if record["preset"] == "paper" else (f"{record['preset']} preset: not the published configuration",)
     return Row(run, record, reader(files), files, warnings=warnings)
+
+
+def _note_speed(stamp: Path, device: str, watches: Sequence[Stopwatch]) -> None:
+    """Add to what the images are made from the ``seconds`` that so many ``images`` took on one device of a kind.
+
+    Several devices that share the work add up both. Beside those of the same kind from before an interruption, since
+    nothing is translated twice; another kind begins anew.
+    """
+    there = read_json(stamp)
+    before = there if there.get("device") == device else {"seconds": 0.0, "images": 0}
+    seconds = before["seconds"] + sum(watch.seconds for watch in watches)
+    images = before["images"] + sum(watch.images for watch in watches)
+    write_json(stamp, there | {"seconds": round(seconds, 4), "images": images, "device": device})
 
 
 def external_row(folder: Path, name: str, group: Group, suffix: str | None = None, resize: str | None = None) -> Row:

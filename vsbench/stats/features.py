@@ -1,8 +1,10 @@
 """Distances of two sets of features as functions of how often each slide is drawn: Fréchet (FID) and kernel (KID).
 
-Fake and real images of a pair are drawn together. What a resample needs of the features are their products, worked out
-once in float64: nothing is repeated, and no covariance of thousands of dimensions is made. Repeats of an image make
-sets look further apart than they are, so intervals are of the "centred" kind.
+Fake and real images of a pair are drawn together. Repeats of an image make sets look further apart than they are, so
+intervals are of the "centred" kind, and the Fréchet distance, which repeats spread as well, is taken in first order:
+by what each pair contributes to it. On sets simulated anew 120 times (200 to 400 images of 10 to 40 slides, 64 and 512
+features) the standard deviation of its resamples themselves was 2.8 to 6.8 times the true one for a distance and 1.3 to
+1.6 times for a difference of two methods; that of the contributions 1.2 to 1.4 times, and 1.2 times.
 
 For tests between methods each image gets a score: the derivative of the distance by its weight in the two methods'
 images together. Exchanging images between the methods leaves the scores as they are, so that the exchange test of their
@@ -16,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vsbench.stats.moments import Array
+from vsbench.stats.bootstrap import RESAMPLES
+from vsbench.stats.moments import Array, mean
 from vsbench.stats.slides import Slides
 
 Features = NDArray[np.floating]
@@ -24,32 +27,38 @@ Statistic = Callable[[Array], Array]
 Scores = tuple[Array, Array]
 
 MIN_IMAGES = 2  # one image has no covariance
-MAX_IMAGES = 2000  # a resample of twice as many takes eight times as long
+MAX_IMAGES = 5000  # twice as many take eight times as long, and four times the memory
 
 
 def frechet(fake: Features, real: Features, slides: Slides) -> Statistic:
-    """Fréchet distance of Gaussians fitted to features (N, D) of each: counts (R, S) → (R,), NaN below two images.
+    """Fréchet distance of Gaussians fitted to features (N, D) of each, in first order: counts (R, S) → (R,).
 
-    Covariances with N − 1 of the images drawn. Repeats are weights on distinct images, and centring is of rank one: a
-    resample costs the singular values of one matrix with a row for each distinct image.
+    NaN for fewer than two images. Exact where all are drawn once.
     """
+    if len(real) < MIN_IMAGES:
+        return lambda counts: np.full(len(counts), np.nan)
+    distance, influence = frechet_influence(fake, real)
+    moved = mean(influence, slides)
+    return lambda counts: distance + moved(counts)
+
+
+def frechet_influence(fake: Features, real: Features) -> tuple[float, Array]:
+    """The Fréchet distance, and its derivatives (N,) by the weight of each pair, of N that sum to 1; their mean is 0.
+
+    Features are (N, D). With T the optimal transport from the Gaussian of the generated images, mean μ, to that of the
+    real ones, mean ν, and T⁻¹ its way back, over the dimensions that both have:
+    2 (x − μ)·(μ − ν) + |x − μ|² − (x − μ)ᵀ T (x − μ)  +  2 (y − ν)·(ν − μ) + |y − ν|² − (y − ν)ᵀ T⁻¹ (y − ν).
+    """
+    n = len(real)
     origin = real.mean(axis=0, dtype=np.float64)  # near the features, for the digits of their squares
-    x, y = fake - origin, real - origin
-    products, squares = x @ y.T, (x**2).sum(axis=1) + (y**2).sum(axis=1)
-
-    def distance(weights: Array) -> float:
-        n = weights.sum()
-        if n < MIN_IMAGES:
-            return float("nan")
-        mean_x, mean_y = weights @ x / n, weights @ y / n
-        rows = np.flatnonzero(weights)
-        drawn = _centred(products[np.ix_(rows, rows)], weights[rows] / n, weights[rows] / n)
-        root = np.sqrt(weights[rows] / (n - 1))
-        shared = np.linalg.svd(root[:, None] * drawn * root, compute_uv=False).sum()
-        spread = weights @ squares - n * (mean_x @ mean_x + mean_y @ mean_y)
-        return float(((mean_x - mean_y) ** 2).sum() + spread / (n - 1) - 2 * shared)
-
-    return lambda counts: np.array([distance(row[slides.index]) for row in counts])
+    gap = (fake - origin).mean(axis=0)
+    x, y = fake - origin - gap, real - origin
+    # With x yᵀ = U S Vᵀ the transports are (xᵀ U S⁻¹ Uᵀ x) and its mirror image: no matrix of D × D is made.
+    left, shared, right = np.linalg.svd(x @ y.T, full_matrices=False)
+    spread = (x**2).sum(axis=1) + (y**2).sum(axis=1) - left**2 @ shared - shared @ right**2
+    distance = gap @ gap + spread.sum() / (n - 1)
+    influence = 2 * (x - y) @ gap + spread * n / (n - 1)
+    return float(distance), influence - influence.mean()
 
 
 def frechet_scores(first: Features, second: Features, real: Features) -> Scores:
@@ -103,14 +112,15 @@ def kernel_scores(first: Features, second: Features, real: Features) -> Scores:
 class Distance:
     """A set value that is a distance of features: arrays ``<features>_fake`` and ``<features>_real``, (N, D).
 
-    ``resamples``: how many are affordable. For N = 1000 images and D = 2048, 200 of the Fréchet distance take 11 s of
-    one core, and 2000 of KID 2 s.
+    ``resamples``: how many are affordable. For N = 1000 images and D = 2048, 2000 of KID take 2 s of one core.
+    ``sampled``: the value itself is a mean over random subsets, and the statistic near it, not equal to it.
     """
 
     statistic: Callable[[Features, Features, Slides], Statistic]
     scores: Callable[[Features, Features, Features], Scores]
     features: str
     resamples: int
+    sampled: bool = False
 
     def absence(self, features: Mapping[str, Features]) -> str | None:
         """Why it can't be resampled; None if it can."""
@@ -118,7 +128,7 @@ class Distance:
         if real is None or f"{self.features}_fake" not in features:
             return f"the features {self.features} were not kept"
         if len(real) > MAX_IMAGES:
-            return f"{len(real)} images: above {MAX_IMAGES}, resampling a distance of features takes hours"
+            return f"{len(real)} images: above {MAX_IMAGES}, the spread of a distance of features takes hours"
         return None
 
     def of(self, features: Mapping[str, Features], slides: Slides) -> Statistic:
@@ -133,9 +143,9 @@ class Distance:
 
 # By the name of the value; the features' names are those that the metrics give.
 DISTANCES = {
-    "fid": Distance(frechet, frechet_scores, "fid", 200),
-    "fid_pytorch": Distance(frechet, frechet_scores, "fid_pytorch", 200),
-    "kid": Distance(kernel_distance, kernel_scores, "fid", 2000),
+    "fid": Distance(frechet, frechet_scores, "fid", RESAMPLES),
+    "fid_pytorch": Distance(frechet, frechet_scores, "fid_pytorch", RESAMPLES),
+    "kid": Distance(kernel_distance, kernel_scores, "fid", 2000, sampled=True),
 }
 
 

@@ -6,14 +6,17 @@ distributions, and holds for any value of sums, R_p too; for a mean it is the si
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from vsbench.stats.bootstrap import Interval, Kind, bootstrap_all
 from vsbench.stats.moments import Array, Pooled, difference
 
+T = TypeVar("T")
 EXACT = 12  # up to this number of slides all 2^S exchanges are made
 TIE = 1e-12  # of the values: exchanges that give the same difference but for rounding
 
@@ -63,6 +66,44 @@ def swap_test(first: Pooled, second: Pooled, swaps: Swaps) -> float:
     scale = abs(found) + abs(float(first.value(total[: len(moved)])[0]))
     large = ~(np.abs(gaps) < abs(found) - TIE * scale)  # True for NaN
     return float(large.mean() if swaps.exact else (1 + large.sum()) / (1 + len(large)))
+
+
+def least_p(slides: int, exchanges: int) -> float:
+    """The least p that so many slides can give, whatever the data; ``exchanges`` are made where these are not all."""
+    return 2.0 ** (1 - slides) if slides <= EXACT else 1 / (1 + exchanges)
+
+
+def limit_of_tests(swaps: Swaps, tests: int, alpha: float) -> str:
+    """What no data could show, with so few slides or so many tests; "" where there is no such limit."""
+    exchanges, slides = swaps.exchanged.shape
+    least = least_p(slides, exchanges)
+    if least >= alpha:
+        return f"{slides} slide{'s' * (slides != 1)} can't give a p below {least:.3g}: nothing can be shown"
+    if least * tests <= alpha:
+        return ""
+    given, corrected = f"{slides} slides" if swaps.exact else f"{exchanges} exchanges", min(1.0, least * tests)
+    return f"{given} give no p below {least:.2g}, or {corrected:.2g} by Holm's correction for {tests} tests"
+
+
+def averaged(trainings: Sequence[Pooled]) -> Pooled:
+    """The mean over trainings of one value of the same images, to be resampled as one. ValueError: there is none."""
+    if not trainings:
+        raise ValueError("no training, so no mean")
+    ends = np.cumsum([len(one.sums) for one in trainings])[:-1]
+
+    def value(moments: Array) -> Array:
+        parts = np.split(moments, ends)
+        return np.mean([one.value(part) for one, part in zip(trainings, parts, strict=True)], axis=0)
+
+    first, sums = trainings[0], np.vstack([one.sums for one in trainings])
+    excluded, centre = max(one.excluded for one in trainings), sum(one.centre for one in trainings)
+    return Pooled(first.name, sums, value, first.images, excluded, centre)
+
+
+def matched(first: Sequence[T], second: Sequence[T]) -> list[tuple[T, T]]:
+    """Pairs of two methods' trainings, the k-th with the k-th, as many of each: shorter and longer lists repeat."""
+    number = math.lcm(len(first), len(second))
+    return [(first[k % len(first)], second[k % len(second)]) for k in range(number)]
 
 
 def compare(
