@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_tree_and_nothing_else(wheel: Path) -> None:
     expected = {
         f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, inside in FOLDERS.items()
-        for pattern in ("*.py", "py.typed")
+        for pattern in ("*.py", "py.typed", "*.csv", "*.html", "*.css", "*.js")
         for path in (ROOT / folder).rglob(pattern)
     }
     with zipfile.ZipFile(wheel) as archive:

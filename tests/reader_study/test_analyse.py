@@ -47,7 +47,9 @@ def test_means_are_of_first_showings(key: Key, tmp_path: Path, score_as: ScoreAs
         return 5 if item.again else by_tissue(item, question)
 
     means = found(key, tmp_path, score_as, by_tissue, second_look).means
-    assert list(means.columns) == ["data", "question", "method", "reader reader 0", "reader reader 1", "all"]
+    assert list(means.columns) == [
+        "data", "question", "method", "reader reader 0", "reader reader 1", "all", "low", "high"
+    ]  # fmt: skip
     row = means[(means["data"] == "mist-er") & (means["question"] == "Diagnosis?")].set_index("method")
     expected = sum(2 + number % 3 for number in range(8)) / 8
     for column in ("reader reader 0", "reader reader 1", "all"):

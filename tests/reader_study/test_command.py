@@ -29,7 +29,10 @@ def test_make_then_analyse(results: Path, tmp_path: Path, score_as: Callable[...
     analysed = run("analyse", key_file, *files, "--resamples", 100)
     assert analysed.exit_code == 0
     written = {path.name for path in (results / "report" / "reader-study-analysis").iterdir()}
-    assert written == {"index.md", "index.html", "means.csv", "agreement.csv", "differences.csv", "scores.csv"}
+    assert written == {"index.md", "index.html", "means.csv", "agreement.csv", "differences.csv", "scores.csv"} | {
+        f"heatmap-1.{suffix}" for suffix in ("pdf", "png", "csv")
+    }
+    assert all(name in analysed.output for name in written)
 
 
 def test_what_is_wrong_is_one_line(results: Path) -> None:

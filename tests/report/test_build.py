@@ -1,3 +1,5 @@
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +8,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from vsbench.cli.report import report
-from vsbench.errors import RunError, UserError
+from vsbench.cli.report import printed_papers, report
+from vsbench.errors import RunError, UsageError, UserError
 from vsbench.report.build import build_report
+from vsbench.report.published import load_all
 
 Tree = Any  # the class in conftest.py, which cannot be imported from here
 
@@ -31,20 +34,72 @@ def test_everything_written_is_told_and_nothing_else_is_there(tree: Tree) -> Non
     tree.add("he", VALUES, kind="reference")
     tree.add("cut", VALUES, stain="pr")
     out = tree.results / "report"
-    written = build_report(tree.results, out, latex=True, warn=pytest.fail)
+    said: list[str] = []
+    written = build_report(tree.results, out, latex=True, warn=said.append)
     assert sorted(written) == sorted(path for path in out.rglob("*") if path.is_file())
     names = {str(path.relative_to(out)) for path in written}
-    assert names >= {"summary.csv", "main.tex", "tables/methods-mist.tex", "tables/all-mist-er.tex"}
+    assert names >= {"summary.csv", "decision.csv", "provenance.csv", "provenance.json", "index.html", "main.tex"}
+    assert names >= {"tables/methods-mist.tex", "tables/all-mist-er.tex"}
     assert names >= {f"figures/{kind}-mist-pr.{suffix}" for kind in ("scatter", "images") for suffix in ("pdf", "png")}
     text = (out / "main.tex").read_text()
     assert all(name in text for name in names if name.endswith(".pdf") or name.startswith("tables/"))
+    assert not [sentence for sentence in said if "scatter" in sentence or "sheet" in sentence]
 
 
-def test_without_latex_and_figures_only_the_table_is_written(tree: Tree) -> None:
+def test_without_latex_figures_and_page_only_data_are_written(tree: Tree) -> None:
     tree.add("cut", VALUES)
-    assert build_report(tree.results, tree.results / "report", latex=False, figures=False) == [
-        tree.results / "report" / "summary.csv"
-    ]
+    written = build_report(tree.results, tree.results / "report", figures=False, page=False, warn=lambda _: None)
+    names = {path.relative_to(tree.results / "report").as_posix() for path in written}
+    assert names == {"summary.csv", "decision.csv", "provenance.csv", "provenance.json"}
+
+
+def test_printed_numbers_stand_beside(tree: Tree, tmp_path: Path) -> None:
+    """In the methods' table, in tables of their own, and on the page; an impossible one with its flag."""
+    tree.add("cut", VALUES)
+    papers = load_all(Path(__file__).parents[2] / "results" / "published")
+    out = tmp_path / "report"
+    build_report(tree.results, out, latex=True, figures=False, papers=papers, warn=lambda _: None)
+    printed = next(
+        row for row in papers[0].rows if (row.table, row.stain, row.who, row.metric) == ("II", "er", "CUT", "fid")
+    )
+    for file in ("tables/methods-mist.tex", "tables/literature-usigan-II.tex", "index.html"):
+        assert printed.value in (out / file).read_text(encoding="utf-8"), file
+    assert "4612" in (out / "tables/literature-usigan-III.tex").read_text()
+    assert r"\input{tables/literature-usigan-IX.tex}" in (out / "main.tex").read_text()
+
+
+def test_rows_of_a_study_stand_in_its_table_alone(tree: Tree) -> None:
+    tree.add("cut", VALUES)
+    tree.add("usigan+tau-0.1", VALUES)
+    study = {
+        "schema": 1, "method": "usigan", "suite": "table8", "dataset": "mist", "stain": "er", "preset": "paper",
+        "options": {}, "dataset_options": {}, "seeds": [0], "own": ["usigan+tau-0.1"],
+    }  # fmt: skip
+    (tree.results / "report" / "suites").mkdir(parents=True)
+    (tree.results / "report" / "suites" / "usigan-table8.json").write_text(json.dumps(study))
+    out, said = tree.results / "report", []
+    build_report(tree.results, out, latex=True, figures=False, page=False, warn=said.append)
+    assert "tau" not in (out / "tables/all-mist-er.tex").read_text()
+    assert (out / "suite-table8.tex").is_file()
+    assert any("1 runs belong to ablation studies (table8)" in sentence for sentence in said)
+
+
+def test_a_bundle_is_one_of_the_files_told(tree: Tree, tmp_path: Path) -> None:
+    tree.add("cut", VALUES)
+    bundle = tmp_path / "supplement.zip"
+    result = run("--results", tree.results, "--no-figures", "--no-html", "--bundle", bundle)
+    assert result.exit_code == 0, result.output
+    assert str(bundle) in result.stdout.splitlines()
+    with zipfile.ZipFile(bundle) as held:
+        assert "report/summary.csv" in held.namelist()
+
+
+def test_options_that_do_nothing_are_refused(tree: Tree, tmp_path: Path) -> None:
+    tree.add("cut", VALUES)
+    for options in (("--suite", "table4", "--bundle", tmp_path / "b.zip"), ("--method", "cut")):
+        assert isinstance(run("--results", tree.results, *options).exception, UsageError)
+    with pytest.raises(UserError, match="no published numbers"):
+        printed_papers(tmp_path)
 
 
 def test_tables_need_no_images(tree: Tree) -> None:
@@ -52,7 +107,7 @@ def test_tables_need_no_images(tree: Tree) -> None:
     for image in (folder / "images" / "test").glob("*.png"):
         image.unlink()
     said = []
-    written = build_report(tree.results, tree.results / "report", latex=True, warn=said.append)
+    written = build_report(tree.results, tree.results / "report", latex=True, page=False, warn=said.append)
     assert any(path.name == "all-mist-er.tex" for path in written)
     assert not any(path.name.startswith("images") for path in written)
     assert any("no sheet of images" in sentence and "no such file" in sentence for sentence in said)
@@ -62,7 +117,7 @@ def test_tables_need_no_images(tree: Tree) -> None:
 def test_values_of_the_paper_may_be_missing(tree: Tree) -> None:
     tree.add("cut", {"ssim": 0.3})
     said = []
-    written = build_report(tree.results, tree.results / "report", latex=True, warn=said.append)
+    written = build_report(tree.results, tree.results / "report", latex=True, page=False, warn=said.append)
     assert not any(path.name.startswith("methods") for path in written)
     assert any("phv_avg, r_avg, fid" in sentence for sentence in said)
 
@@ -71,13 +126,13 @@ def test_warnings_reach_library_users(tree: Tree) -> None:
     tree.add("cut", VALUES)
     (tree.add("pix2pix", VALUES) / "evaluation" / "native" / "summary.json").unlink()
     with pytest.warns(UserWarning, match="pix2pix/seed-0: not evaluated"):
-        build_report(tree.results, tree.results / "report", latex=False, figures=False)
+        build_report(tree.results, tree.results / "report", figures=False, page=False)
 
 
 def test_command_prints_what_it_wrote(tree: Tree) -> None:
     tree.add("cut", VALUES)
     tree.add("usigan", VALUES | {"fid": 30.0}, data_digest="f" * 64)
-    result = run("--results", tree.results, "--latex")
+    result = run("--results", tree.results, "--latex", "--no-html")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert str(tree.results / "report" / "main.tex") in lines
@@ -87,7 +142,7 @@ def test_command_prints_what_it_wrote(tree: Tree) -> None:
 
 def test_command_writes_where_it_is_told(tree: Tree, tmp_path: Path) -> None:
     tree.add("cut", VALUES)
-    assert run("--results", tree.results, "--out", tmp_path / "there", "--no-figures").exit_code == 0
+    assert run("--results", tree.results, "--out", tmp_path / "there", "--no-figures", "--no-html").exit_code == 0
     assert pd.read_csv(tmp_path / "there" / "summary.csv")["metric"].tolist() == list(VALUES)
     assert not (tree.results / "report").exists()
 

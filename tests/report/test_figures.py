@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 
 from vsbench.errors import DataError, RunError
+from vsbench.report.figures.ellipses import ENOUGH, covering, ellipse_of
 from vsbench.report.figures.labels import label_points
 from vsbench.report.figures.scatter import scatter
 from vsbench.report.figures.sheets import METHODS, choose_pairs, image_sheets
 from vsbench.report.figures.style import new_figure, style
 from vsbench.report.tables import Comparison, compare, load_results
 from vsbench.stain.dab import integrated_density
+from vsbench.stats.bootstrap import resample_counts
 
 Tree = Any  # the class in conftest.py, which cannot be imported from here
 
@@ -36,6 +38,7 @@ def test_scatter_data_are_means_and_spreads_over_seeds(tree: Tree, tmp_path: Pat
     tree.add("he", {"r_c": 100.0, "r_p": 20.0, "r_avg": 60.0}, kind="reference")
     tree.add("mean-colour", {"r_c": "constant", "r_p": "all equal", "r_avg": "no R_c"}, kind="reference")
     tree.add("elsewhere", VALUES, kind="external", data_digest="f" * 64)
+    tree.add("wrong", VALUES | {"r_c": "inf"})
     [drawn] = scatter(only(tree), tmp_path)
     table = pd.read_csv(drawn.file("csv")).set_index("title")
     seeds = pd.Series([60.0, 61.5, 64.5])
@@ -43,7 +46,99 @@ def test_scatter_data_are_means_and_spreads_over_seeds(tree: Tree, tmp_path: Pat
     assert table.loc["cut", "seeds"] == 3
     assert table.loc["mean-colour", ["r_c", "r_p"]].isna().all()
     assert table.loc["mean-colour", "not_shown"] == "no R_c: constant; no R_p: all equal"
-    assert [text.split(" (")[0] for text in drawn.missing] == ["elsewhere", "mean-colour"]
+    assert [text.split(" (")[0] for text in drawn.missing[:3]] == ["elsewhere", "wrong", "mean-colour"]
+    assert table.loc["wrong", "not_shown"] == "R_c is infinite"
+
+
+def regroup(folder: Path, slides: Callable[[int], str]) -> pd.DataFrame:
+    """Give the images of a run other slides; the new table."""
+    path = folder / "evaluation" / "native" / "per_image.csv"
+    table = pd.read_csv(path, dtype={"id": str})
+    table["slide"] = [slides(place) for place in range(len(table))]
+    table.to_csv(path, index=False)
+    return table
+
+
+def test_an_ellipse_is_that_of_the_resampled_points(make_tree: Callable[..., Tree], tmp_path: Path) -> None:
+    """Recomputed image by image for two seeds: mean R_c, Pearson's r of the densities, their covariance over draws."""
+    tree = make_tree(n=12)
+    tables = [
+        regroup(tree.add("cut", VALUES | {"r_p": 40.0 + 9 * seed}, seed=seed), lambda i: f"s{i % 5}") for seed in (0, 1)
+    ]
+    (drawn,) = scatter(only(tree), tmp_path)
+    line = pd.read_csv(drawn.file("csv")).iloc[0]
+    counts, slide = resample_counts(5, 10_000, 0).astype(int), np.arange(12) % 5
+    points = []
+    for row in counts[:1000]:
+        images = np.repeat(np.arange(12), row[slide])
+        r = [np.corrcoef(t["intden"].to_numpy()[images], t["intden_real"].to_numpy()[images])[0, 1] for t in tables]
+        points.append((np.mean([t["r_c"].to_numpy()[images].mean() for t in tables]), 100 * np.mean(r)))
+    found = ellipse_of(np.array(points), 5)
+    assert line["ellipse_slides"] == 5
+    assert line[["ellipse_major", "ellipse_minor"]].tolist() == pytest.approx([found.major, found.minor], rel=0.15)
+    assert abs((line["ellipse_angle"] - found.angle + 90) % 180 - 90) < 5
+    assert "95 % confidence over 5 slides" in drawn.caption
+
+
+def test_an_ellipse_follows_the_spread_of_its_points() -> None:
+    """Along (−4, 3): half axes are standard errors times the root of the quantile, wider by S / (S − 1)."""
+    along, across = np.array([-4, 3]) / 5, np.array([3, 4]) / 5
+    generator = np.random.default_rng(0)
+    noise = generator.normal(size=(20_000, 2))
+    ellipse = ellipse_of(noise[:, :1] * 6 * along + noise[:, 1:] * 2 * across, 10)
+    assert ellipse.angle == pytest.approx(np.degrees(np.arctan2(3, -4)), abs=1)
+    scale = np.sqrt(10 / 9 * covering(10))
+    assert (ellipse.major, ellipse.minor) == pytest.approx((6 * scale, 2 * scale), rel=0.02)
+    assert ellipse.reach == pytest.approx((scale * np.hypot(4.8, 1.2), scale * np.hypot(3.6, 1.6)), rel=0.02)
+    with pytest.raises(RunError, match="resamples have no value"):
+        ellipse_of(np.where(noise < -1, np.nan, noise), 10)
+
+
+def test_an_ellipse_of_many_slides_is_the_normal_one_and_of_few_wider() -> None:
+    assert covering(100_000) == pytest.approx(-2 * np.log(0.05), rel=1e-3)
+    assert covering(10) == pytest.approx(2 * 9 / 8 * 4.459, rel=1e-3)  # F(2, 8) at 95 %, as tabulated
+    assert covering(ENOUGH - 1) == pytest.approx(-2 * np.log(0.05), rel=1e-6)
+
+
+def test_ellipses_of_few_or_unknown_slides_say_what_they_are_worth(tree: Tree, tmp_path: Path) -> None:
+    folder = tree.add("cut", VALUES)
+    (drawn,) = scatter(only(tree), tmp_path)
+    assert "Dashed ellipses: spread over 3 slides" in drawn.caption
+    regroup(folder, lambda i: "")
+    (drawn,) = scatter(only(tree), tmp_path)
+    assert "over 6 images" in drawn.caption
+    assert "slides unknown" in drawn.caption
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda path: path.unlink(), "damaged"),
+        (lambda path: path.write_text(path.read_text().replace("r_c", "other")), "r_c"),
+        (lambda path: path.write_text(path.read_text().replace("slide 1", "slide 2")), ""),
+        (lambda path: path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1])), "other images"),
+    ],
+)
+def test_without_a_table_there_is_a_point_and_no_ellipse(
+    tree: Tree, tmp_path: Path, spoil: Callable[[Path], object], says: str
+) -> None:
+    for row in ("asp", "cut"):
+        folder = tree.add(row, VALUES)
+    spoil(folder / "evaluation" / "native" / "per_image.csv")
+    (drawn,) = scatter(only(tree), tmp_path)
+    table = pd.read_csv(drawn.file("csv")).set_index("row")
+    assert (table["not_shown"].isna() & table["r_c"].notna()).all()
+    assert table["ellipse_major"].notna().tolist() == [True, False]
+    (missing,) = drawn.missing
+    assert missing.startswith("the ellipse of cut (")
+    assert says in missing
+
+
+def test_a_table_of_other_numbers_than_the_summary_gives_no_ellipse(tree: Tree, tmp_path: Path) -> None:
+    path = tree.add("cut", VALUES) / "evaluation" / "native" / "per_image.csv"
+    pd.read_csv(path, dtype={"id": str}).assign(r_c=61.0).to_csv(path, index=False)
+    (drawn,) = scatter(only(tree), tmp_path)
+    assert "differ" in drawn.missing[0]
 
 
 def test_figures_show_something_and_are_the_same_twice(tree: Tree, tmp_path: Path) -> None:

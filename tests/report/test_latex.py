@@ -4,17 +4,23 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from vsbench.report.build import build_report
+from vsbench.report.decision import Decision, ValueDecision
+from vsbench.report.document import document
 from vsbench.report.latex import full_tables, paper_table
-from vsbench.report.tables import compare, load_results
+from vsbench.report.published import load
+from vsbench.report.tables import Comparison, compare, load_results
 
 Tree = Any  # the class in conftest.py, which cannot be imported from here
 
+LEDGER = Path(__file__).parents[2] / "results" / "published" / "usigan.csv"
+CAUTION = "3 slides can't give a p below 0.25"
 HOSTILE = r"a_b & 100% $x$ \input{/etc/passwd} ~^{}#"
 PLACES = {"phv_avg": 4, "r_avg": 2, "fid": 3, "r_p": 2, "r_c": 2, "psnr": 2}
 needs_latex = pytest.mark.skipif(
@@ -109,7 +115,7 @@ def test_references_stand_below_a_rule(tree: Tree) -> None:
 def test_provenance_stands_under_the_table(tree: Tree) -> None:
     fill(tree)
     for tex in (paper_table(compare(load_results(tree.results))), full_tables(compare(load_results(tree.results))[0])):
-        notes = tex.split(r"\begin{minipage}")[1].replace(r"\allowbreak{}", "")
+        notes = tex.split(r"\footnotesize")[1].replace(r"\allowbreak{}", "")
         for text in (
             r"\texttt{phv/released}",
             r"\texttt{fid/torch-fidelity}",
@@ -155,6 +161,177 @@ def test_wide_tables_are_continued(tree: Tree) -> None:
     assert f"part 2 of {len(heads)}" in tex
 
 
+def decided(comparison: Comparison, p: dict[str, float], caution: str = "") -> dict[str, Decision]:
+    """A decision as it could be, for the values of ``p`` and one method that is like the best."""
+    values = {
+        name: ValueDecision(
+            name, "best", {"like": p[name], "worse": 0.01 if p[name] < 0.9 else 1.0},
+            {row.key: (row.cell(name).mean or 0.0 - 1, row.cell(name).mean or 0.0 + 1) for row in comparison.rows[:2]},
+            {}, 12, caution,
+        )
+        for name in p
+    }  # fmt: skip
+    return {comparison.name: Decision(comparison, values, {"fid": "features were not kept"})}
+
+
+def three(tree: Tree) -> Comparison:
+    tree.add("best", {"r_p": 90.0, "phv_avg": 0.41, "fid": 10.0}, title="Best")
+    tree.add("like", {"r_p": 80.0, "phv_avg": 0.42, "fid": 11.0}, title="Like")
+    tree.add("worse", {"r_p": 70.0, "phv_avg": 0.43, "fid": 12.0}, title="Worse")
+    return compare(load_results(tree.results))[0]
+
+
+def test_methods_that_cannot_be_told_from_the_best_carry_a_sign(tree: Tree) -> None:
+    comparison = three(tree)
+    tex = full_tables(comparison, decided(comparison, {"r_p": 0.3, "phv_avg": 0.01}))
+    lines = {
+        name: next(line for line in tex.splitlines() if line.startswith(name)) for name in ("Best", "Like", "Worse")
+    }
+    assert [line.count(r"\dag") for line in lines.values()] == [0, 1, 0]
+    assert re.search(r"80\.00\}\\rlap\{\\textsuperscript\{\\dag\}\}", lines["Like"])
+    under = tex.split(r"\footnotesize")[1]
+    assert re.search(
+        r"dag\}\\,Not distinguishable from the best method at 5\\,\\%.*slide by slide.*Holm.*12 slides", under
+    )
+    assert "Not tested: FID: features were not kept." in under
+
+
+def test_where_nothing_can_be_shown_the_table_says_so_and_signs_nothing(tree: Tree) -> None:
+    comparison = three(tree)
+    tex = full_tables(comparison, decided(comparison, {"r_p": 1.0, "phv_avg": 1.0}, CAUTION))
+    assert r"\dag" not in tex
+    assert (
+        f"No method can be shown to be worse than the best in $R_p$, PHV$_\\mathrm{{avg}}$: {CAUTION}."
+        in tex.replace(r"$\mathrm{PHV}_\mathrm{avg}$", r"PHV$_\mathrm{avg}$")
+    )
+    some = full_tables(comparison, decided(comparison, {"r_p": 0.5, "phv_avg": 0.5}, CAUTION))  # one was shown
+    assert some.count(r"\rlap{\textsuperscript{\dag}}") == 2
+    assert "Mind in $R_p$" in some
+
+
+def test_a_method_that_was_not_tested_says_so_and_the_best_that_was_not_ends_all_signs(tree: Tree) -> None:
+    comparison = three(tree)
+    decision = decided(comparison, {"r_p": 0.3})
+    del decision[comparison.name].values["r_p"].p["worse"]
+    tex = full_tables(comparison, decision)
+    assert re.search(r"^Worse & 70\.00\\rlap\{\\textsuperscript\{a\}\}", tex, re.M)
+    assert r"\textsuperscript{a}\,Not tested against the best method." in tex
+    tree.add("top", {"r_p": 99.0}, title="Top")  # not in the decision: its tables are not here
+    [with_top] = compare(load_results(tree.results))
+    tex = full_tables(with_top, decision)
+    assert r"\dag" not in tex
+    assert "Not tested: $R_p$: the best method could not be resampled." in tex
+
+
+def test_a_sign_and_a_note_on_one_cell_do_not_overlap(tree: Tree) -> None:
+    three(tree)
+    tree.add("like", {"phv_avg": 0.42, "r_p": "blank"}, title="Like", seed=1)
+    comparison = compare(load_results(tree.results))[0]
+    assert r"\rlap{\textsuperscript{\dag,a}}" in full_tables(comparison, decided(comparison, {"r_p": 0.3}))
+
+
+def test_limits_stand_in_place_of_deviations(tree: Tree) -> None:
+    three(tree)
+    tree.add("like", {"r_p": 84.0, "phv_avg": 0.42, "fid": 11.0}, title="Like", seed=1)
+    comparison = compare(load_results(tree.results))[0]
+    decision = decided(comparison, {"r_p": 0.3})
+    decision[comparison.name].values["r_p"].intervals["like"] = (71.234, 88.0)
+    tex = full_tables(comparison, decision, interval=True)
+    assert re.search(r"^Like & .*82\.00.*\[71\.23, 88\.00\]", tex, re.M)
+    assert r"\pm" not in tex
+    assert "standard deviation" not in tex
+    assert r"Brackets: 95\,\% limits" in tex
+    assert r"\pm" in full_tables(comparison, decision)
+
+
+def test_printed_numbers_stand_below_unranked_with_their_place_and_flags(tree: Tree) -> None:
+    for stain in ("er", "pr"):
+        tree.add("cut", {"phv_avg": 0.9, "r_avg": 1.0, "fid": 900.0}, dataset="ihc4bc", stain=stain, title="CUT")
+        tree.add("usigan", {"phv_avg": 0.8, "r_avg": 2.0, "fid": 800.0}, dataset="ihc4bc", stain=stain, title="USIGAN")
+    tex = paper_table(compare(load_results(tree.results)), papers=[load(LEDGER)])
+    measured, block = tex.split("As printed in Peng et al. [usigan]")
+    block, under = block.split(r"\bottomrule")
+    assert measured.count(r"\textbf") == 6  # three values of two stains, as without the paper
+    assert "textbf" not in block
+    assert "underline" not in block
+    assert len(re.findall(r"^\\textit\{", block, re.M)) == 14
+    monce = next(line for line in block.splitlines() if "MoNCE" in line)
+    letter = re.search(r"\\textit\{4612\}\\rlap\{\\textsuperscript\{(\w)\}\}", monce)
+    assert letter
+    assert rf"\textsuperscript{{{letter[1]}}}\,Table III: outside the metric's range" in under
+    assert "Table III: PHV" in under.replace(r"$\mathrm{PHV}_\mathrm{avg}$", "PHV")
+    assert "not comparable with measured numbers" in under
+
+
+def test_a_data_set_that_no_paper_has_is_as_without_papers(tree: Tree) -> None:
+    tree.add("cut", {"phv_avg": 0.9}, dataset="bci", stain="er", title="CUT")
+    tree.add("cut", {"phv_avg": 0.9}, dataset="mist", stain="odd", title="CUT")
+    for comparison in compare(load_results(tree.results)):
+        assert full_tables(comparison, papers=[load(LEDGER)]) == full_tables(comparison)
+
+
+def test_the_points_of_numbers_stand_below_each_other(tree: Tree) -> None:
+    """Of measured and printed ones, whatever their digits, spreads and signs: all reserve the same room."""
+    tree.add("cut", {"fid": 99.25}, stain="er", title="CUT", seed=0)
+    tree.add("cut", {"fid": 7.0}, stain="er", title="CUT", seed=1)
+    tree.add("he", {"fid": 101.0}, stain="er", title="H&E", kind="reference")
+    tree.add("none", {"fid": "no weights"}, stain="er", title="CUT without")
+    tex = full_tables(compare(load_results(tree.results))[0], papers=[load(LEDGER)])
+    cells_ = [line.split(" & ")[-1] for line in tex.splitlines() if re.search(r"(CUT|H\\&E|F-LseSim).*\\\\$", line)]
+    blank = r"\phantom{\,{\scriptsize$\pm$\,65.231}} \\"
+    assert len(cells_) == 5  # one of them a dash
+    assert all(cell.endswith(blank) for cell in cells_)
+    assert next(cell for cell in cells_ if "143.57" in cell) == rf"\textit{{143.57}}\phantom{{0}}{blank}"
+
+
+@needs_latex
+def test_more_rows_than_a_page_holds_are_made_smaller(tree: Tree) -> None:
+    for i in range(70):
+        tree.add(f"row-{i}", {"r_p": float(i), "fid": 1.0}, title=f"Method {i}")
+    comparison = compare(load_results(tree.results))[0]
+    text = compiled(tree.results / "high", {"main.tex": document("High", [full_tables(comparison)])})
+    assert all(f"Method {i}" in text for i in range(70))
+
+
+@needs_latex
+def test_all_that_can_stand_beside_compiles_whatever_the_names(tree: Tree, tmp_path: Path) -> None:
+    fill(tree)
+    for i in range(14):
+        tree.add(f"m{i}", {"r_avg": float(i), "fid": 9.0 - i, "phv_avg": 0.1 * i}, title=f"Method {i} {HOSTILE}"[:60])
+    evil = "evil paper"
+    cells = [f"II,mist,er,{HOSTILE},{metric},1.25,copy,{HOSTILE}" for metric in ("r_avg", "fid")]
+    (tmp_path / f"{evil}.csv").write_text("\n".join(["table,dataset,stain,method,metric,value,flag,note", *cells]))
+    (tmp_path / f"{evil}.yaml").write_text(f"source: '{HOSTILE} et al. {HOSTILE}'")
+    papers = [load(LEDGER), load(tmp_path / f"{evil}.csv")]
+    comparisons = compare(load_results(tree.results))
+    decisions: dict[str, Decision] = {}
+    for c in comparisons:
+        decisions |= decided(c, {"r_avg": 0.3, "phv_avg": 0.2}, HOSTILE)
+        decisions[c.name].values["r_avg"].intervals["cut"] = (-1.0, float("inf"))
+    for interval in (False, True):
+        body = [paper_table(comparisons, decisions, papers, interval)]
+        body += [full_tables(c, decisions, papers, interval) for c in comparisons]
+        assert all(HOSTILE not in tex for tex in body)
+        text = compiled(tmp_path / f"beside-{interval}", {"main.tex": document("Beside", body)})
+        assert "As printed in Peng et al." in text
+        assert "1.25" in text
+
+
+def compiled(folder: Path, files: dict[str, str]) -> str:
+    """The text of ``main.tex``, compiled without a complaint."""
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    log = (folder / "main.log").read_text(errors="replace")
+    log = log.replace("LaTeX Warning: Label(s) may have changed", "")  # after a first run, always
+    assert not re.findall(r"^.*(?:Warning|Overfull|Underfull|Missing character).*$", log, re.M)
+    text = subprocess.run(["pdftotext", "-layout", "main.pdf", "-"], cwd=folder, capture_output=True, check=True).stdout
+    return text.decode()
+
+
 @needs_latex
 def test_document_compiles_without_complaint_and_shows_every_name(tree: Tree) -> None:
     fill(tree)
@@ -165,14 +342,8 @@ def test_document_compiles_without_complaint_and_shows_every_name(tree: Tree) ->
     tree.add("long", {"r_avg": 2.0}, title="long name " * 30, dataset="odd_data")
     out = tree.results / "report"
     build_report(tree.results, out, latex=True, warn=lambda _: None)
-    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
-    done = subprocess.run(command, cwd=out, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
-    log = (out / "main.log").read_text(errors="replace")
-    log = log.replace("LaTeX Warning: Label(s) may have changed", "")  # after a first run, always
-    assert not re.findall(r"^.*(?:Warning|Overfull|Underfull|Missing character).*$", log, re.M)
-    text = subprocess.run(["pdftotext", "-layout", "main.pdf", "-"], cwd=out, capture_output=True, check=True).stdout
-    words = re.sub(r"\s", "", text.decode().translate({0x2019: "'", 0x2018: "`", 0x201D: '"'}))
+    text = compiled(out, {})
+    words = re.sub(r"\s", "", text.translate({0x2019: "'", 0x2018: "`", 0x201D: '"'}))
     for title in (HOSTILE, printable[:39], printable[39:75], printable[75:]):
         assert re.sub(r"\s", "", title) in words, title
     assert "root:" not in words  # /etc/passwd was not read

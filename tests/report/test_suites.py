@@ -1,19 +1,37 @@
-"""The table of an ablation study shows what its runs give, what is printed, and what is missing."""
+"""The table of an ablation study shows what its runs give, what is printed, and what is missing; and is found again."""
 
 import csv
 import io
 import json
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vsbench.errors import RunError, UserError
 from vsbench.evaluation.ablate import Study, StudyRow, study_rows
 from vsbench.method import Suite, SuiteRow
 from vsbench.registry import load
-from vsbench.report.suites import SuiteTable, lines, markdown, settings, suite_table, tidy, write_suite
+from vsbench.report.ablations import suite_report
+from vsbench.report.studies import read_studies, set_apart
+from vsbench.report.suite_latex import suite_latex
+from vsbench.report.suites import (
+    SuiteTable,
+    lines,
+    markdown,
+    printed_name,
+    setting_name,
+    settings,
+    suite_table,
+    tidy,
+    write_suite,
+)
+from vsbench.report.tables import load_results
 
 ROWS = (
     SuiteRow("whole", {}, "Table I, all", {"mist-er": {"r_p": 84.07, "iod": 0.5109}, "mist-pr": {"r_p": 87.37}}),
@@ -170,7 +188,9 @@ def test_rows_measured_on_other_images_are_named(study: Study, trained: Trained)
 def test_the_text_tells_what_one_must_know(study: Study, trained: Trained) -> None:
     trained("whole", 0)
     written = write_suite(table_of(study), study.results / "report" / "suites")
-    assert [path.name for path in written] == ["usigan+cpu-table1-mist-er.csv", "usigan+cpu-table1-mist-er.md"]
+    assert [path.name for path in written] == [
+        f"usigan+cpu-table1-mist-er.{suffix}" for suffix in ("csv", "md", "json")
+    ]
     assert written[0].read_text() == tidy(table_of(study))
     text = written[1].read_text()
     assert text == markdown(table_of(study))
@@ -179,3 +199,164 @@ def test_the_text_tells_what_one_must_know(study: Study, trained: Trained) -> No
         "- r_p: r_p/iod-fiji in %, higher is better", "- slides are shared by train and test",
     ):  # fmt: skip
         assert words in text
+
+
+FOLDER = Path("report") / "suites"
+needs_latex = pytest.mark.skipif(
+    shutil.which("pdflatex") is None or shutil.which("pdftotext") is None, reason="needs pdflatex and pdftotext"
+)
+
+
+def published(suite: str) -> SuiteTable:
+    study = Study("usigan", suite, "mist", "er", results=Path("/nowhere"))
+    return suite_table(study, study_rows(study), [0, 1])
+
+
+def test_a_study_is_found_again_as_it_was_asked_for(study: Study) -> None:
+    asked = replace(study, options={"steps": 4, "taps": [0, 4], "variant": "released"}, dataset_options={"seed": 3})
+    write_suite(suite_table(asked, study_rows(asked), [4, 7]), study.results / FOLDER)
+    (found,) = read_studies(study.results)
+    assert found.study(study.results) == asked
+    assert found.seeds == [4, 7]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("{", "damaged"), ("[]", "no JSON object"), ('{"schema": 1}', "method"), ('{"schema": 2}', "schema")],
+)
+def test_a_damaged_study_is_named(study: Study, content: str, says: str) -> None:
+    *_, file = write_suite(table_of(study), study.results / FOLDER)
+    file.with_name(".usigan-interrupted.json").write_text("{")  # what a writer that was killed leaves behind
+    assert len(read_studies(study.results)) == 1
+    file.write_text(content)
+    with pytest.raises(RunError, match=rf"{re.escape(str(file))}: .*{says}.*vsbench ablate"):
+        read_studies(study.results)
+
+
+def test_rows_that_only_a_study_has_are_set_apart(study: Study, trained: Trained, tree: Any) -> None:
+    whole, loose = trained("whole", 0), trained("loose", 0)
+    elsewhere = tree.add(loose.parent.name, {"r_p": 1.0}, stain="pr")  # of a stain that the study is not of
+    other = tree.add("usigan+cpu+tau-0.5", {"r_p": 1.0})  # a row that the user named so
+    runs = load_results(study.results)
+    assert set_apart(runs, read_studies(study.results)) == (runs, [])
+    write_suite(table_of(study), study.results / FOLDER)
+    kept, own = set_apart(runs, read_studies(study.results))
+    assert {run.folder for run in kept} == {whole, other, elsewhere}
+    assert {run.folder for run in own} == {loose}
+
+
+def test_what_the_literature_calls_a_row(study: Study) -> None:
+    assert [printed_name(row) for row in study_rows(study)] == ["all", "0.1", "fast", "usual"]
+
+
+def test_settings_are_named_as_the_field_does() -> None:
+    assert [setting_name(key) for key in ("tau", "lambda_odc", "batch_size", "lambda_a_b", "lr")] == [
+        "τ", r"$L_\mathrm{odc}$", "Batch size", "Lambda a b", "Lr",
+    ]  # fmt: skip
+
+
+def test_what_varies_decides_the_layout() -> None:
+    assert published("table7").axis == ("batch_size", [1, 2, 4, 8, 16])
+    assert published("table8").axis == ("tau", [0.0001, 0.001, 0.01, 0.1])
+    switches = published("table6").switches
+    assert switches is not None
+    assert list(switches) == ["lambda_odc", "lambda_cc", "lambda_tcyc"]
+    assert list(zip(*switches.values(), strict=True))[3] == (True, True, False)
+    for suite in ("table4", "table5", "paper-vs-released"):
+        assert published(suite).axis is None
+        assert published(suite).switches is None
+
+
+def tex_rows(tex: str) -> list[list[str]]:
+    """The cells of the body, without notes, spreads and italics."""
+    body = tex.split(r"\midrule", 1)[1].split(r"\bottomrule")[0].replace("\\addlinespace[2pt]\n", "")
+    body = re.sub(r"\\rlap\{\\textsuperscript\{\w+\}\}|\\textit\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1", body)
+    return [[cell.strip() for cell in line.split("&")] for line in body.strip().split(r" \\") if line.strip()]
+
+
+def test_the_latex_has_measured_above_printed_numbers(study: Study, trained: Trained) -> None:
+    trained("whole", 0, r_p=80.0)
+    trained("whole", 1, r_p=84.0)
+    trained("fast", 0, r_p=10.0, iod=0.5)
+    rows = tex_rows(suite_latex(table_of(study)))
+    spread = r"\,{\scriptsize$\pm$\,2.83}"
+    assert rows[0] == ["all", r"\textbf{82.00}" + spread, r"\underline{1.000}\,{\scriptsize$\pm$\,0.000}"]
+    assert rows[1] == [r"\quadas printed", "84.07", "0.5109"]
+    assert rows[2] == ["0.1", r"\multicolumn{2}{c}{not run}"]
+    assert rows[3] == [r"\quadas printed", "42.69", ""]
+    assert rows[4] == ["fast", r"\underline{10.00}", r"\textbf{0.500}"]
+    assert rows[5][0] == "usual"
+    assert rows[5][1:] == rows[0][1:]
+
+
+def test_the_latex_says_why_something_is_missing_or_does_not_compare(study: Study, trained: Trained) -> None:
+    trained("whole", 0)
+    trained("whole", 1)
+    trained("fast", 0, data_digest="e" * 64)
+    tex = suite_latex(table_of(study))
+    for words in (
+        "Not run: to do.", "measured on other images", "not comparable with this column",
+        "Same configuration, and so the same runs, as whole", "No stain is named.", "Preset: cpu.", "slides are shared",
+    ):  # fmt: skip
+        assert words in tex
+
+
+def test_the_latex_of_the_published_suites_has_their_layout() -> None:
+    six, eight, four = (suite_latex(published(f"table{number}")) for number in (6, 8, 4))
+    head = r"$L_\mathrm{odc}$ & $L_\mathrm{cc}$ & $L_\mathrm{tcyc}$ & \multicolumn{1}{c}{$R_c$\,$\uparrow$} &"
+    assert head in six
+    marks = [row[:3] for row in tex_rows(six)[::2]]
+    assert marks == [["--" if part == "-" else r"$\surd$" for part in text] for text in
+                     ("---", "+--", "-+-", "++-", "--+", "-++", "+-+", "+++")]  # fmt: skip
+    assert [row[0] for row in tex_rows(eight)[::2]] == ["0.0001", "0.001", "0.01", "0.1"]
+    assert r"$\tau$ & " in eight
+    assert [row[0] for row in tex_rows(four)[::2]] == ["Baseline", "w/o UOT-CTM", "w/o PC-SCM", "USI-GAN (ours)"]
+    assert tex_rows(four)[1][1:] == ["0.8598", "80.71", "42.18", "61.44", "35.27", "0.5103"]
+
+
+def test_the_report_needs_no_more_than_the_name(study: Study, trained: Trained, tmp_path: Path) -> None:
+    trained("whole", 0, r_p=80.0)
+    write_suite(table_of(study), study.results / FOLDER)
+    write_suite(table_of(replace(study, stain="pr")), study.results / FOLDER)
+    warned: list[str] = []
+    written = suite_report(study.results, "table1", tmp_path / "out", warn=warned.append)
+    assert all(path.is_file() for path in written)
+    assert len(written) == len(set(written)) == 2 * 7 + 1
+    table = (tmp_path / "out" / "suites" / "usigan+cpu-table1-mist-er.md").read_text()
+    assert table == markdown(table_of(study))
+    rows = "whole (seed 1), loose (seeds 0, 1), fast (seeds 0, 1), usual (seed 1)"
+    assert f"usigan+cpu-table1-mist-er: missing (to do): {rows}" in warned
+    assert [path.name for path in written if path.suffix == ".tex"][-1] == "suite-table1.tex"
+
+
+def test_a_suite_that_was_not_run_is_said_with_those_that_were(study: Study, tmp_path: Path) -> None:
+    write_suite(table_of(study), study.results / FOLDER)
+    for name, method, says in (("tabel1", None, "no study tabel1"), ("table1", "asp", "no study table1 of asp")):
+        with pytest.raises(UserError, match=rf"{says} \(there: table1 of usigan\); run vsbench ablate"):
+            suite_report(study.results, name, tmp_path / "out", method)
+    with pytest.raises(UserError, match="there: none"):
+        suite_report(tmp_path / "elsewhere", "table1", tmp_path / "out")
+
+
+@needs_latex
+def test_the_document_compiles_and_prints_hostile_names(
+    study: Study, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = r"50%_a&b \x{} <b> $x$ #"
+    rows = (SuiteRow("whole", {}, f"Table I, {hostile}", {"mist-er": {"r_p": 84.07}}), *ROWS[1:])
+    monkeypatch.setattr(load("vsbench.methods", "usigan"), "suites", {"table1": Suite(hostile, rows, (hostile,))})
+    trained("whole", 0, fid=f"no weights {hostile}")
+    trained("fast", 0, r_p="inf")
+    write_suite(table_of(study), study.results / FOLDER)
+    out = tmp_path / "out"
+    suite_report(study.results, "table1", out, warn=lambda _: None)
+    for _ in range(2):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "suite-table1.tex"]
+        done = subprocess.run(command, cwd=out, capture_output=True, text=True, errors="replace", check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+    log = (out / "suite-table1.log").read_text(errors="replace")
+    assert not [line for line in log.splitlines() if "Warning" in line or line.startswith(("Overfull", "!"))]
+    command = ["pdftotext", "-layout", "suite-table1.pdf", "-"]
+    text = subprocess.run(command, cwd=out, capture_output=True, text=True, check=True).stdout
+    assert text.count(hostile) >= 2
+    assert "∞" in text

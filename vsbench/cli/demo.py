@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vsbench.cli.options import Device
-from vsbench.cli.report import print_warning
+from vsbench.cli.report import print_warning, printed_papers
 
 METHODS = ("pix2pix", "cyclegan", "cut", "usigan")
 DATASET, STAIN = "phantom", "ki67"
@@ -17,7 +17,7 @@ def demo(
     device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.")] = 0,
 ) -> None:
-    """Train four methods for a minute or two each on the phantom, evaluate them, and write tables and figures."""
+    """Train four methods for a minute or two each on the phantom, evaluate them, and write the report."""
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.evaluate import print_outcomes
     from vsbench.cli.options import make_fabric
@@ -45,9 +45,11 @@ def demo(
     for failure in failures:
         typer.echo(f"error: {failure}", err=True)
     print_outcomes(outcomes)
-    written = build_report(out, out / "report", latex=True, warn=print_warning)
+    written = build_report(out, out / "report", latex=True, papers=printed_papers(None), warn=print_warning)
     print("\nThe phantom is procedural tissue: what is learned on it says nothing about real stains.\nWritten:")
     for path in written:
-        print(f"  {path}")
+        if "page" not in path.relative_to(out / "report").parts[:1]:  # hundreds of small images
+            print(f"  {path}")
+    print(f"Open {out / 'report' / 'index.html'} in a browser.")
     if failures:
         raise typer.Exit(1)

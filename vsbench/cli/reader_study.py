@@ -63,9 +63,9 @@ def analyse(
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Draws and exchanges of slides.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of draws and exchanges.")] = 0,
 ) -> None:
-    """Mean scores by method and reader, agreement within and between readers, differences with 95 % intervals.
+    """Mean scores by method and reader with a heat map, agreement within and between readers, paired differences.
 
-    Slides are drawn, not readers: results hold for these readers.
+    Intervals are of 95 %. Slides are drawn, not readers: results hold for these readers.
     """
     from vsbench.reader_study.analyse import analyse as analyse_scores
     from vsbench.reader_study.draw import read_key

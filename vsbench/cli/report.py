@@ -1,24 +1,77 @@
-"""``vsbench report``: tables and figures from evaluated runs."""
+"""``vsbench report``: tables, figures and a page from evaluated runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vsbench.cli.options import RESULTS, Results
+
+if TYPE_CHECKING:
+    from vsbench.report.published import Paper
+
+PUBLISHED = RESULTS / "published"
 
 
 def report(
     results: Results = RESULTS,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write to; else report/ in --results.")] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Also LaTeX tables, and a document that holds all.")] = False,
-    figures: Annotated[bool, typer.Option(help="Draw the scatter and the sheets of images.")] = True,
+    interval: Annotated[
+        bool, typer.Option("--interval", help="Tables with 95 % limits over slides, not deviations over seeds.")
+    ] = False,
+    figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
+    html: Annotated[bool, typer.Option(help="Write the page, index.html.")] = True,
+    published: Annotated[
+        Path | None,
+        typer.Option("--published", help=f"Folder of printed numbers; else {PUBLISHED} where it is."),
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", metavar="FILE.zip", help="Also all that may be passed on, as one file.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="This ablation study alone: its table and figure.")
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Of this method, where several have --suite.")] = None,
 ) -> None:
-    """Write summary.csv, figures and LaTeX tables in the paper's layout."""
+    """Write tables, figures and a page to look at; every number in them leads back to its run.
+
+    With --suite the table and figure of an ablation study that vsbench ablate ran, and nothing else.
+    """
+    from vsbench.errors import UsageError
+    from vsbench.report.ablations import suite_report
     from vsbench.report.build import build_report
 
-    for path in build_report(results, out or results / "report", latex, figures, warn=print_warning):
+    folder = out or results / "report"
+    if suite is not None:
+        if bundle is not None:
+            raise UsageError("--bundle is of the whole report: leave out --suite")
+        written = suite_report(results, suite, folder, method, print_warning)
+    else:
+        if method is not None:
+            raise UsageError("--method is for --suite")
+        written = build_report(
+            results,
+            folder,
+            latex=latex,
+            figures=figures,
+            page=html,
+            interval=interval,
+            papers=printed_papers(published),
+            bundle=bundle,
+            warn=print_warning,
+        )
+    for path in written:
         typer.echo(path)
+
+
+def printed_papers(folder: Path | None) -> "list[Paper]":
+    """The papers in a folder; of the usual one where it is there, else none."""
+    from vsbench.report.published import load_all
+
+    if folder is None and not PUBLISHED.is_dir():
+        return []
+    return load_all(folder or PUBLISHED)
 
 
 def print_warning(sentence: str) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from vsbench.reader_study import agreement
 from vsbench.stats.bootstrap import RESAMPLES, bootstrap_all, resample_counts
-from vsbench.stats.moments import Pooled, mean
+from vsbench.stats.moments import Array, Pooled, mean
 from vsbench.stats.paired import Comparison, compare, draw_swaps
 from vsbench.stats.slides import Slides, group
 
@@ -22,7 +22,8 @@ from vsbench.stats.slides import Slides, group
 class Findings:
     """Tables in their order of columns, with what must be said beside them.
 
-    ``means``: data (data set and stain), question, method, ``reader NAME`` of each, ``all`` (the mean over readers).
+    ``means``: data (data set and stain), question, method, ``reader NAME`` of each, ``all`` (the mean over readers),
+    low, high (its 95 % limits, NaN where there are none).
     ``agreement``: question, what (intra kappa, inter kappa, inter alpha), readers, value, low, high, n (images),
     caution (what to mind of the limits, or "").
     ``differences``: data, question, first, second, difference (mean over readers, first less second), low, high, p,
@@ -36,22 +37,35 @@ class Findings:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """Of one data set and question: slides and their draws, scores (tissue × method and reader), means over readers."""
+
+    slides: Slides
+    counts: Array
+    by_reader: pd.DataFrame
+    means: dict[str, Pooled]
+
+
 def analyse(scores: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0) -> Findings:
     """Analyse scores as ``read_scores`` gives them. Second showings count for agreement within readers alone."""
     first = scores[scores["again"].isna()]
     questions = list(dict.fromkeys(scores["question"]))
     notes: dict[str, None] = {}
-    differences, agreed = [], []
+    differences, agreed, limits = [], [], []
     for question in questions:
         asked = scores[scores["question"] == question]
         agreed += _agreement(asked, question, resamples, seed, notes)
     for (data, question), asked in first.groupby(["group", "question"], sort=False):
-        differences += _differences(asked, str(data), str(question), resamples, seed, notes)
+        ground = _ground(asked, resamples, seed, notes)
+        limits += _limits(ground, str(data), str(question))
+        differences += _differences(ground, str(data), str(question), resamples, seed, notes)
     if scores["reader"].nunique() == 1:
         notes["one reader: agreement between readers is unknown"] = None
     if not scores["again"].notna().any():
         notes["no image was shown twice: agreement within readers is unknown"] = None
-    return Findings(_means(first), pd.DataFrame(agreed), pd.DataFrame(differences), tuple(notes))
+    means = _means(first).merge(pd.DataFrame(limits), on=["data", "question", "method"], validate="1:1")
+    return Findings(means, pd.DataFrame(agreed), pd.DataFrame(differences), tuple(notes))
 
 
 def _means(first: pd.DataFrame) -> pd.DataFrame:
@@ -94,25 +108,40 @@ def _agreement(
     return found
 
 
-def _differences(
-    asked: pd.DataFrame, data: str, question: str, resamples: int, seed: int, notes: dict[str, None]
-) -> list[dict[str, object]]:
-    """Each two methods on the same tissue, paired."""
+def _ground(asked: pd.DataFrame, resamples: int, seed: int, notes: dict[str, None]) -> _Ground:
+    """What the scores of one data set and question have in common."""
     tissue = asked.drop_duplicates("id")
     slides = _slides(tissue, notes)
     by_reader = asked.pivot(index="id", columns=["method", "reader"], values="score").loc[tissue["id"]]
     methods = sorted(set(asked["method"]))
-    if len(methods) < 2:
-        return []
     means = {method: mean(by_reader[method].mean(axis=1), slides, "score") for method in methods}
+    return _Ground(slides, resample_counts(slides.count, resamples, seed), by_reader, means)
+
+
+def _limits(ground: _Ground, data: str, question: str) -> list[dict[str, object]]:
+    """Of the mean score of each method over readers."""
+    intervals = bootstrap_all(ground.means, ground.counts)
+    return [
+        {"data": data, "question": question, "method": method, "low": interval.low, "high": interval.high}
+        for method, interval in intervals.items()
+    ]
+
+
+def _differences(
+    ground: _Ground, data: str, question: str, resamples: int, seed: int, notes: dict[str, None]
+) -> list[dict[str, object]]:
+    """Each two methods on the same tissue, paired."""
+    if len(ground.means) < 2:
+        return []
+    slides = ground.slides
     if 2.0 ** (1 - slides.count) > 0.05:
         notes[f"{data}: {slides.count} slides: no p can be below {2.0 ** (1 - slides.count):g}"] = None
-    tests = compare(means, resample_counts(slides.count, resamples, seed), draw_swaps(slides.count, resamples, seed))
+    tests = compare(ground.means, ground.counts, draw_swaps(slides.count, resamples, seed))
     return [
         {
             "data": data,
             "question": question,
-            **_row(test, by_reader),
+            **_row(test, ground.by_reader),
             "slides": slides.count,
             "caution": test.difference.caution or "",
         }

@@ -6,7 +6,9 @@ import pandas as pd
 
 from vsbench.audit.document import Heading, Page, Table, Text
 from vsbench.files import write_text
+from vsbench.reader_study.agreement import SCORES
 from vsbench.reader_study.analyse import Findings
+from vsbench.report.figures.readers import readers
 
 METHOD = (
     "Means are over the first showing of each image; second showings serve the agreement within readers alone.",
@@ -22,7 +24,10 @@ METHOD = (
 
 
 def write_findings(findings: Findings, scores: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write a page (index.md, index.html) and means.csv (the heat map), agreement.csv, differences.csv, scores.csv."""
+    """Write a page (index.md, index.html), means.csv, agreement.csv, differences.csv, scores.csv, and the heat maps.
+
+    Heat maps are ``heatmap-<n>.{pdf,png,csv}``, one of each question, numbered as in means.csv.
+    """
     tables = {
         "means": findings.means,
         "agreement": findings.agreement,
@@ -34,7 +39,8 @@ def write_findings(findings: Findings, scores: pd.DataFrame, folder: Path) -> li
     texts |= {f"{name}.csv": table.to_csv(index=False) for name, table in tables.items()}
     for name, text in texts.items():
         write_text(folder / name, text)
-    return [folder / name for name in texts]
+    drawn = readers(findings.means, folder, (SCORES[0], SCORES[-1]))
+    return [folder / name for name in texts] + [file for figure in drawn for file in figure.files]
 
 
 def build_page(findings: Findings) -> Page:
@@ -43,7 +49,7 @@ def build_page(findings: Findings) -> Page:
     if findings.notes:
         page.add(Text("Mind:", findings.notes))
     sections = {
-        "Mean scores (1–5)": (findings.means, "all: the mean over readers."),
+        "Mean scores (1–5)": (findings.means, "all: the mean over readers. low, high: its 95 % interval."),
         "Differences between methods": (findings.differences, "low, high: 95 % interval."),
         "Agreement": (findings.agreement, "1 at best, 0 by chance. low, high: 95 % interval. n: images."),
     }

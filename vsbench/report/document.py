@@ -9,6 +9,8 @@ HEAD = r"""% Compile with: pdflatex main.tex
 \usepackage[margin=2cm]{geometry}
 \IfFileExists{lmodern.sty}{\usepackage[T1]{fontenc}\usepackage{lmodern}}{}
 \usepackage{booktabs}
+\usepackage{array}
+\usepackage{longtable}
 \usepackage{graphicx}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{4pt}

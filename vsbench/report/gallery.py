@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsbench.errors import DataError, RunError
+from vsbench.report.decision import Decision
+from vsbench.report.figures.agreement import agreement
+from vsbench.report.figures.cost import cost
+from vsbench.report.figures.critical import critical_differences
+from vsbench.report.figures.differences import differences
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.features import feature_map
+from vsbench.report.figures.rank_bars import rank_bars
 from vsbench.report.figures.scatter import scatter
 from vsbench.report.figures.sheets import image_sheets
 from vsbench.report.tables import Comparison
@@ -14,6 +21,11 @@ Draw = Callable[[Comparison, Path], list[Drawn]]  # raises RunError or DataError
 FIGURES: dict[str, Draw] = {
     "scatter": scatter,
     "sheet of images": image_sheets,
+    "differences by slide": differences,
+    "critical differences": critical_differences,
+    "agreement": agreement,
+    "features": feature_map,
+    "cost": cost,
 }
 
 
@@ -30,15 +42,20 @@ class Gallery:
         return [path for drawn in self.drawn for path in drawn.files]
 
 
-def draw_all(comparison: Comparison, folder: Path) -> Gallery:
+def draw_all(decision: Decision, folder: Path) -> Gallery:
     """Draw every figure that the results allow; a figure needs what others do without, such as the images."""
+
+    def ranks(_: Comparison, folder: Path) -> list[Drawn]:
+        return rank_bars(decision, folder)
+
     drawn: list[Drawn] = []
     missing: list[str] = []
-    for name, draw in FIGURES.items():
+    name = decision.comparison.name
+    for what, draw in {**FIGURES, "ranks": ranks}.items():
         try:
-            drawn += draw(comparison, folder)
+            drawn += draw(decision.comparison, folder)
         except (RunError, DataError) as error:  # results often travel without their images
-            missing.append(f"{comparison.name}: no {name}; {error}")
+            missing.append(f"{name}: no {what}; {str(error).removeprefix(f'{name}: ')}")
     return Gallery(tuple(drawn), tuple(missing))
 
 

@@ -116,6 +116,20 @@ def mathtext(label: str) -> str:
     return "".join(f"${piece}$" if math_ else piece.replace("$", r"\$") for piece, math_ in _pieces(label))
 
 
+def markup(label: str) -> list[tuple[str, str]]:
+    """A value's label for a page, under the same rule as ``heading``: (element, text), element "", i, sub or sup."""
+    parts: list[tuple[str, str]] = []
+    for piece, math_ in _pieces(label):
+        if not math_:
+            parts.append(("", piece))
+            continue
+        for sign, group, symbol in re.findall(rf"(_|\^)({_GROUP})|([^_^]+)", piece):
+            text = re.sub(r"\\math[a-z]+|[{}]", "", group or symbol).replace(r"\infty", "∞")
+            letters = "i" if text.isalpha() and "\\" not in symbol else ""
+            parts.append(({"_": "sub", "^": "sup"}.get(sign, letters), text))
+    return parts
+
+
 def plain(label: str) -> str:
     """A value's label without markup, for measuring its width."""
     return re.sub(r"\\[a-z]+|[${}_^]", "", label)

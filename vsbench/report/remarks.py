@@ -5,20 +5,30 @@ Each function returns lines of LaTeX. ``everywhere`` are the stains of the table
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from vsbench.report.columns import TableColumn, has_best, is_open
+from vsbench.report.decision import Decision
+from vsbench.report.frame import ALIKE
 from vsbench.report.notation import code, escape, heading, prose, stain_name
+from vsbench.report.printed import place
 from vsbench.report.tables import Column, Comparison, Row
+
+TEST = "paired: images exchanged slide by slide, Holm's correction over the methods"
+BRACKETS = (
+    r"Brackets: 95\,\% limits of the mean over seeds, from resampled slides; what has none could not be resampled."
+)
+PROTOCOL = "By the paper's own protocol on its own test images: not comparable with measured numbers as they are."
 
 Columns = Sequence[tuple[Comparison, Column]]
 
 
-def remarks(rows: Sequence[Row], columns: Columns) -> list[str]:
-    """All remarks on a table of these rows and columns."""
+def remarks(rows: Sequence[Row], columns: Columns, interval: bool = False) -> list[str]:
+    """All remarks on a table of these rows and columns; ``interval``: it shows no standard deviations."""
     comparisons = list({id(comparison): comparison for comparison, _ in columns}.values())
     return [
         *_not_evaluated(rows, comparisons),
         *_absences(rows, columns),
         *_unbeaten(columns),
-        *_seeds(comparisons),
+        *_seeds(comparisons, interval),
         _protocols(columns),
         *map(_provenance, comparisons),
         *_warnings(comparisons),
@@ -73,7 +83,69 @@ def _unbeaten(columns: Columns) -> list[str]:
     return [f"Better than every method: {row} in {_enumerate(labels, everywhere)}." for row, labels in ahead.items()]
 
 
-def _seeds(comparisons: Sequence[Comparison]) -> list[str]:
+def measured_remarks(columns: Columns) -> list[str]:
+    """What must be known of measured numbers that stand beside printed ones."""
+    comparisons = list({id(comparison): comparison for comparison, _ in columns}.values())
+    return [_protocols(columns), *map(_provenance, comparisons), *_warnings(comparisons)]
+
+
+def decided(columns: Columns, decisions: Mapping[str, Decision], interval: bool) -> list[str]:
+    """What the sign of methods like the best means, and where nothing can be shown; nothing without decisions."""
+    slides: set[int] = set()  # of the columns where the sign may stand
+    found: dict[str, dict[str, list[str]]] = {}  # sentence → label → stains
+    for comparison, column in columns:
+        decision = decisions.get(comparison.name)
+        has_methods = any(row.is_method and row.cell(column.value).mean is not None for row in comparison.rows)
+        if decision is None or not column.is_score or not has_methods:
+            continue
+        value = decision.values.get(column.value)
+        if value is None:
+            sentence = f"Not tested: %s: {prose(decision.left_out.get(column.value, 'no decision'))}"
+        elif value.p and not has_best(comparison, column, value):
+            sentence = "Not tested: %s: the best method could not be resampled"
+        elif is_open(value):
+            sentence = f"No method can be shown to be worse than the best in %s: {prose(value.caution)}"
+        elif value.p:
+            slides.add(value.slides)
+            sentence = f"Mind in %s: {prose(value.caution)}" if value.caution else ""
+        else:
+            continue
+        if sentence:
+            places = found.setdefault(sentence, {}).setdefault(heading(column.label), [])
+            places.append(printed_stain(comparison))
+    everywhere = _stains(columns)
+    count = " to ".join(map(str, sorted({min(slides), max(slides)}))) if slides else ""
+    units = f"{count} slide{'s' * (count != '1')}"
+    sign = rf"\textsuperscript{{{ALIKE}}}\,Not distinguishable from the best method at 5\,\% ({TEST}; {units})."
+    shown = {id(comparison): decisions[comparison.name] for comparison, _ in columns if comparison.name in decisions}
+    rows = dict.fromkeys(note for decision in shown.values() for note in decision.notes)
+    return [
+        *([sign] if slides else []),
+        *([BRACKETS] if interval else []),
+        *(f"{text.rstrip('.').replace('%s', _enumerate(places, everywhere), 1)}." for text, places in found.items()),
+        *(f"Tested {prose(note).rstrip('.')}." for note in rows),
+    ]
+
+
+def literature(columns: Sequence[TableColumn]) -> list[str]:
+    """For each paper its source, where in it the numbers stand, and that these do not compare as they are."""
+    found: dict[str, dict[str, dict[str, list[str]]]] = {}  # paper → place → label → stains
+    for column in columns:
+        for block in column.blocks:
+            numbers = (n for method in block.methods for m, n in method.numbers.items() if m == column.column.value)
+            text = f"[{prose(block.paper.name)}]: {prose(block.paper.source).rstrip('.')}"
+            for spot in dict.fromkeys(place(number.row) for number in numbers):
+                labels = found.setdefault(text, {}).setdefault(prose(spot), {})
+                labels.setdefault(heading(column.column.label), []).append(printed_stain(column.comparison))
+    everywhere = {printed_stain(column.comparison) for column in columns if column.blocks}
+    lines = []
+    for text, spots in found.items():
+        where = "; ".join(f"{spot}: {_enumerate(labels, everywhere)}" for spot, labels in spots.items())
+        lines.append(f"{text}. {where}. {PROTOCOL}")
+    return lines
+
+
+def _seeds(comparisons: Sequence[Comparison], interval: bool) -> list[str]:
     found: dict[tuple[int, ...], dict[str, list[str]]] = {}  # seeds → row → stains
     for comparison in comparisons:
         for row in comparison.rows:
@@ -87,7 +159,8 @@ def _seeds(comparisons: Sequence[Comparison]) -> list[str]:
         ", ".join(map(str, seeds)) + (f" ({_enumerate(rows, everywhere)})" if len(found) > 1 else "")
         for seeds, rows in sorted(found.items())
     ]
-    spread = r"; mean $\pm$ standard deviation over seeds" if any(len(seeds) > 1 for seeds in found) else ""
+    what = "mean" if interval else r"mean $\pm$ standard deviation"
+    spread = f"; {what} over seeds" if any(len(seeds) > 1 for seeds in found) else ""
     return [f"Seeds: {'; '.join(parts)}{spread}."]
 
 

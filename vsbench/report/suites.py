@@ -2,15 +2,19 @@
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsbench.evaluation.ablate import Study, StudyRow, state
-from vsbench.files import write_text
+from vsbench.files import write_json, write_text
 from vsbench.report.notation import decimals
-from vsbench.report.tables import Comparison, EvaluatedRun, Row, compare, load_results, problems
+from vsbench.report.printed import declared
+from vsbench.report.studies import record_of
+from vsbench.report.tables import Column, Comparison, EvaluatedRun, Row, compare, load_results, problems
 
 MAIN = ("iod_mae", "iod_rel", "r_p", "r_c", "r_avg", "fid", "phv_avg", "truth_mae")
 HEAD = ("row", "seed", "metric", "value", "unit", "protocol", "n", "data_digest", "published", "reason", "run")
@@ -48,6 +52,40 @@ class SuiteTable:
         same = [r for r in found if self.comparison and self.comparison.same_data(r)]
         return next(iter([*same, *found]), None)
 
+    def column(self, value: str) -> Column | None:
+        """The value as a column: as it was measured, else as its metric declares it; None where none is installed."""
+        if self.comparison and value in self.comparison.columns:
+            return self.comparison.columns[value]
+        if (known := declared().get(value)) is None:
+            return None
+        return Column(value, known.label, known.unit, known.best, None)
+
+    @property
+    def varied(self) -> dict[str, list[Any]]:
+        """The settings in which rows differ from each other, in the suite's order, each with its value in every row."""
+        configs = [row.config.model_dump(exclude={"variant"}) for row in self.rows]
+        keys = dict.fromkeys([*(key for key in self.study.declared.varies if key in configs[0]), *configs[0]])
+        values = {key: [config[key] for config in configs] for key in keys}
+        return {key: of_rows for key, of_rows in values.items() if any(value != of_rows[0] for value in of_rows)}
+
+    @property
+    def axis(self) -> tuple[str, list[float]] | None:
+        """The one setting that varies, and its values by row, where they are positive numbers; None otherwise."""
+        if len(self.varied) != 1:
+            return None
+        (setting, numbers), *_ = self.varied.items()
+        positive = all(isinstance(n, int | float) and not isinstance(n, bool) and n > 0 for n in numbers)
+        return (setting, numbers) if positive and len(set(numbers)) == len(numbers) else None
+
+    @property
+    def switches(self) -> dict[str, list[bool]] | None:
+        """The settings that are on or off (0), by row, where the rows are all their combinations; None otherwise."""
+        on = {setting: [bool(value) for value in values] for setting, values in self.varied.items()}
+        two_each = all(len(set(map(repr, values))) == len(set(on[s])) == 2 for s, values in self.varied.items())
+        combinations = len(set(zip(*on.values(), strict=True)))
+        is_all = len(on) > 1 and combinations == len(self.rows) == 2 ** len(on)
+        return on if two_each and is_all else None
+
 
 def suite_table(
     study: Study, rows: Sequence[StudyRow], seeds: Sequence[int], failed: Collection[Path] = ()
@@ -67,6 +105,23 @@ def suite_table(
                 found[folder] = evaluated[folder]
     comparisons = compare(found.values())
     return SuiteTable(study, tuple(rows), tuple(seeds), comparisons[0] if comparisons else None, missing)
+
+
+def printed_name(row: StudyRow) -> str:
+    """What the literature calls a row: "w/o PC-SCM" of "Table IV, w/o PC-SCM"; its own name where it has none."""
+    found = re.fullmatch(r"Table \w+, (.+)", row.declared.published)
+    return found[1] if found else row.name
+
+
+def setting_name(setting: str) -> str:
+    """A setting as the field writes it, as a label of ``notation``: τ, $L_{odc}$, Batch size."""
+    words = setting.split("_")
+    if words[0] == "lambda" and len(words) == 2 and words[1].isalnum() and words[1].isascii():
+        return rf"$L_\mathrm{{{words[1]}}}$"
+    try:
+        return unicodedata.lookup(f"GREEK SMALL LETTER {setting.upper()}")
+    except KeyError:
+        return " ".join(words).capitalize()
 
 
 def settings(row: StudyRow) -> str:
@@ -162,12 +217,14 @@ def tidy(table: SuiteTable) -> str:
 
 
 def write_suite(table: SuiteTable, folder: Path) -> list[Path]:
-    """Write the table as ``.csv`` and ``.md`` into ``folder``; what was written."""
+    """Write the table as ``.csv`` and ``.md``, and the study as ``.json``, into ``folder``; what was written."""
     parts = {"csv": tidy(table), "md": markdown(table)}
     paths = {suffix: folder / f"{table.study.name}.{suffix}" for suffix in parts}
     for suffix, text in parts.items():
         write_text(paths[suffix], text)
-    return list(paths.values())
+    record = folder / f"{table.study.name}.json"
+    write_json(record, record_of(table.study, table.rows, table.seeds))
+    return [*paths.values(), record]
 
 
 def _runs(table: SuiteTable, row: StudyRow) -> list[EvaluatedRun]:

@@ -1,21 +1,26 @@
 """The scatter of content against pathology: R_p over R_c, one mark per row, with lines of equal R_avg."""
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.patches import Ellipse as Patch
 from matplotlib.ticker import MaxNLocator
 
 from vsbench.errors import RunError
-from vsbench.files import write_text
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.ellipses import Ellipses, ellipses
 from vsbench.report.figures.labels import label_points
-from vsbench.report.figures.style import COLUMN_WIDTH, GREY, KIND_COLOURS, new_figure, save, style
+from vsbench.report.figures.style import COLUMN_WIDTH, GREY, KIND_COLOURS, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
 from vsbench.report.tables import Comparison, Row
+from vsbench.stats.moments import Array
 
+ELLIPSE = ("major", "minor", "angle", "slides")
 MARKERS = {"trained": "o", "external": "^"}
 REFERENCE_MARKERS = "sDvPX<>p*h"
 CAPTION = (
@@ -25,10 +30,12 @@ CAPTION = (
 )
 
 
-def scatter_data(comparison: Comparison) -> pd.DataFrame:
+def scatter_data(comparison: Comparison, found: Ellipses) -> pd.DataFrame:
     """One line per row: R_c, R_p and R_avg in percent, mean and standard deviation over seeds; empty where absent.
 
-    ``not_shown`` says why a row has no point: a value is absent, or does not compare with the others.
+    ``not_shown`` says why a row has no point: a value is absent, or does not compare with the others. ``ellipse_*``:
+    half axes in percent, angle of the major one from the R_c axis in degrees, number of slides; ``no_ellipse``: why a
+    method has none.
     """
     lines = []
     for row in comparison.rows:
@@ -37,8 +44,11 @@ def scatter_data(comparison: Comparison) -> pd.DataFrame:
         for value in ("r_c", "r_p", "r_avg"):
             cell = row.cell(value)
             line |= {value: cell.mean, f"{value}_sd": cell.sd}
-        lines.append(line | {"not_shown": _why_not_shown(comparison, row)})
-    return pd.DataFrame(lines)
+        line |= {"not_shown": _why_not_shown(comparison, row)}
+        one = found.of.get(row.key)
+        line |= {f"ellipse_{name}": None if one is None else getattr(one, name) for name in ELLIPSE}
+        lines.append(line | {"no_ellipse": found.missing.get(row.key, "")})
+    return pd.DataFrame(lines).astype({"ellipse_slides": "Int64"})
 
 
 def scatter(comparison: Comparison, folder: Path) -> list[Drawn]:
@@ -46,17 +56,22 @@ def scatter(comparison: Comparison, folder: Path) -> list[Drawn]:
 
     Raises RunError where no row has both values.
     """
-    table = scatter_data(comparison)
+    found = ellipses(comparison)
+    table = scatter_data(comparison, found)
     shown = table[table["not_shown"] == ""]
     if shown.empty:
         raise RunError(f"{comparison.name}: no row has both R_c and R_p")
-    missing = tuple(f"{title} ({why})" for title, why in zip(table["title"], table["not_shown"], strict=True) if why)
-    drawn = Drawn(folder / f"scatter-{slug(comparison.name)}", CAPTION, missing)
+    missing = [f"{title} ({why})" for title, why in zip(table["title"], table["not_shown"], strict=True) if why]
+    for why in dict.fromkeys(filter(None, table["no_ellipse"])):
+        missing.append(f"the ellipse of {', '.join(table['title'][table['no_ellipse'] == why])} ({why})")
+    drawn = Drawn(folder / f"scatter-{slug(comparison.name)}", f"{CAPTION}{found.caption}", tuple(missing))
     with style():
         figure = new_figure(COLUMN_WIDTH, 0.9 * COLUMN_WIDTH)
-        axes = figure.add_axes((0.125, 0.125, 0.85, 0.81))
-        axes.set(xlim=_limits(shown["r_c"], shown["r_c_sd"]), ylim=_limits(shown["r_p"], shown["r_p_sd"]))
+        axes = figure.add_axes((0.15, 0.125, 0.825, 0.81))
+        reach = _reach(shown, found)
+        axes.set(xlim=_limits(shown["r_c"], reach[:, 0]), ylim=_limits(shown["r_p"], reach[:, 1]))
         _lines_of_equal_average(axes)
+        _draw_ellipses(axes, shown, found)
         _draw_points(axes, shown)
         points = list(zip(shown["r_c"].astype(float), shown["r_p"].astype(float), strict=True))
         label_points(axes, points, [shorten(title, 32) for title in shown["title"]])
@@ -66,9 +81,7 @@ def scatter(comparison: Comparison, folder: Path) -> list[Drawn]:
         title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         axes.set_title(title, fontsize=7, parse_math=False)
         sns.despine(ax=axes)
-        save(figure, drawn.file("pdf"))
-        save(figure, drawn.file("png"))
-    write_text(drawn.file("csv"), table.to_csv(index=False))
+        write(figure, drawn, table)
     return [drawn]
 
 
@@ -78,6 +91,8 @@ def _why_not_shown(comparison: Comparison, row: Row) -> str:
         cell = row.cell(value)
         if cell.mean is None:
             reasons += [f"no {name}: {reason}" for _, reason in cell.missing]
+        elif not math.isfinite(cell.mean):
+            reasons.append(f"{name} is infinite")
         elif difference := comparison.difference(row, value):
             reasons.append(difference)
     return "; ".join(dict.fromkeys(reasons))
@@ -107,10 +122,35 @@ def _draw_points(axes: Axes, shown: pd.DataFrame) -> None:
         )
 
 
-def _limits(values: Sequence[float] | pd.Series, spread: pd.Series) -> tuple[float, float]:
-    """Limits with a margin for labels; at least ten percentage points wide."""
-    sd = spread.astype(float).fillna(0.0)
-    low, high = float((values - sd).min()), float((values + sd).max())
+def _draw_ellipses(axes: Axes, shown: pd.DataFrame, found: Ellipses) -> None:
+    for line in shown.to_dict("records"):
+        if ellipse := found.of.get(str(line["row"])):
+            colour = KIND_COLOURS[str(line["kind"])]
+            axes.add_patch(
+                Patch(
+                    (line["r_c"], line["r_p"]),
+                    2 * ellipse.major,
+                    2 * ellipse.minor,
+                    angle=ellipse.angle,
+                    facecolor=to_rgba(colour, 0.06),
+                    edgecolor=to_rgba(colour, 0.6),
+                    linestyle=(0, (4, 2)) if ellipse.rough else "-",
+                    linewidth=0.6,
+                    zorder=1,
+                )
+            )
+
+
+def _reach(shown: pd.DataFrame, found: Ellipses) -> Array:
+    """(N, 2): how far bars and ellipses reach from the points, along each axis."""
+    bars = shown[["r_c_sd", "r_p_sd"]].astype(float).fillna(0.0).to_numpy()
+    outlines = [found.of[key].reach if key in found.of else (0.0, 0.0) for key in shown["row"]]
+    return np.maximum(bars, outlines)
+
+
+def _limits(values: pd.Series, reach: Array) -> tuple[float, float]:
+    """Limits with a margin for labels; at least ten percentage points wide, and hardly beyond ±100 %."""
+    low, high = max(float((values - reach).min()), -100.0), min(float((values + reach).max()), 100.0)
     margin = max(0.12 * (high - low), 5.0)
     return low - margin, high + margin
 
@@ -125,8 +165,10 @@ def _lines_of_equal_average(axes: Axes) -> None:
         axes.plot([left, right], [2 * average - left, 2 * average - right], color="0.85", linewidth=0.5, zorder=0)
         x = min(right, 2 * average - bottom)  # where the line meets the right or the lower edge
         y = 2 * average - x
+        if x < left + 0.06 * (right - left):  # no room for its number
+            continue
         axes.annotate(
-            f"{symbol if average == averages[-1] else ''}{average:g}",
+            f"{symbol if average == averages[-1] else ''}{average:g}".replace("-", "−"),
             (x, y),
             textcoords="offset points",
             xytext=(-1, 1),

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from vsbench.files import atomic
+from vsbench.files import atomic, write_text
+from vsbench.report.figures.drawn import Drawn
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column journal
 PAGE_WIDTH = 7.16
@@ -56,3 +58,10 @@ def save(figure: Figure, path: Path) -> None:
     metadata = {"Creator": "vsbench", "Producer": None, "CreationDate": None} if path.suffix == ".pdf" else {}
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=DPI, metadata=metadata or {"Software": None})
+
+
+def write(figure: Figure, drawn: Drawn, table: pd.DataFrame) -> None:
+    """Write a figure as PDF and PNG, and its data as CSV."""
+    for suffix in ("pdf", "png"):
+        save(figure, drawn.file(suffix))
+    write_text(drawn.file("csv"), table.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,221 @@
+"""The command that repeats a run, from what its records say. What they don't say is noted, and never made up."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from vsbench import registry
+from vsbench.config import parse_settings
+from vsbench.engine.run import row_name
+from vsbench.engine.trainer import Rhythm
+from vsbench.errors import PluginError, UsageError
+from vsbench.report.places import ELSEWHERE, Places
+
+Record = Mapping[str, Any]
+RESULTS = "results"  # where the commands write, if nothing else is said
+EXECUTION = {
+    "compile": "--compile",
+    "channels_last": "--channels-last",
+    "checkpoint_activations": "--checkpoint-activations",
+}
+KEEPING = {"every": "--checkpoint-every", "keep": "--keep", "keep_every": "--keep-every"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """``words`` of a command line, none where it isn't recorded. ``notes``: what it does not bring back, and why.
+
+    ``settings`` are those of its options that differ from what the method's preset and variant say, as recorded.
+    """
+
+    words: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return shlex.join(self.words)
+
+
+def training(record: Record, places: Places) -> Command:
+    """``vsbench train`` with all that the run was given; data set's stain and seed stand at the end.
+
+    Left out are options that change no number: how many processes load images, what is logged when.
+    """
+    lacking = [key for key in ("method", "config", "dataset", "stain", "seed") if record.get(key) is None]
+    if lacking:
+        return Command(notes=(f"the command is not recorded (run.json lacks {', '.join(lacking)})",))
+    settings, given, notes = _settings(record)
+    variant, preset = record.get("variant") or "", record.get("preset") or "paper"
+    words = ["vsbench", "train", record["method"]]
+    words += _option("--preset", preset, "paper") + _option("--variant", variant, "")
+    words += [word for setting in settings for word in ("--set", setting)]
+    if record.get("row") != row_name(record["method"], variant, preset, None):
+        words += ["--label", str(record.get("row"))]
+    words += _selection(record, notes)
+    execution = record.get("execution") or {}
+    words += [flag for key, flag in EXECUTION.items() if execution.get(key)]
+    words += _option("--accumulate", execution.get("accumulate"), 1)
+    words += _option("--precision", record.get("precision"), "32-true") + _option("--devices", record.get("world"), 1)
+    keeping, usual = record.get("checkpoints") or {}, Rhythm()
+    defaults = {"every": usual.checkpoint, "keep": usual.keep, "keep_every": usual.keep_every}
+    words += [word for key, flag in KEEPING.items() for word in _option(flag, keeping.get(key), defaults[key])]
+    if kind := re.match(r"(cpu|mps), ", str(record.get("device"))):
+        words += ["--device", kind[1]]
+    words += data_words(record, places, notes)
+    words += ["--stain", record["stain"], "--seed", str(record["seed"])]
+    for key in ("preset", "execution", "precision", "world"):
+        if record.get(key) is None:
+            notes.append(f"{key} is not recorded: the command takes the default")
+    if (record.get("world") or 1) > 1:
+        notes.append(f"{record['world']} processes; on how many machines is not recorded (--nodes)")
+    if str(record.get("git") or "").endswith("+"):
+        notes.append("the source had changes that were not committed")
+    return Command(tuple(words), tuple(notes), given)
+
+
+def evaluation(record: Record, summary: Record, folder: str, places: Places) -> Command:
+    """``vsbench evaluate`` that translates where images are missing, and measures.
+
+    Reference rows have none of their own: they come with every evaluation of their data.
+    """
+    notes: list[str] = []
+    words = ["vsbench", "evaluate"]
+    if summary["kind"] == "reference":
+        words += ["--all"]
+    elif summary["kind"] == "external":
+        images = record.get("images")
+        if not images:
+            return Command(notes=("the folder of images is not recorded",))
+        place = places.text(images)
+        words += ["--images", place, "--name", summary["row"]]
+        words += _option("--suffix", record.get("suffix"), None) + _option("--resize", record.get("resize"), None)
+        words += data_words({**summary, "dataset_options": record.get("dataset_options")}, places, notes)
+        words += ["--stain", summary["stain"]]
+        if place.startswith(ELSEWHERE):
+            notes.append(f"{place} stands for your folder of the same images")
+    else:
+        words += [f"{RESULTS}/{folder}"]
+    words += [word for family in _on_request(summary) for word in ("--also", family)]
+    if seed := re.search(r"random:\d+", " ".join(map(str, (summary.get("provenance") or {}).values()))):
+        words += ["--weights", seed[0]]
+    if summary.get("skipped"):
+        words += ["--on-bad", "skip"]
+    return Command(tuple(words), tuple(notes))
+
+
+def data_words(record: Record, places: Places, notes: list[str]) -> list[str]:
+    """``--dataset`` and its options; paths outside the data roots are only named, with a note."""
+    words = ["--dataset", record["dataset"]]
+    options = record.get("dataset_options")
+    if options is None:
+        notes.append("options of the data set are not recorded")
+    for key, value in (options or {}).items():
+        portable = places.option(value)
+        if isinstance(portable, str) and portable.startswith(ELSEWHERE):
+            notes.append(f"{key}={portable} stands for a path of your own")
+        text = setting(key, portable)
+        if text is None:
+            notes.append(f"the option {key} of the data set can't be written on a command line: {json.dumps(portable)}")
+        else:
+            words += ["--data", text]
+    return words
+
+
+def loops(trainings: Iterable[str]) -> list[str]:
+    """Training commands as few lines of shell: a loop where only stain and seed, which end them, differ."""
+    templates: dict[str, dict[str, list[str]]] = {}  # what comes before the stain → stain → seeds
+    for command in trainings:
+        words = shlex.split(command)
+        templates.setdefault(shlex.join(words[:-4]), {}).setdefault(words[-3], []).append(words[-1])
+    lines = []
+    for start, stains in templates.items():
+        for seeds in dict.fromkeys(map(tuple, stains.values())):
+            alike = tuple(stain for stain, own in stains.items() if tuple(own) == seeds)
+            choices, line = {"stain": alike, "seed": seeds}, start
+            for variable, values in choices.items():
+                line += f" --{variable} " + (f'"${variable}"' if len(values) > 1 else shlex.quote(values[0]))
+            for variable, values in reversed(choices.items()):  # the inner loop first
+                if len(values) > 1:
+                    line = f"for {variable} in {shlex.join(values)}; do {line}; done"
+            lines.append(line)
+    return lines
+
+
+def setting(key: str, value: Any) -> str | None:
+    """``key=value`` as the command line reads it back to an equal value of the same type; None where there is none."""
+    flow = yaml.safe_dump(value, default_flow_style=True, width=1 << 30, allow_unicode=True, sort_keys=False)
+    for text in (flow.removesuffix("...\n").strip(), json.dumps(value, ensure_ascii=False)):
+        try:
+            read = parse_settings([f"{key}={text}"]).get(key)
+        except UsageError:
+            continue
+        if json.dumps(read, default=str) == json.dumps(value, default=str):  # == takes 1 for True
+            return f"{key}={text}"
+    return None
+
+
+def _settings(record: Record) -> tuple[list[str], dict[str, Any], list[str]]:
+    """The settings to give (as text, and by name), and notes; checked by what the method makes of them."""
+    recorded = {key: value for key, value in record["config"].items() if key != "variant"}
+    notes: list[str] = []
+    variant = {"variant": record["variant"]} if record.get("variant") else {}
+    try:
+        method = registry.load("vsbench.methods", record["method"])
+        usual = _plain(method.configure(record.get("preset") or "paper", variant))
+    except (UsageError, PluginError) as error:
+        notes.append(f"all settings are given, since their defaults are not known here ({error})")
+        method, usual = None, {}
+    given = {key: value for key, value in recorded.items() if usual.get(key, ...) != value}
+    if method is not None:
+        if unknown := [key for key in given if key not in usual]:
+            notes.append(f"this version has no setting {', '.join(unknown)}; recorded: " + "; ".join(
+                f"{key} = {json.dumps(recorded[key])}" for key in unknown))  # fmt: skip
+            given = {key: value for key, value in given.items() if key in usual}
+        if newer := {key: usual[key] for key in usual if key not in recorded and key != "variant"}:
+            parts = "; ".join(f"{key} = {json.dumps(value)}" for key, value in newer.items())
+            notes.append(f"not recorded, and so as this version has it: {parts}")
+    texts = {key: setting(key, value) for key, value in given.items()}
+    settings = [text for text in texts.values() if text is not None]
+    if method is not None:
+        try:
+            made = _plain(method.configure(record.get("preset") or "paper", variant | parse_settings(settings)))
+            wrong = [key for key, value in recorded.items() if key in made and made[key] != value]
+        except UsageError as error:
+            wrong = [str(error)]
+        if wrong:
+            notes.append(f"the command does not bring back {', '.join(wrong)}")
+    elif lost := [key for key, text in texts.items() if text is None]:
+        notes.append(f"the command does not bring back {', '.join(lost)}")
+    return settings, given, notes
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    return json.loads(config.model_dump_json())
+
+
+def _selection(record: Record, notes: list[str]) -> list[str]:
+    words = _option("--select", record.get("select"), "last")
+    validation = record.get("validation")
+    if validation:
+        words += ["--validate-every", str(validation["every"]), "--validation-share", str(validation["share"])]
+    elif record.get("select") is None:
+        notes.append("whether slides were held out is not recorded")
+    return words
+
+
+def _option(flag: str, value: Any, usual: Any) -> list[str]:
+    return [] if value is None or value == usual else [flag, str(value)]
+
+
+def _on_request(summary: Record) -> list[str]:
+    """Families that are measured only where they are asked for, and were."""
+    families = registry.load_all("vsbench.metrics")[0]
+    values = summary.get("values") or {}
+    return [
+        name for name, metric in families.items() if metric.on_request and any(v.name in values for v in metric.values)
+    ]

@@ -1,0 +1,25 @@
+"""Names of methods where there is little room."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import takewhile
+
+from vsbench.report.notation import shorten
+
+START = 6  # characters kept of what names have in common
+
+
+def short_names(titles: Sequence[str], length: int) -> list[str]:
+    """Each title in ``length`` characters or less; those that would look the same are cut before they differ."""
+    lines = [" ".join(title.split()) for title in titles]
+    alike: dict[str, list[str]] = defaultdict(list)
+    for line in lines:
+        alike[shorten(line, length)].append(line)
+    return [_distinct(line, alike[shorten(line, length)], length) for line in lines]
+
+
+def _distinct(line: str, alike: Sequence[str], length: int) -> str:
+    shared = len(list(takewhile(lambda letters: len(set(letters)) == 1, zip(*alike, strict=False))))
+    if len(alike) == 1 or shared <= START or shared == len(line):
+        return shorten(line, length)
+    return f"{line[:START].rstrip()}…{shorten(line[shared:], length - START - 1)}"

@@ -1,0 +1,36 @@
+// Which method: in how many resamples each is first, second, …
+
+const places = count => ["1st", "2nd", "3rd"][count - 1] || `${count}th`;
+
+function shareBar(shares) {
+  const bar = make("div", { class: "bar", "aria-hidden": "true" });
+  shares.forEach((share, i) => {
+    const piece = make("span", {}, share >= 0.12 ? places(i + 1) : "");
+    piece.style.flexGrow = share;
+    piece.style.setProperty("--depth", shares.length > 1 ? 1 - i / (shares.length - 1) : 1);
+    if (share > 0) bar.append(piece);
+  });
+  return bar;
+}
+
+function rankRow({ method, shares, said, mark, p }) {
+  const sign = mark === "best" ? "★ best mean" : `${mark === "alike" ? "≈ " : ""}p ${p.startsWith("<") ? p : `= ${p}`}`;
+  return make("tr", {}, make("th", { scope: "row" }, method), make("td", { class: mark }, sign), make("td", {},
+    shares.length ? [shareBar(shares), make("small", {}, said)] : "no ranks"));
+}
+
+function showDecision({ decision }) {
+  const parts = decision ? [] : [make("p", {}, "No decision was made for these results.")];
+  const cautions = new Set(decision ? decision.values.map(value => value.caution) : []);
+  const common = cautions.size === 1 ? [...cautions][0] : ""; // said once
+  if (common) parts.push(make("p", { class: "caution" }, common));
+  for (const value of decision ? decision.values : []) {
+    parts.push(make("h3", {}, symbols(value.label), value.best === "low" ? " ↓" : " ↑"), make("p", {}, symbols(value.says)));
+    if (value.caution && !common) parts.push(make("p", { class: "caution" }, value.caution));
+    parts.push(make("table", { class: "ranks" }, make("thead", {}, make("tr", {},
+      ...["Method", "Against the best", "Rank, in what share of resamples"].map(words => make("th", { scope: "col" }, words)))),
+      make("tbody", {}, value.ranks.map(rankRow))));
+  }
+  if (decision && decision.notes.length) parts.push(list(decision.notes));
+  find("decision").querySelector("div").replaceChildren(...parts);
+}

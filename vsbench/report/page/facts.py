@@ -1,0 +1,92 @@
+"""What a run says of itself, for the panel that opens on a number: digests, versions, commands, files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsbench.files import read_json
+from vsbench.report.page.texts import Texts, address
+from vsbench.report.tables import EvaluatedRun
+
+DIGESTS = {
+    "data_digest": "test images",
+    "split_digest": "split",
+    "train_digest": "training images",
+    "images_digest": "generated images",
+    "weights_digest": "weights of the run",
+}
+SAID = {
+    "git": "commit",
+    "versions": "versions",
+    "evaluated_by": "evaluated by vsbench",
+    "measured_with": "measured with",
+    "bootstrap": "intervals",
+    "preset": "preset",
+    "settings": "settings that differ from it",
+    "device": "device",
+    "chosen_step": "step",
+    "wall_time_s": "training time, s",
+    "peak_memory_bytes": "peak memory, bytes",
+    "parameters": "parameters",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run's summary as its file has it (empty where it can't be read), and its record of provenance."""
+
+    run: EvaluatedRun
+    values: Mapping[str, Any]
+    record: Mapping[str, Any]
+
+    @property
+    def method(self) -> str | None:
+        """The registered name of the method that was trained; None for images from elsewhere and references."""
+        name = self.record.get("method")
+        return name if isinstance(name, str) else None
+
+    def formula(self, value: str) -> str:
+        """How a value is computed, as it was when this run was evaluated."""
+        return str(self._value(value).get("formula") or "")
+
+    def interval(self, value: str) -> tuple[float, float] | None:
+        """The 95 % limits of a value of this run alone, over slides."""
+        limits = self._value(value).get("interval")
+        low, high = (limits.get("low"), limits.get("high")) if isinstance(limits, dict) else (None, None)
+        return (float(low), float(high)) if isinstance(low, int | float) and isinstance(high, int | float) else None
+
+    def described(self, out: Path, texts: Texts) -> dict[str, Any]:
+        """The run for the page in the folder ``out``: [name, number of the text] pairs, commands, files."""
+        run, record = self.run, self.record
+        folder = run.summary.parent
+        return {
+            "name": run.folder.name if run.seed is None else f"seed {run.seed}",
+            "digests": [[name, texts(_line(record[key]))] for key, name in DIGESTS.items() if record.get(key)],
+            "facts": [[name, texts(_line(record[key]))] for key, name in SAID.items() if record.get(key)],
+            "commands": [texts(command) for command in record.get("commands", [])],
+            "notes": [texts(note) for note in record.get("notes", [])],
+            "files": [
+                [path.name, address(path, out)]
+                for path in (run.summary, folder / "per_image.csv", run.folder / "run.json")
+            ],
+        }
+
+    def _value(self, value: str) -> dict[str, Any]:
+        found = self.values.get(value)
+        return found if isinstance(found, dict) else {}
+
+
+def read_facts(run: EvaluatedRun, record: Mapping[str, Any]) -> Facts:
+    """What the summary of a run says beyond what every run must say: formulas and intervals."""
+    try:
+        values = read_json(run.summary)["values"]
+    except (OSError, ValueError, KeyError, TypeError):
+        values = {}
+    return Facts(run, values if isinstance(values, dict) else {}, record)
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_line(item)}" for name, item in value.items())
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

@@ -1,0 +1,139 @@
+// One table over all data sets: sorted by any column, filtered, its notes below it.
+
+const shownValues = new Set(board.values.filter(value => value.main).map(value => value.name));
+if (!shownValues.size) board.values.slice(0, 8).forEach(value => shownValues.add(value.name));
+const noteOrder = new Map(); // text → its place in the whole table: filters change no letter
+for (const row of board.rows)
+  for (const note of [...row.notes, ...Object.values(row.cells).flatMap(cell => cell.notes || [])])
+    if (!noteOrder.has(note)) noteOrder.set(note, noteOrder.size);
+
+const HEADS = [
+  ["method", "Method"], ["dataset", "Data set"], ["stain", "Stain"], ["kind", "Kind"], ["protocol", "Protocol"],
+  ["seeds", "Seeds"], ["n", "N"], ["slides", "Slides"],
+];
+const sorting = { key: null, down: false };
+const FILTERS = ["dataset", "stain", "kind"];
+
+function sortKey(row) {
+  const value = board.values.find(other => other.name === sorting.key);
+  const found = value ? row.cells[value.name] && row.cells[value.name].mean : row[sorting.key];
+  return found === undefined ? null : value && found !== null ? Number(found) : found;
+}
+
+function compareRows(a, b) {
+  const [first, second] = [sortKey(a), sortKey(b)];
+  if (first === null || second === null) return (first === null) - (second === null); // absent last, either way
+  const order = typeof first === "number" ? (first > second) - (first < second)
+    : first.localeCompare(second, "en", { numeric: true, sensitivity: "base" });
+  return sorting.down ? -order : order;
+}
+
+function isShown(row) {
+  if (!FILTERS.every(name => !find("filter-" + name).value || row[name] === find("filter-" + name).value)) return false;
+  const words = find("filter-text").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const all = [row.dataset, row.stain, row.kind, row.method, row.protocol, ...row.notes.map(text)].join(" ");
+  return words.every(word => all.toLowerCase().includes(word));
+}
+
+function sortBy(key, value) {
+  if (sorting.key === key) sorting.down = !sorting.down;
+  else Object.assign(sorting, { key, down: Boolean(value && value.best === "high") }); // best first
+  showBoard();
+  document.querySelector("#board th[aria-sort] button").focus();
+}
+
+function head(key, words, value) {
+  const sorted = sorting.key === key;
+  const arrow = value && value.score ? (value.best === "low" ? " ↓" : " ↑") : "";
+  const hint = value && value.score ? `, ${value.best === "low" ? "lower" : "higher"} is better` : "";
+  return make("th", { scope: "col", "aria-sort": sorted ? (sorting.down ? "descending" : "ascending") : null,
+    class: value ? "number" : key },
+    make("button", { type: "button", onclick: () => sortBy(key, value), title: `Sort${hint}` }, words, arrow,
+      spoken(hint), make("span", { class: "sorted", "aria-hidden": "true" }, sorted ? (sorting.down ? " ▼" : " ▲") : "")),
+    value && value.unit ? make("small", {}, value.unit) : null);
+}
+
+function marks(notes = []) {
+  const places = notes.map(note => noteOrder.get(note)).sort((a, b) => a - b);
+  return notes.length ? make("sup", {}, places.map(letters).join(" "), spoken(": " + notes.map(text).join("; "))) : null;
+}
+
+function valueCell(row, value) {
+  const cell = row.cells[value.name];
+  if (!cell) return make("td", { class: "number absent" }, "–", spoken("not there"));
+  const says = [];
+  if (cell.limits) says.push(`95 % interval ${cell.limits[0]} to ${cell.limits[1]}`);
+  if (cell.mark === "best") says.push("best");
+  if (cell.mark === "alike") says.push("not distinguishable from the best");
+  const hint = [...says, ...(cell.notes || []).map(text)].join("; ");
+  const sign = { best: "★ ", alike: "≈ " }[cell.mark];
+  return make("td", { class: `number ${cell.mark || ""} ${cell.mean === null ? "absent" : ""}`.trim() },
+    make("button", { type: "button", class: "cell", tabindex: "-1", title: hint || null,
+      onclick: () => openPanel(row, value) },
+      sign ? make("span", { class: "sign", "aria-hidden": "true" }, sign) : null, cell.text,
+      says.length ? spoken(", " + says.join(", ")) : null, marks(cell.notes)));
+}
+
+function boardRow(row, values) {
+  const cells = HEADS.map(([key]) => {
+    const words = row[key] === null ? "–" : String(row[key]);
+    if (key !== "method") return make("td", { class: ["seeds", "n", "slides"].includes(key) ? "number" : key }, words);
+    return make("th", { scope: "row", class: "method" }, make("button", { type: "button", class: "cell", tabindex: "-1",
+      onclick: () => openPanel(row, null) }, words, marks(row.notes)));
+  });
+  return make("tr", { class: row.kind }, cells, values.map(value => valueCell(row, value)));
+}
+
+function showBoard() {
+  const rows = board.rows.filter(isShown), anyHas = value => rows.some(row => row.cells[value.name]);
+  const values = board.values.filter(value => shownValues.has(value.name) && anyHas(value));
+  if (sorting.key !== null) rows.sort(compareRows);
+  find("board").tHead.replaceChildren(make("tr", {}, HEADS.map(([key, words]) => head(key, words, null)),
+    values.map(value => head(value.name, symbols(value.label), value))));
+  find("board").tBodies[0].replaceChildren(...rows.map(row => boardRow(row, values)));
+  const first = find("board").querySelector(".cell");
+  if (first) first.tabIndex = 0; // one stop for the Tab key; arrow keys go on from there
+  find("count").textContent = `${rows.length} of ${board.rows.length} rows`;
+  const notes = new Set(rows.flatMap(row => [...row.notes,
+    ...values.flatMap(value => (row.cells[value.name] && row.cells[value.name].notes) || [])]));
+  find("notes").replaceChildren(...[...noteOrder].filter(([note]) => notes.has(note)).map(([note, place]) =>
+    make("li", {}, make("b", {}, letters(place)), " ", rich(note))));
+}
+
+function moveInBoard(event) {
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  const place = event.target.closest("td, th");
+  if (!step || !event.target.matches("tbody .cell")) return;
+  const rows = [...find("board").tBodies[0].rows];
+  let [row, column] = [rows.indexOf(place.parentElement) + step[0], place.cellIndex + step[1]];
+  while (rows[row] && rows[row].cells[column]) {
+    const next = rows[row].cells[column].querySelector(".cell");
+    if (next) { focusCell(next); break; }
+    [row, column] = [row + step[0], column + step[1]];
+  }
+  event.preventDefault();
+}
+
+function focusCell(cell) {
+  for (const other of find("board").querySelectorAll(".cell[tabindex='0']")) other.tabIndex = -1;
+  cell.tabIndex = 0;
+  cell.focus();
+}
+
+function startLeaderboard() {
+  for (const name of FILTERS) {
+    const found = [...new Set(board.rows.map(row => row[name]))];
+    options(find("filter-" + name), [["", "all"], ...found.map(value => [value, value])]);
+    find("filter-" + name).addEventListener("change", showBoard);
+  }
+  find("filter-text").addEventListener("input", showBoard);
+  find("filters").addEventListener("submit", event => event.preventDefault());
+  find("filters").addEventListener("reset", () => setTimeout(showBoard));
+  find("columns").querySelector("div").replaceChildren(...board.values.map(value => make("label", { class: "check" },
+    make("input", { type: "checkbox", value: value.name, checked: shownValues.has(value.name), onchange: event => {
+      if (event.target.checked) shownValues.add(value.name); else shownValues.delete(value.name);
+      showBoard();
+    } }), " ", symbols(value.label))));
+  find("board").addEventListener("keydown", moveInBoard);
+  showBoard();
+}

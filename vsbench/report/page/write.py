@@ -1,0 +1,119 @@
+"""Puts the page together: its parts lie beside this file, its data are embedded as JSON."""
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vsbench import __version__
+from vsbench.files import write_text
+from vsbench.report.decision import Decision
+from vsbench.report.figures.drawn import Drawn
+from vsbench.report.notation import markup
+from vsbench.report.page.cards import dataset_cards, method_cards
+from vsbench.report.page.explorer import write_explorer
+from vsbench.report.page.heat import FULL, colours, dab_filter
+from vsbench.report.page.leaderboard import Leaderboard
+from vsbench.report.page.ranks import rank_data
+from vsbench.report.page.texts import address, embedded
+from vsbench.report.published import Paper
+from vsbench.report.tables import Comparison
+
+# in this order one script; each part tells at its top what it needs
+SCRIPTS = ("elements", "panel", "leaderboard", "decision", "figures", "viewer", "explorer", "cards", "start")
+FIGURE_WIDTH = 1400  # pixels; the page holds figures reduced to it, and points to the PDF
+FIGURE_QUALITY = 80
+
+
+def write_page(
+    out: Path,
+    comparisons: Sequence[Comparison],
+    decisions: Mapping[str, Decision],
+    galleries: Mapping[str, Sequence[Drawn]],
+    papers: Sequence[Paper],
+    warn: Callable[[str], None],
+) -> list[Path]:
+    """Write ``index.html`` and the folder ``page`` under ``out``; all files written, ``index.html`` first.
+
+    ``decisions`` and ``galleries`` are by name of the comparison, and may lack some. ``warn`` is told, one sentence
+    each, what can't be shown.
+    """
+    board = Leaderboard(out, papers)
+    details: list[dict[str, Any]] = []
+    figures: dict[str, Any] = {}
+    written: list[Path] = []
+    methods: dict[str, None] = {}
+    for place, comparison in enumerate(comparisons):
+        decision = decisions.get(comparison.name)
+        methods |= dict.fromkeys(facts.method for facts in board.add(comparison, decision) if facts.method)
+        paths, offer = write_explorer(comparison, out, warn)
+        written += paths
+        drawn = galleries.get(comparison.name, ())
+        details.append({
+            "dataset": comparison.dataset,
+            "warnings": list(comparison.warnings),
+            "decision": rank_data(decision) if decision else None,
+            "explorer": offer,
+        })  # fmt: skip
+        figures[f"figures-{place}"] = [_figure(one, out) for one in drawn]
+    cards = {
+        "methods": method_cards(sorted(methods)),
+        "datasets": dataset_cards(dict.fromkeys(comparison.dataset for comparison in comparisons)),
+        "papers": [{"title": paper.name, "lines": [["Citation", [paper.source]]]} for paper in papers],
+    }
+    heat = {"full": FULL, "colours": [[round(255 * c) for c in colour] for colour in colours().tolist()]}
+    data = {"board": board.data(), "details": details, "cards": cards, "heat": heat}
+    write_text(out / "index.html", _page(data, figures))
+    return [out / "index.html", *written]
+
+
+def _figure(drawn: Drawn, out: Path) -> dict[str, Any]:
+    with Image.open(drawn.file("png")) as image:
+        small = image.convert("RGB")
+    small.thumbnail((FIGURE_WIDTH, 4 * FIGURE_WIDTH), Image.Resampling.LANCZOS)
+    data = io.BytesIO()
+    small.save(data, "WEBP", quality=FIGURE_QUALITY)
+    return {
+        "image": f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}",
+        "size": small.size,
+        "caption": markup(drawn.caption),
+        "missing": list(drawn.missing),
+        "files": [[suffix.upper(), address(drawn.file(suffix), out)] for suffix in ("pdf", "png", "csv")],
+    }
+
+
+def _page(data: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    """``figures`` come after the script, so that the table is there before megabytes of them are read."""
+    style, script = _part("page.css"), "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+    parts = {
+        "style": style,
+        "script": script,
+        "style-digest": _digest(style),
+        "script-digest": _digest(script),
+        "filter": dab_filter(),
+        "version": __version__,
+        "data": _blocks(data),
+        "figures": _blocks(figures),
+    }
+    return re.sub(r"\[\[([a-z-]+)\]\]", lambda found: parts[found[1]], _part("page.html"))
+
+
+def _blocks(data: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f'<script type="application/json" id="data-{name}">{embedded(value)}</script>' for name, value in data.items()
+    )
+
+
+def _part(name: str) -> str:
+    return files("vsbench.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """What the content security policy names a style or script by: nothing else runs."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -1,0 +1,124 @@
+"""How each number came to be: one record per run, from its ``run.json``, its summary and what its images are made from.
+
+What was not recorded is None here, and "not recorded" in print; nothing is filled in.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vsbench.files import digest, read_json
+from vsbench.report.commands import Command, evaluation, training
+from vsbench.report.places import Places
+from vsbench.report.tables import Comparison, EvaluatedRun
+
+TRAINED = (  # what run.json says, as it says it
+    "method", "preset", "variant", "config", "dataset_options", "select", "validation", "precision", "world",
+    "execution", "checkpoints", "steps", "chosen_step", "wall_time_s", "peak_memory_bytes", "device", "parameters",
+    "versions", "git", "train_pairs", "train_slides", "train_digest", "images", "suffix", "resize", "made_of",
+)  # fmt: skip
+MEASURED = (
+    "n", "n_slides", "sizes", "data_digest", "split_digest", "images_digest", "bootstrap", "skipped", "warnings",
+)  # fmt: skip
+LONGEST = 40  # numbers and names that a fitted reference may hold to be written out
+
+
+def records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """One record per run, in the order of the comparisons' rows; all have the same keys, and all are JSON.
+
+    ``commands`` repeat the run, one shell-quoted line each, from an empty folder with the data root set; ``notes`` say
+    what they do not bring back. No path of this machine is in a record: see ``places.RULE``.
+    """
+    if not comparisons:
+        return []
+    places = Places.of(comparisons)
+    return [
+        _record(comparison, row.title, run, places)
+        for comparison in comparisons
+        for row in comparison.rows
+        for run in row.runs
+    ]
+
+
+def as_csv(records_: Sequence[dict[str, Any]]) -> str:
+    """The records as CSV: one line each, nested things as JSON, what is not recorded empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if records_:
+        writer.writerow(records_[0])
+        writer.writerows([_flat(value) for value in record.values()] for record in records_)
+    return out.getvalue()
+
+
+def _record(comparison: Comparison, title: str, run: EvaluatedRun, places: Places) -> dict[str, Any]:
+    record, problem = _read(run.folder / "run.json")
+    summary, _ = _read(run.summary)
+    made, _ = _read(run.folder / "images" / f"{run.split}.json")
+    folder = run.folder.relative_to(run.folder.parents[3]).as_posix()
+    try:
+        steps = [training({**record, "row": run.row}, places)] if run.kind == "trained" else []
+        steps.append(evaluation(record, summary, folder, places))
+    except (AttributeError, KeyError, TypeError) as error:
+        steps = [Command(notes=(f"run.json is not as vsbench writes it ({type(error).__name__}: {error})",))]
+    notes = [*problem, *(note for step in steps for note in step.notes)]
+    seconds, images = made.get("seconds"), made.get("images")
+    return places.value(
+        {
+            "dataset": comparison.dataset,
+            "stain": comparison.stain,
+            "split": run.split,
+            "row": run.row,
+            "title": title,
+            "kind": run.kind,
+            "seed": run.seed,
+            "protocol": run.protocol,
+            "folder": folder,
+            "commands": [str(step) for step in steps if step.words],
+            "notes": list(dict.fromkeys(notes)),
+            "settings": steps[0].settings,
+            **{key: record.get(key) for key in TRAINED},
+            "weights_digest": made.get("weights"),
+            "translated_images_per_s": round(images / seconds, 3) if images and seconds else None,
+            "translated_on": made.get("device"),
+            "evaluated_by": run.vsbench,
+            **{key: summary.get(key) for key in MEASURED},
+            "measured_with": summary.get("provenance"),
+            "protocols": {name: reading.protocol for name, reading in run.values.items()},
+            "fitted": _short(record.get("state")),
+        }
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """What a JSON file says, and what is wrong with it: nothing of what it should say is recorded then."""
+    try:
+        content = read_json(path)
+    except FileNotFoundError:
+        return {}, [f"{path.name} is missing"]
+    except (OSError, ValueError):
+        return {}, [f"{path.name} is damaged"]
+    return (content, []) if isinstance(content, dict) else ({}, [f"{path.name} is damaged"])
+
+
+def _short(state: Any) -> Any:
+    """What a reference fitted, with the digest of its JSON in place of anything that is long."""
+    if isinstance(state, dict):
+        return {key: _short_value(value) for key, value in state.items()}
+    return state
+
+
+def _short_value(value: Any) -> Any:
+    if isinstance(value, dict | list) and len(value) > LONGEST:
+        return f"{len(value)} entries, SHA-256 {digest([json.dumps(value, sort_keys=True)])}"
+    return value
+
+
+def _flat(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "\n".join(value)
+    return json.dumps(value, ensure_ascii=False)
