@@ -104,6 +104,7 @@ def short_source(paper: Paper) -> str:
     return f"{shorten(who[0] if who else paper.source, LONGEST_SOURCE)} [{paper.name}]"
 
 
+@cache
 def doubts(paper: Paper) -> dict[int, tuple[str, ...]]:
     """Line → what speaks against its number: the rules it breaks, flags of its own, and its note."""
     found: dict[int, list[str]] = defaultdict(list)

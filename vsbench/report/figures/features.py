@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.distance import cdist
+from threadpoolctl import threadpool_limits
 
 from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
@@ -132,7 +133,10 @@ def _tsne(points: Array, perplexity: float) -> Array:
     """(N, 2); the same for the same input."""
     from sklearn.manifold import TSNE  # takes a second to import
 
-    placed: Array = TSNE(init="pca", perplexity=perplexity, random_state=SEED).fit_transform(points.astype(np.float32))
+    with threadpool_limits(1):  # on a busy machine its threads wait for each other, twenty times as long
+        placed: Array = TSNE(init="pca", perplexity=perplexity, random_state=SEED).fit_transform(
+            points.astype(np.float32)
+        )
     return placed.astype(np.float64)
 
 
