@@ -11,6 +11,9 @@ from rich.table import Table
 from vsbench import registry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vsbench.dataset import Bound
     from vsbench.method import Suite
 
 Name = Annotated[str | None, typer.Argument(help="Show the card of this one.")]
@@ -44,10 +47,6 @@ def datasets(name: Name = None, as_json: AsJson = False) -> None:
 
     card = dataclasses.asdict(dataset.card)
     card["counts"] = {f"{stain} {split}": count for (stain, split), count in dataset.card.counts.items()}
-    bounds = {
-        f"{b.stain} {b.protocol}": f"{_bound(b.ceiling)} | {_bound(b.identity)} | {_bound(b.mean_colour)}"
-        for b in dataset.card.bounds
-    }
     if not as_json:
         del card["bounds"]
     options = {}
@@ -55,8 +54,10 @@ def datasets(name: Name = None, as_json: AsJson = False) -> None:
         options[key] = field.get_default(call_default_factory=True)
     stains = ", ".join(dataset.stains) or "any name"
     _show({"name": name, **card, "stains": stains, "splits": ", ".join(dataset.splits)}, as_json, {
-        "options": options, **({"ceiling | H&E unchanged | mean colour": bounds} if bounds and not as_json else {}),
+        "options": options,
     })  # fmt: skip
+    if dataset.card.bounds and not as_json:
+        _print_bounds(dataset.card.bounds)
 
 
 def metrics(name: Name = None, as_json: AsJson = False) -> None:
@@ -145,8 +146,16 @@ def _show(card: dict[str, Any], as_json: bool, more: dict[str, dict[str, Any]]) 
     _console().print(table)
 
 
-def _bound(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.4g}"
+def _print_bounds(bounds: "Sequence[Bound]") -> None:
+    """Ceiling and floor of each value that has them."""
+    table = _table("stain", "value", "best possible", "H&E unchanged", "mean colour", "protocol")
+    for bound in bounds:
+        numbers = (bound.ceiling, bound.identity, bound.mean_colour)
+        if any(number is not None for number in numbers):
+            cells = ("n/a" if number is None else f"{number:.4g}" for number in numbers)
+            table.add_row(bound.stain, bound.value, *cells, bound.protocol)
+    _console().print("\nWith the default options, the best possible prediction scores, and what needs no method:")
+    _console().print(table)
 
 
 def _text(value: Any) -> str:
