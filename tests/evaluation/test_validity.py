@@ -35,7 +35,7 @@ from vsbench.files import write_text
 from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics.truth import TrueError
 from vsbench.registry import load
-from vsbench.report.document import document
+from vsbench.report.latex.document import document
 from vsbench.report.validity import latex, ranking, write_validity
 from vsbench.stain.dab import optical_density_dab
 

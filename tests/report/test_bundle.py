@@ -14,10 +14,10 @@ import pytest
 from vsbench.errors import RunError, UsageError
 from vsbench.files import write_text
 from vsbench.report.build import build_report
-from vsbench.report.bundle import write_bundle
-from vsbench.report.document import document, figure
 from vsbench.report.figures.style import new_figure, save
+from vsbench.report.latex.document import document, figure
 from vsbench.report.notation import prose
+from vsbench.report.provenance.bundle import write_bundle
 from vsbench.report.tables import compare, load_results
 
 Tree = Any  # the class in conftest.py, which cannot be imported from here

@@ -12,8 +12,8 @@ import pytest
 
 from vsbench.report.build import build_report
 from vsbench.report.decision import Decision, ValueDecision
-from vsbench.report.document import document
-from vsbench.report.latex import full_tables, paper_table
+from vsbench.report.latex.comparison import full_tables, paper_table
+from vsbench.report.latex.document import document
 from vsbench.report.published import load
 from vsbench.report.tables import Comparison, compare, load_results
 

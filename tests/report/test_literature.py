@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from vsbench.evaluation.ablate import Study, study_rows
-from vsbench.report.document import document
-from vsbench.report.literature import literature_tables
+from vsbench.report.latex.document import document
+from vsbench.report.latex.literature import literature_tables
 from vsbench.report.published import Paper, load
 from vsbench.report.tables import compare, load_results
 

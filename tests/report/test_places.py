@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vsbench.report.notation import prose
-from vsbench.report.places import Places
+from vsbench.report.provenance.places import Places
 
 ROOT = Path("/srv/lab b/results")
 

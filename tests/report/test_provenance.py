@@ -24,10 +24,10 @@ from vsbench.engine.run import Run
 from vsbench.evaluation import evaluate as evaluations
 from vsbench.files import read_json
 from vsbench.registry import load
-from vsbench.report.appendix import appendix
-from vsbench.report.commands import loops, setting
-from vsbench.report.document import document
-from vsbench.report.provenance import as_csv, records
+from vsbench.report.latex.appendix import appendix
+from vsbench.report.latex.document import document
+from vsbench.report.provenance.commands import loops, setting
+from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.tables import Comparison, compare, load_results
 
 Tree = Any  # the class in conftest.py, which cannot be imported from here

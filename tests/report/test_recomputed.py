@@ -16,7 +16,7 @@ from PIL import Image
 from vsbench.evaluation.evaluate import evaluate_images
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
-from vsbench.report.latex import full_tables
+from vsbench.report.latex.comparison import full_tables
 from vsbench.report.tables import compare, load_results
 
 SIDE = 176  # the smallest that MS-SSIM takes

@@ -18,8 +18,8 @@ from vsbench.evaluation.ablate import Study, StudyRow, study_rows
 from vsbench.method import Suite, SuiteRow
 from vsbench.registry import load
 from vsbench.report.ablations import suite_report
+from vsbench.report.latex.suite import suite_latex
 from vsbench.report.studies import read_studies, set_apart
-from vsbench.report.suite_latex import suite_latex
 from vsbench.report.suites import (
     SuiteTable,
     lines,

@@ -11,9 +11,9 @@ from vsbench.errors import RunError
 from vsbench.report.decision import Decision, ValueDecision
 from vsbench.report.figures.names import short_names
 from vsbench.report.figures.rank_bars import rank_bars
+from vsbench.report.latex.decision import decision_latex
 from vsbench.report.tables import EvaluatedRun, PairFiles, Reading, compare
 from vsbench.report.verdict import decision_table, main_values, p_text, percent, sentences
-from vsbench.report.verdict_latex import decision_latex
 
 LABELS = {
     "iod_mae": (r"IoD$_\mathrm{MAE}$", "OD", "low"),

@@ -7,11 +7,11 @@ from pathlib import Path
 from vsbench.errors import RunError, UserError
 from vsbench.evaluation.ablate import study_rows
 from vsbench.files import write_text
-from vsbench.report.document import document, figure, section
 from vsbench.report.figures.ablation import ablation
+from vsbench.report.latex.document import document, figure, section
+from vsbench.report.latex.suite import suite_latex
 from vsbench.report.notation import escape, heading, prose, slug, stain_name
 from vsbench.report.studies import FOLDER, StudyRecord, read_studies
-from vsbench.report.suite_latex import suite_latex
 from vsbench.report.suites import SuiteTable, suite_table, write_suite
 
 

@@ -11,22 +11,22 @@ import pandas as pd
 from vsbench.errors import RunError, UserError
 from vsbench.files import write_json, write_text
 from vsbench.report.ablations import suite_report
-from vsbench.report.appendix import appendix
-from vsbench.report.bundle import require_replaceable, write_bundle
 from vsbench.report.decision import Decision, decide
-from vsbench.report.document import document, figure, section
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.gallery import Gallery, complaints, draw_all
-from vsbench.report.latex import full_tables, paper_table
-from vsbench.report.literature import literature_tables
+from vsbench.report.latex.appendix import appendix
+from vsbench.report.latex.comparison import full_tables, paper_table
+from vsbench.report.latex.decision import decision_latex
+from vsbench.report.latex.document import document, figure, section
+from vsbench.report.latex.literature import literature_tables
 from vsbench.report.notation import escape, heading, prose, slug, stain_name
 from vsbench.report.page.write import write_page
-from vsbench.report.provenance import as_csv, records
+from vsbench.report.provenance.bundle import require_replaceable, write_bundle
+from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.published import Paper
 from vsbench.report.studies import read_studies, set_apart
 from vsbench.report.tables import Comparison, compare, load_results, problems, tidy, unevaluated
 from vsbench.report.verdict import decision_table
-from vsbench.report.verdict_latex import decision_latex
 
 Warn = Callable[[str], None]
 

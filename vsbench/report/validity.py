@@ -12,7 +12,7 @@ from vsbench.evaluation.degrade import DEGRADATIONS
 from vsbench.evaluation.validity import CONSTANT, TRUE_ERROR, YARDSTICK, Validity
 from vsbench.files import write_json, write_text
 from vsbench.report.figures.style import PAGE_WIDTH, new_figure, save, style
-from vsbench.report.latex import Footnotes
+from vsbench.report.latex.frame import Footnotes
 from vsbench.report.notation import code, escape, heading, mathtext, number, prose, slug, stain_name
 
 COLUMNS = {TRUE_ERROR: "true error", **{d.name: d.label for d in DEGRADATIONS}}

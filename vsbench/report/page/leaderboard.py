@@ -10,7 +10,7 @@ from vsbench.report.notation import decimals, markup, stain_name
 from vsbench.report.page.facts import Facts, read_facts
 from vsbench.report.page.texts import Texts, number, written
 from vsbench.report.printed import declared, doubts, place, short_source
-from vsbench.report.provenance import records
+from vsbench.report.provenance.records import records
 from vsbench.report.published import Paper
 from vsbench.report.published import Row as PrintedRow
 from vsbench.report.suites import MAIN

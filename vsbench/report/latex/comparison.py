@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from vsbench.errors import RunError
-from vsbench.report.columns import ITALIC, TableColumn, table_column
 from vsbench.report.decision import Decision
-from vsbench.report.frame import Footnotes, centred, headings, table_float
+from vsbench.report.latex.columns import ITALIC, TableColumn, table_column
+from vsbench.report.latex.frame import Footnotes, centred, headings, table_float
+from vsbench.report.latex.remarks import decided, literature, printed_stain, remarks
 from vsbench.report.notation import escape, prose, slug
 from vsbench.report.printed import blocks, method_names, short_source
 from vsbench.report.published import Paper
-from vsbench.report.remarks import decided, literature, printed_stain, remarks
 from vsbench.report.tables import Column, Comparison, Row
 
 PAPER_VALUES = ("phv_avg", "r_avg", "fid")  # table II of the USIGAN paper

@@ -14,7 +14,7 @@ from vsbench.config import parse_settings
 from vsbench.engine.run import row_name
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import PluginError, UsageError
-from vsbench.report.places import ELSEWHERE, Places
+from vsbench.report.provenance.places import ELSEWHERE, Places
 
 Record = Mapping[str, Any]
 RESULTS = "results"  # where the commands write, if nothing else is said

@@ -7,10 +7,10 @@ What is printed stands below what is measured. Needs booktabs and graphicx, noth
 from collections.abc import Iterable, Sequence
 
 from vsbench.evaluation.ablate import StudyRow
-from vsbench.report.columns import ARROWS
-from vsbench.report.frame import MARKS, Footnotes, centred, table_float
+from vsbench.report.latex.columns import ARROWS
+from vsbench.report.latex.frame import MARKS, Footnotes, centred, table_float
+from vsbench.report.latex.remarks import remarks
 from vsbench.report.notation import decimals, escape, heading, number, prose, slug, stain_name, unit
-from vsbench.report.remarks import remarks
 from vsbench.report.suites import SuiteTable, printed_name, setting_name
 from vsbench.report.tables import Row
 

@@ -15,8 +15,8 @@ from textwrap import fill
 from vsbench import __version__, registry
 from vsbench.errors import PluginError, RunError, UsageError
 from vsbench.files import atomic
-from vsbench.report.places import RULE, Places
-from vsbench.report.provenance import as_csv, records
+from vsbench.report.provenance.places import RULE, Places
+from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.tables import Comparison
 
 MARK = b"vsbench bundle"  # the comment of the ZIP file: what we wrote, we may replace

@@ -6,9 +6,9 @@ import numpy as np
 
 from vsbench.errors import RunError
 from vsbench.report.decision import Decision, ValueDecision
-from vsbench.report.frame import MARKS, Footnotes, table_float
+from vsbench.report.latex.frame import MARKS, Footnotes, table_float
+from vsbench.report.latex.remarks import measured_remarks, printed_stain
 from vsbench.report.notation import decimals, escape, heading, number, prose, shorten, slug, unit
-from vsbench.report.remarks import measured_remarks, printed_stain
 from vsbench.report.tables import Row
 from vsbench.report.verdict import main_values, p_text, percent, ranked, sentences, units
 from vsbench.stats.ranks import rank_summary

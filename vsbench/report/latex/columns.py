@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vsbench.report.decision import ValueDecision
-from vsbench.report.frame import ALIKE, MARKS, Footnotes, raised, room
+from vsbench.report.latex.frame import ALIKE, MARKS, Footnotes, raised, room
 from vsbench.report.notation import decimals, heading, number, plain, prose, unit
 from vsbench.report.printed import Block, PrintedNumber
 from vsbench.report.tables import Cell, Column, Comparison, Row

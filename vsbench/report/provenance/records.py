@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vsbench.files import digest, read_json
-from vsbench.report.commands import Command, evaluation, training
-from vsbench.report.places import Places
+from vsbench.report.provenance.commands import Command, evaluation, training
+from vsbench.report.provenance.places import Places
 from vsbench.report.tables import Comparison, EvaluatedRun
 
 TRAINED = (  # what run.json says, as it says it

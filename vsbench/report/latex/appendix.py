@@ -8,10 +8,10 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vsbench.report.commands import loops
 from vsbench.report.notation import code, escape, prose, shorten, stain_name
-from vsbench.report.places import ELSEWHERE
-from vsbench.report.provenance import records
+from vsbench.report.provenance.commands import loops
+from vsbench.report.provenance.places import ELSEWHERE
+from vsbench.report.provenance.records import records
 from vsbench.report.tables import Comparison
 
 Record = Mapping[str, Any]

@@ -5,9 +5,9 @@ Each function returns lines of LaTeX. ``everywhere`` are the stains of the table
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from vsbench.report.columns import TableColumn, has_best, is_open
 from vsbench.report.decision import Decision
-from vsbench.report.frame import ALIKE
+from vsbench.report.latex.columns import TableColumn, has_best, is_open
+from vsbench.report.latex.frame import ALIKE
 from vsbench.report.notation import code, escape, heading, prose, stain_name
 from vsbench.report.printed import place
 from vsbench.report.tables import Column, Comparison, Row

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 
-from vsbench.report.columns import ARROWS, ITALIC, deviation, measured_cell, printed_cell, remark, widest_of
-from vsbench.report.frame import MARKS, Footnotes, centred, headings, room, table_float
+from vsbench.report.latex.columns import ARROWS, ITALIC, deviation, measured_cell, printed_cell, remark, widest_of
+from vsbench.report.latex.frame import MARKS, Footnotes, centred, headings, room, table_float
+from vsbench.report.latex.remarks import PROTOCOL, measured_remarks
 from vsbench.report.measured import Beside, Found, beside
 from vsbench.report.notation import decimals, escape, heading, number, prose, shorten, slug, stain_name, unit
 from vsbench.report.printed import PrintedNumber, declared, doubts, is_table, short_source
 from vsbench.report.published import Paper, Row, audit, flags
-from vsbench.report.remarks import PROTOCOL, measured_remarks
 from vsbench.report.tables import Column, Comparison
 
 LONGEST_NAME = 40
