@@ -7,10 +7,10 @@ tiles that overlap, shifted by a quarter to a half of the side, IHC moved by kno
 splits, a slide stained too strongly. SAMPLES: a folder with ``cima/he`` and ``cima/ihc``, for nulls of real tissue.
 """
 
+import argparse
 import io
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -189,9 +189,13 @@ def score(planted: Planted, found: Audit) -> dict[str, Score]:
 
 def main() -> None:
     """Print the figures."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("data", nargs="?", type=Path, help="folder that holds cima/")
+    parser.add_argument("--seed", type=int, default=0, help="of the phantom and the faults")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        planted = plant(Path(folder), size=256, slides=5, tiles=7, faults=14)
+        planted = plant(Path(folder), size=256, slides=5, tiles=7, faults=14, seed=arguments.seed)
         pairs = planted.pairs()
         print(f"planted set: {len(pairs)} pairs of 256², made in {time.perf_counter() - begun:.0f} s")
         begun = time.perf_counter()
@@ -205,8 +209,8 @@ def main() -> None:
         strange = {tile for pair in planted.alike for tile in pair} | planted.blank | planted.shifted
         clean = [pair for pair in pairs if (pair.split, pair.id) not in strange]
         print("unrelated tiles, phantom:", null_distribution(clean, lambda pair: pair.slide))
-        if len(sys.argv) > 1:
-            base = Path(sys.argv[1]) / "cima"
+        if arguments.data is not None:
+            base = arguments.data / "cima"
             real = [Pair(p.stem, p, base / "ihc" / p.name, None, "test") for p in sorted((base / "he").iterdir())]
             print("unrelated tiles, CIMA:", null_distribution(real, lambda pair: pair.id.split("_")[0]))
         print(f"cost of a pair of 1024² JPEG on one core: {1000 * seconds_of_a_pair(Path(folder), clean):.0f} ms")
