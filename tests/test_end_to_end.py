@@ -73,12 +73,13 @@ def test_three_commands(vsbench: Command, mist: Path, tmp_path: Path) -> None:
         assert [path.stem for path in images] == table.index.tolist()
         with Image.open(images[0]) as image:
             assert image.size == (96, 96)
-    for row in REFERENCES:
+    rows = [name for name in REFERENCES if name != "best"]  # that one needs a known answer
+    for row in rows:
         assert (tmp_path / "results/runs/mist-er" / row / "reference/evaluation/native/summary.json").is_file()
 
     again = vsbench("evaluate", "--all")
     assert again.returncode == 0
-    assert states(again.stdout) == ["unchanged"] * (len(METHODS) + len(REFERENCES))
+    assert states(again.stdout) == ["unchanged"] * (len(METHODS) + len(rows))
 
     reported = vsbench("report", "--latex")
     assert reported.returncode == 0, reported.stderr
@@ -105,7 +106,36 @@ def test_only_what_changed_is_measured_again(vsbench: Command, mist: Path, tmp_p
     image = next((run_row(tmp_path, "cut") / "images" / "test").glob("*.png"))
     Image.new("RGB", (96, 96), (180, 120, 60)).save(image)
     again = vsbench("evaluate", "--all")
-    assert sorted(states(again.stdout)) == ["measured"] + ["unchanged"] * len(REFERENCES)
+    assert sorted(states(again.stdout)) == ["measured"] + ["unchanged"] * (
+        len(REFERENCES) - 1
+    )  # none is the best possible
+
+
+def test_references_alone(vsbench: Command, tmp_path: Path) -> None:
+    """On the phantom the best possible prediction is one of them, and better than what knows nothing."""
+    small = [f"--data={option}" for option in ("size=96", "tiles_per_slide=2", "slides_train=1", "slides_test=1")]
+    where = ("--dataset", "phantom", "--stain", "er", "--data-root", tmp_path / "cache", *small)
+    evaluated = vsbench("evaluate", "--references", *where)
+    assert evaluated.returncode == 0, evaluated.stderr
+    folder = tmp_path / "results/runs/phantom-er"
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == set(REFERENCES)
+    error = {
+        row: json.loads((folder / row / "reference/evaluation/native/summary.json").read_text())["values"]["truth_mae"]
+        for row in ("best", "he", "mean-colour")
+    }
+    assert error["best"]["value"] < 0.5 * min(error["he"]["value"], error["mean-colour"]["value"])
+    for arguments in (("--references",), ("--references", "--all"), ("--references", "--dataset", "phantom")):
+        refused = vsbench("evaluate", *arguments)
+        assert refused.returncode == 2, refused.stderr
+        assert "--references" in refused.stderr
+
+
+def test_the_card_of_the_phantom_prints_ceiling_and_floor(vsbench: Command) -> None:
+    shown = vsbench("datasets", "phantom").stdout
+    assert "best possible" in shown
+    assert any(line.split()[:2] == ["her2", "iod_mae"] for line in shown.splitlines())
+    stated = json.loads(vsbench("datasets", "phantom", "--json").stdout)["bounds"]
+    assert {"stain", "value", "protocol", "ceiling", "identity", "mean_colour"} == set(stated[0])
 
 
 def test_images_made_elsewhere(vsbench: Command, mist: Path, tmp_path: Path) -> None:

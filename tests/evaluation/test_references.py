@@ -4,6 +4,7 @@ import json
 import shutil
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ def train(tmp_path: Path) -> list[Pair]:
 
 @pytest.fixture
 def test(tmp_path: Path) -> list[Pair]:
-    return make_pairs(tmp_path, "test", [(SIDE, SIDE)] * 4, "yyzz")
+    pairs = make_pairs(tmp_path, "test", [(SIDE, SIDE)] * 4, "yyzz")
+    return [replace(pair, best=other.ihc) for pair, other in zip(pairs, pairs[::-1], strict=True)]  # any image will do
 
 
 def made(name: str, pair: Pair, train: Sequence[Pair], test: Sequence[Pair]) -> Pixels:
@@ -264,3 +266,10 @@ def test_memory_does_not_grow_with_the_number_of_images(
         row.fit(train, test)
     assert len(alive) > 5
     assert most <= 2
+
+
+def test_the_best_prediction_is_a_row_only_where_it_is_known(train: list[Pair], test: list[Pair]) -> None:
+    assert REFERENCES["best"].exists(test)
+    assert not REFERENCES["best"].exists([*test[1:], replace(test[0], best=None)])
+    np.testing.assert_array_equal(made("best", test[0], train, test), read_rgb(test[-1].ihc))
+    assert all(row.exists(train) for name, row in REFERENCES.items() if name != "best")
