@@ -185,6 +185,43 @@ def test_each_planted_contradiction_is_found_alone(
     assert found(tmp_path, *rows.replace(was, printed).split("\n")) == [finding]
 
 
+MARKED = ("I,mist,er,A,fid,27.363,,,best", "I,mist,er,B,fid,31.92,,,second", "I,mist,er,C,fid,40.10,,,")
+
+
+@pytest.mark.parametrize(
+    ("was", "printed", "finding"),
+    [
+        ("27.363,,,best", "27.363,,,", []),
+        ("40.10,,,", "40.10,,,best", [("mark", ("40.10", "27.363"))]),
+        ("31.92,,,second", "41.92,,,second", [("mark", ("41.92", "40.10"))]),
+        ("C,fid,40.10,,,", "C,ssim,0.4,,,best", []),
+        (
+            "I,mist,er,C,fid,40.10,,,",
+            "I,mist,er,A,ssim,0.4,,,best\nI,mist,er,B,ssim,0.5,,,",
+            [("mark", ("0.4", "0.5"))],
+        ),
+    ],
+)
+def test_what_is_marked_as_best_is_the_best(
+    tmp_path: Path, was: str, printed: str, finding: list[tuple[str, tuple[str, ...]]]
+) -> None:
+    rows = "\n".join(MARKED).replace(was, printed).split("\n")
+    paper = load(write(tmp_path, *rows, head=",".join((*COLUMNS, "mark"))))
+    assert [(f.rule, tuple(row.value for row in f.rows)) for f in audit(paper)] == finding
+
+
+def test_an_unknown_mark_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 2: unknown mark 'bold'; one of best, second"):
+        load(write(tmp_path, "I,mist,er,A,fid,1,,,bold", head=",".join((*COLUMNS, "mark"))))
+
+
+def test_the_marks_are_those_of_the_text(ledger: Paper, text: list[str]) -> None:
+    """The scan has kept those of one row alone."""
+    printed = re.findall(r"<u>([\d.]+)</u>", "\n".join(line for line in text if "\t" in line))
+    assert sorted(row.value for row in ledger.rows if row.mark == "second") == sorted(printed)
+    assert not [line for line in text if "\t" in line and re.search(r"\*\*\d", line)]
+
+
 def test_parts_of_an_average_may_stand_elsewhere(tmp_path: Path) -> None:
     rows = ("II,mist,her2,A,r_avg,58.77,,", "text,mist,her2,A,r_c,92.96%,,", "text,mist,her2,ours,r_p,24.58%,,")
     assert found(tmp_path, *rows) == []

@@ -10,6 +10,7 @@ all. A method named with its reference number is written without it.
     value     the digits as printed: 4,361 or 8.50% too
     flag      the rules that it breaks, alone or with other numbers; blanks between
     note      anything
+    mark      best or second, where the print marks it so; the column may be left out
 
 The rules know no paper: they compare what stands in the rows.
 """
@@ -25,13 +26,16 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from vsbench import registry
 from vsbench.errors import UserError
 
 COLUMNS = ("table", "dataset", "stain", "method", "metric", "value", "flag", "note")
+MARKS = ("best", "second")
 RULES = {
     "range": "the metric cannot have this value",
     "average": "a mean is not the mean of its parts, whatever their rounding",
     "differs": "one number, printed differently in two places",
+    "mark": "marked as best or second best, which another number in its column is",
     "copy": "identical digits where two numbers are expected; one such pair may be chance",
 }
 RANGES = {
@@ -65,6 +69,7 @@ class Row:
     value: str
     flag: str
     note: str
+    mark: str = ""
 
     @property
     def number(self) -> Decimal:
@@ -117,10 +122,10 @@ def load(path: Path) -> Paper:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path}: can't be read as CSV in UTF-8 ({error}); mend it") from None
-    if tuple(table.columns) != COLUMNS:
-        raise UserError(f"{path}: the first line must be {','.join(COLUMNS)}")
+    if tuple(table.columns) not in (COLUMNS, (*COLUMNS, "mark")):
+        raise UserError(f"{path}: the first line must be {','.join(COLUMNS)}, and may end in ,mark")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
-        raise UserError(f"{path}: lines have more than {len(COLUMNS)} fields; quote a value that holds a comma")
+        raise UserError(f"{path}: lines have more than {len(table.columns)} fields; quote a value that holds a comma")
     rows: list[Row] = []
     places: dict[tuple[str, ...], int] = {}
     for line, cells in enumerate(table.to_dict("records"), start=2):
@@ -144,6 +149,7 @@ def audit(paper: Paper) -> list[Finding]:
         "range": _range,
         "average": _average,
         "differs": _differs,
+        "mark": _mark,
         "copy": _copy,
     }
     return [
@@ -186,6 +192,8 @@ def _fault(fields: dict[str, str]) -> str | None:
         return f"value {fields['value']!r} is no number; leave out the line of a number that was not printed"
     if unknown := [flag for flag in fields["flag"].split() if flag not in RULES]:
         return f"unknown flag {unknown[0]!r}; one of {', '.join(RULES)}"
+    if fields.get("mark", "") not in ("", *MARKS):
+        return f"unknown mark {fields['mark']!r}; one of {', '.join(MARKS)}, or nothing"
     return None
 
 
@@ -218,6 +226,17 @@ def _differs(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
     for group in _group(rows, "who", "dataset", "stain", "metric").values():
         if any(not _agree(first, second) for i, first in enumerate(group) for second in group[i + 1 :]):
             yield " | ".join(map(str, group)), tuple(group)
+
+
+def _mark(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
+    directions = {v.name: v.best for metric in registry.load_all("vsbench.metrics")[0].values() for v in metric.values}
+    for (_, _, _, metric), group in _group(rows, "table", "dataset", "stain", "metric").items():
+        podium = sorted({row.number for row in group}, reverse=directions.get(metric) == "high")
+        for row in group:
+            place = MARKS.index(row.mark) if row.mark and metric in directions else None
+            if place is not None and row.number != podium[min(place, len(podium) - 1)]:
+                right = next(other for other in group if other.number == podium[min(place, len(podium) - 1)])
+                yield f"{row}: marked as {row.mark}, which is {right}", (row, right)
 
 
 def _copy(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
