@@ -3,22 +3,27 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
+from vsbench.cli.ablate import ablate
 from vsbench.cli.options import make_fabric
+from vsbench.engine.interrupt import Interrupted
 from vsbench.engine.start import require_fit, start
 from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.errors import UsageError
 from vsbench.evaluation.ablate import SeedDone, Study, StudyRow, chosen, require_ready, run_study, state, study_rows
 from vsbench.method import Suite, SuiteRow
 from vsbench.registry import load
+from vsbench.report.studies import read_studies
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 TINY: dict[str, Any] = {
@@ -202,6 +207,23 @@ def test_an_interrupted_study_keeps_what_is_done_and_goes_on(
     assert not done.failures
     assert weights(rows[0].run(0).folder) == before
     assert [state(row, 0).is_done for row in rows] == [True, True]
+
+
+def test_the_command_tells_reports_of_a_study_before_it_trains(
+    monkeypatch: pytest.MonkeyPatch, two_rows: None, own: Path, tmp_path: Path
+) -> None:
+    def stopped(*arguments: object) -> Iterator[object]:
+        raise Interrupted("stopped", 2)
+        yield
+
+    monkeypatch.setattr("vsbench.evaluation.ablate.run_study", stopped)
+    app = typer.Typer()
+    app.command()(ablate)
+    where = ["--dataset", "folder", "--stain", "er", "--data-root", str(own), "--results", str(tmp_path / "results")]
+    small = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
+    result = CliRunner().invoke(app, ["usigan", "--suite", "two", *where, *small, "--preset", "cpu", "--device", "cpu"])
+    assert result.exit_code == 130, result.output
+    assert [study.suite for study in read_studies(tmp_path / "results")] == ["two"]
 
 
 def test_a_row_that_fails_leaves_the_others_going(study: Callable[..., Study], two_rows: None) -> None:

@@ -71,6 +71,8 @@ def ablate(
     fabric = make_fabric(device, 1, precision)
     failures: list[str] = []
     failed: set[Path] = set()
+    table = suite_table(study, rows, numbers)
+    written = write_suite(table, results / "report" / "suites")  # now: reports must know what an interrupted study ran
     try:
         with TrainingDisplay() as display:
             for done in run_study(wanted, numbers, fabric, workers, Rhythm(checkpoint=checkpoint_every), display):
