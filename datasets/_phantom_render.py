@@ -100,15 +100,13 @@ def cut(tissue: Tissue, z: float, thickness: float, y: Places, x: Places) -> Sec
 
 def haematoxylin_eosin(tissue: Tissue, section: Section, staining: Staining) -> Array:
     """(H, W, 3) optical density of the section in H&E."""
-    cells = tissue.cells
     nuclei = section.nuclei
-    chromatin = cells["chromatin"].to_numpy()
+    chromatin = _of_cells(tissue, section, "chromatin")
     # pale nuclei are vesicular: their chromatin lies at the rim
-    vesicular = np.clip(1.1 - chromatin, 0, 0.6)[nuclei.cell]
+    vesicular = np.clip(1.1 - chromatin, 0, 0.6)
     rim = 1 + vesicular * (1.6 * nuclei.rim - 0.7)
-    amount = chromatin[nuclei.cell] * rim * _clumped(tissue, section) + _of_cells(tissue, section, "nucleolus") * (
-        nuclei.nucleolus
-    )
+    nucleolus = _of_cells(tissue, section, "nucleolus") * nuclei.nucleolus
+    amount = chromatin * rim * _clumped(tissue, section) + nucleolus
     nuclear = _spread(section, amount * nuclei.path)
     covered = np.clip(1.4 * _spread(section, nuclei.path), 0, 1)
     stroma = (1 - section.epithelium) * (0.25 + 0.08 * section.fibres + 0.03 * section.granules) * section.dense
@@ -123,9 +121,9 @@ def haematoxylin_eosin(tissue: Tissue, section: Section, staining: Staining) -> 
 
 def immuno(tissue: Tissue, section: Section, staining: Staining, dab: Array) -> Array:
     """(H, W, 3) optical density of the section in IHC with the DAB amounts (H, W), as of ``nuclear_dab``."""
-    chromatin = tissue.cells["chromatin"].to_numpy()
+    chromatin = _of_cells(tissue, section, "chromatin")
     nuclei = section.nuclei
-    amount = (0.14 + 0.30 * chromatin[nuclei.cell]) * (0.85 + 0.3 * nuclei.rim) * _clumped(tissue, section)
+    amount = (0.14 + 0.30 * chromatin) * (0.85 + 0.3 * nuclei.rim) * _clumped(tissue, section)
     counter = _spread(section, amount * nuclei.path) * np.exp(-1.2 * dab)  # DAB masks it
     stroma = (1 - section.epithelium) * (0.035 + 0.012 * section.fibres) * section.dense
     faint = np.clip(stroma + section.epithelium * (0.055 + 0.008 * section.granules), 0, None) * section.tissue

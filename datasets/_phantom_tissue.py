@@ -308,7 +308,7 @@ def _shape(
         wave_2=pleomorphic * waves[0],
         wave_3=0.7 * pleomorphic * waves[1],
         texture=region.chromatin * TEXTURE[kind] * np.exp(0.25 * size),
-        nucleolus=region.chromatin * NUCLEOLI[kind] * np.exp(0.5 * (size + pale) / 2),
+        nucleolus=region.chromatin * NUCLEOLI[kind] * np.exp(0.25 * (size + pale)),
         nucleolus_place=nucleolus,
         size_score=size,
         pale_score=pale,

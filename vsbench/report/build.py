@@ -81,9 +81,9 @@ def build_report(
         warn(f"{folder}: not evaluated, so not in the report; run vsbench evaluate {folder}")
     decisions = [decide(comparison) for comparison in compare(runs)]
     shown = [Shown(d, draw_all(d, out / "figures") if figures else Gallery()) for d in decisions]
-    comparisons = [one.comparison for one in shown]
+    comparisons, whole = [one.comparison for one in shown], compare(everything)
     by_name = {one.comparison.name: one.decision for one in shown}
-    made = records(compare(everything))
+    made = records(whole)
     tables = [decision_table(decision) for decision in decisions]
     parts = {
         "summary.csv": tidy(everything).to_csv(index=False),
@@ -92,7 +92,7 @@ def build_report(
     }
     if latex:
         parts |= _tables(shown, by_name, papers, interval)
-        literature = {f"tables/{name}": text for name, text in literature_tables(papers, compare(everything)).items()}
+        literature = {f"tables/{name}": text for name, text in literature_tables(papers, whole).items()}
         body = [*_body(shown, list(parts)), *_literature(papers, list(literature)), appendix(comparisons)]
         parts |= literature | {"main.tex": document("Virtual staining: results", body)}
     for name, text in parts.items():
@@ -111,7 +111,7 @@ def build_report(
         for sentence in (*problems(one.comparison), *one.missing, *complaints(one.gallery)):
             warn(sentence)
     if bundle is not None:
-        written.append(write_bundle(bundle, written, compare(everything), results, out))
+        written.append(write_bundle(bundle, written, whole, results, out))
     return list(dict.fromkeys(written))
 
 

@@ -12,7 +12,7 @@ from vsbench.evaluation.degrade import DEGRADATIONS
 from vsbench.evaluation.validity import CONSTANT, TRUE_ERROR, YARDSTICK, Validity
 from vsbench.files import write_json, write_text
 from vsbench.report.figures.style import PAGE_WIDTH, new_figure, save, style
-from vsbench.report.latex.frame import Footnotes
+from vsbench.report.latex.frame import Footnotes, table_float
 from vsbench.report.notation import code, escape, heading, mathtext, number, prose, slug, stain_name
 
 COLUMNS = {TRUE_ERROR: "true error", **{d.name: d.label for d in DEGRADATIONS}}
@@ -142,30 +142,17 @@ def _part(validity: Validity, table: pd.DataFrame, names: Sequence[str], place: 
         f"{escape(stain_name(record['stain']))}{part}."
     )
     under = [*notes.lines(), *map(prose, _explanation()), f"{prose(_data_line(validity))}."]
-    return "\n".join(
-        [
-            "% Needs booktabs and graphicx.",
-            r"\begin{table*}[htbp]",
-            r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
-            f"\\caption{{{caption}}}\\label{{tab:validity-{slug(record['dataset'] + '-' + record['stain'])}-{place}}}",
-            r"\sbox0{%",
-            f"\\begin{{tabular}}{{@{{}}ll{'r' * len(COLUMNS)}@{{}}}}",
-            r"\toprule",
-            " & ".join(["Value", "Protocol", *heads]) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "}%",
-            r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
-            r"\par\smallskip",
-            r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
-            *(f"{line}\\par" for line in under),
-            r"\end{minipage}",
-            r"\end{table*}",
-            "",
-        ]
-    )
+    tabular = [
+        rf"\footnotesize\begin{{tabular}}{{@{{}}ll{'r' * len(COLUMNS)}@{{}}}}",
+        r"\toprule",
+        " & ".join(["Value", "Protocol", *heads]) + r" \\",
+        r"\midrule",
+        *lines,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    label = f"tab:validity-{slug(record['dataset'] + '-' + record['stain'])}-{place}"
+    return table_float(caption, label, tabular, under)
 
 
 def _panel(axes: Axes, numbers: pd.DataFrame, texts: pd.DataFrame, scale: Axes | None = None) -> None:

@@ -55,9 +55,10 @@ def write_bundle(
     require_replaceable(path)
     places = Places.of(comparisons)
     files, left_out = _report({file.relative_to(out).as_posix(): file for file in report_files}, places)
-    made = records(comparisons)
-    files.setdefault("report/provenance.json", _json(made))
-    files.setdefault("report/provenance.csv", as_csv(made).encode())
+    if not {"report/provenance.json", "report/provenance.csv"} <= files.keys():
+        made = records(comparisons)
+        files.setdefault("report/provenance.json", _json(made))
+        files.setdefault("report/provenance.csv", as_csv(made).encode())
     for file in _run_files(comparisons):
         files[file.relative_to(results).as_posix()] = _text(file, places)
     files["README.txt"] = _readme(comparisons, left_out).encode()
