@@ -29,13 +29,13 @@ def bounds(stain: str, results: Path) -> Iterator[dict[str, str]]:
     outcomes, failures = evaluate_references(group, Instrument.build("cpu"))
     if failures:
         raise SystemExit("\n".join(failures))
-    rows = {outcome.run.record["row"]: outcome.summary["values"] for outcome in outcomes}
+    rows = {outcome.run.record.row: outcome.summary.values for outcome in outcomes}
     for name, entry in rows[ROWS["ceiling"]].items():
-        if entry["unit"] == "images":
+        if entry.unit == "images":
             continue
-        numbers = {column: rows[row][name]["value"] for column, row in ROWS.items()}
+        numbers = {column: rows[row][name].value for column, row in ROWS.items()}
         yield {
-            "stain": stain, "value": name, "protocol": entry["protocol"], "unit": entry["unit"], "best": entry["best"],
+            "stain": stain, "value": name, "protocol": entry.protocol, "unit": entry.unit, "best": entry.best,
             **{column: "" if number is None else f"{float(number):.{DIGITS}g}" for column, number in numbers.items()},
         }  # fmt: skip
 

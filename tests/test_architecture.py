@@ -18,7 +18,7 @@ FOLDERS = {"vsbench": "vsbench", "vsbench.methods": "methods", "vsbench.datasets
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
     ("errors", "files", "precision", "ranks"),
-    ("config", "data", "nn", "registry", "stain", "weights"),
+    ("config", "data", "nn", "records", "registry", "stain", "weights"),
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),
     ("audit", "stats"),
@@ -29,6 +29,7 @@ LAYERS = (
 )
 # What these import is less than their layer allows: mathematics that someone may want without the rest.
 NARROW = {
+    "records": {"errors", "files"},
     "stain": {"errors"},
     "nn": {"precision", "ranks"},
     "losses": {"precision", "ranks", "stain"},

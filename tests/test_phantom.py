@@ -412,7 +412,7 @@ def test_the_card_states_what_the_reference_rows_give(stain: str, tmp_path: Path
     stated = [bound for bound in Phantom.card.bounds if bound.stain == stain]
     group = Group("phantom", {}, stain, tmp_path / "cache", tmp_path)
     outcomes, _ = evaluate_references(group, Instrument.build("cpu"))
-    rows = {outcome.run.record["row"]: outcome.summary["values"] for outcome in outcomes}
+    rows = {outcome.run.record.row: outcome.summary.values for outcome in outcomes}
     assert {bound.value for bound in stated} <= rows["best"].keys()
     compared = 0
     for bound in stated:

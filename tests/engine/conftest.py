@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints
+from vsbench.engine.request import Request
 from vsbench.engine.run import Run
-from vsbench.engine.start import Request, start
+from vsbench.engine.start import start
 from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.method import Method
 from vsbench.registry import load, names

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.estimate import SavedTensors, activation_bytes, estimate
+from vsbench.engine.request import Request
 from vsbench.engine.run import Run
-from vsbench.engine.start import Request
 from vsbench.engine.step import Execution
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import UsageError

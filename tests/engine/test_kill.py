@@ -76,7 +76,7 @@ def test_killed_five_times_at_any_moment(
         reached = newest_step(results)
     finish(resume, log)
     run = Run(next(results.glob("runs/*/*/seed-0")))
-    assert run.record["finished"] is True
+    assert run.record.finished is True
     assert not list(run.folder.rglob(".step-*")), "half-written files stay"
     assert_same_end(run, train(tmp_path / "whole", "cyclegan", checkpoint=1, log=3, **options))
 

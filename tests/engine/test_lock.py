@@ -83,4 +83,4 @@ def test_a_training_holds_its_folder_and_changes_nothing_in_one_that_is_held(
             train(tmp_path, "pix2pix", resume=True)
     assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
     train(tmp_path, "pix2pix", resume=True)
-    assert run.record["finished"] is True
+    assert run.record.finished is True

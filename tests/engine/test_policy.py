@@ -16,8 +16,8 @@ from PIL import Image
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
 from vsbench.engine.checkpoint import checkpoints, chosen_checkpoint, load_method
+from vsbench.engine.request import Request
 from vsbench.engine.run import Run
-from vsbench.engine.start import Request
 from vsbench.engine.translate import translate_image
 from vsbench.engine.validate import Validation, hold_out
 from vsbench.errors import RunError, UsageError
@@ -56,9 +56,9 @@ def pair(name: str, slide: str | None) -> Pair:
 def test_the_last_stands_for_the_run_and_two_stay(train: Train, tmp_path: Path) -> None:
     run = train(tmp_path, "pix2pix", checkpoint=1)
     assert steps_of(run) == [3, 4]
-    assert chosen_checkpoint(run).step == run.record["chosen_step"] == 4
-    assert (run.record["select"], run.record["validation"]) == ("last", None)
-    assert run.record["checkpoints"] == {"every": 1, "keep": 2, "keep_every": None}
+    assert chosen_checkpoint(run).step == run.record.chosen_step == 4
+    assert (run.record.select, run.record.validation) == ("last", None)
+    assert run.record.checkpoints == {"every": 1, "keep": 2, "keep_every": None}
     assert not run.validation_file.exists()
 
 
@@ -66,7 +66,7 @@ def test_all_of_every_third_step_stay(train: Train, tmp_path: Path) -> None:
     """Written though they are no multiple of the steps between checkpoints."""
     run = train(tmp_path, "pix2pix", checkpoint=100, steps=8, rhythm={"keep": 1, "keep_every": 3})
     assert steps_of(run) == [3, 6, 8]
-    assert run.record["checkpoints"] == {"every": 100, "keep": 1, "keep_every": 3}
+    assert run.record.checkpoints == {"every": 100, "keep": 1, "keep_every": 3}
 
 
 def test_the_best_on_held_out_slides_stands_for_the_run(train: Train, slides: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_resumed_it_chooses_as_if_never_stopped(
         file.write("7,0.0,2\n")  # after the checkpoint: forgotten
     train(tmp_path / "stopped", "cut", resume=True, **asked)
     assert table(run) == table(expected)
-    assert run.record["chosen_step"] == expected.record["chosen_step"]
+    assert run.record.chosen_step == expected.record.chosen_step
     assert_same_end(run, expected)
 
 

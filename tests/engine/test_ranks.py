@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints
+from vsbench.engine.request import Request
 from vsbench.engine.run import Run
-from vsbench.engine.start import Request, start
+from vsbench.engine.start import start
 from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.registry import load, names
 
@@ -145,7 +146,7 @@ def by_torchrun(
 
 def run_of(results: Path, name: str) -> Run:
     run = Run(next(results.glob(f"runs/*/{name}+cpu/seed-0")))
-    assert (run.record["world"], run.record["finished"]) == (2, True)
+    assert (run.record.world, run.record.finished) == (2, True)
     return run
 
 

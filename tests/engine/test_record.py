@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vsbench.engine import record, trainer, translate
+from vsbench.engine import surroundings, trainer, translate
 from vsbench.engine.run import Run
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
 from vsbench.evaluation import rows
@@ -58,9 +58,9 @@ def test_a_gpu_is_asked_for_the_peak_of_this_run_alone(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peak.update(bytes=0))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peak["bytes"])
     record.forget_peak_memory(CPU)
-    assert (record.peak_memory(torch.device("cuda")), record.peak_memory(CPU)) == (700, None)
+    assert (surroundings.peak_memory(torch.device("cuda")), surroundings.peak_memory(CPU)) == (700, None)
     record.forget_peak_memory(torch.device("cuda"))
-    assert record.peak_memory(torch.device("cuda")) == 0
+    assert surroundings.peak_memory(torch.device("cuda")) == 0
 
 
 def test_the_peak_is_forgotten_before_the_networks_get_to_the_device(
@@ -85,9 +85,9 @@ def test_the_peak_before_a_resume_counts(
 ) -> None:
     monkeypatch.setattr(trainer, "peak_memory", lambda device: 900)
     run = stopped(tmp_path, "pix2pix", 3)
-    assert run.record["peak_memory_bytes"] is None  # not finished: not known yet
+    assert run.surroundings.peak_memory_bytes is None  # not finished: not known yet
     monkeypatch.setattr(trainer, "peak_memory", lambda device: 500)
-    assert train(tmp_path, "pix2pix", resume=True).record["peak_memory_bytes"] == 900
+    assert train(tmp_path, "pix2pix", resume=True).surroundings.peak_memory_bytes == 900
 
 
 def test_only_translation_counts_and_not_the_first(
@@ -126,7 +126,7 @@ def test_evaluation_notes_how_fast_the_images_were_made(
     monkeypatch.setattr(rows, "translate_image", slow)
     assert translated() == 4
     first = stamp(run)
-    assert (first["images"], first["seconds"], first["device"]) == (3, 6, record.device_name(CPU))
+    assert (first["images"], first["seconds"], first["device"]) == (3, 6, surroundings.device_name(CPU))
     assert translated() == 0, "how fast it went is no reason to translate again"
     assert stamp(run) == first
 

@@ -11,8 +11,9 @@ from lightning_fabric.plugins import MixedPrecision
 from safetensors.torch import load_file
 
 from vsbench.engine.checkpoint import checkpoints
+from vsbench.engine.request import Request
 from vsbench.engine.run import Run
-from vsbench.engine.start import Request, start
+from vsbench.engine.start import start
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import RunError
 from vsbench.registry import names
@@ -83,11 +84,11 @@ def test_a_training_that_only_had_to_be_recorded_is_finished(
         with pytest.raises(PowerCutError):
             train(tmp_path, "pix2pix", steps=1)
     run = Run(next(tmp_path.glob("runs/*/*/seed-0")))
-    assert (run.record["finished"], steps_of(run)) == (False, [1])
+    assert (run.record.finished, steps_of(run)) == (False, [1])
     log = run.log_file.read_bytes()
     train(tmp_path, "pix2pix", steps=1, resume=True)
-    assert (run.record["finished"], run.record["chosen_step"]) == (True, 1)
-    assert run.record["wall_time_s"] > 0
+    assert (run.record.finished, run.record.chosen_step) == (True, 1)
+    assert run.record.wall_time_s > 0
     assert run.log_file.read_bytes() == log
 
 

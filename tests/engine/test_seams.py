@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vsbench.cli.options import make_fabric
 from vsbench.data.decode import read_rgb
 from vsbench.engine.checkpoint import checkpoints, load_method
-from vsbench.engine.start import Request, start
+from vsbench.engine.request import Request
+from vsbench.engine.start import start
 from vsbench.engine.tiles import Tiling, spans
 from vsbench.engine.trainer import Rhythm
 from vsbench.engine.translate import TileStatistics, translate_image, translate_tiles

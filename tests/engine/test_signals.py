@@ -15,8 +15,9 @@ import pytest
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.interrupt import Interrupt, Interrupted
+from vsbench.engine.request import Request
 from vsbench.engine.run import Run
-from vsbench.engine.start import Request, start
+from vsbench.engine.start import start
 from vsbench.engine.trainer import Rhythm
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
@@ -56,7 +57,7 @@ def test_stopped_between_rows_and_checkpoints_and_resumed(
     assert [signal.getsignal(n) for n in SIGNALS] == before
     run = Run(next((tmp_path / "stopped").glob("runs/*/*/seed-0")))
     assert [checkpoint.step for checkpoint in checkpoints(run.checkpoints)] == [4]
-    assert run.record["finished"] is False
+    assert run.record.finished is False
     train(tmp_path / "stopped", "cyclegan", resume=True, log=3, checkpoint=100, steps=8)
     assert_same_end(run, train(tmp_path / "whole", "cyclegan", log=3, checkpoint=100, steps=8))
 
@@ -68,7 +69,7 @@ def test_a_signal_in_the_last_step_lets_the_training_finish(
     request = Request("pix2pix", "folder", "er", "cpu", options, data_root=data_root, results=tmp_path)
     signalled = Signalled(signal.SIGTERM, 3)
     run = start(request, make_fabric("cpu", 1, "32-true"), False, 0, Rhythm(1, 100, 100), signalled)
-    assert run.record["finished"] is True
+    assert run.record.finished is True
 
 
 def test_the_second_ctrl_c_does_what_it_did_before() -> None:

@@ -42,10 +42,10 @@ def test_stopped_and_resumed_is_the_run_that_never_stopped(
     run = stopped(tmp_path, name, stop_at=3)
     assert steps_of(run) == [2]
     assert [row["step"] for row in rows(run)] == ["1", "2", "3"]  # the third is forgotten, and trained again
-    assert run.record["finished"] is False
+    assert run.record.finished is False
     assert train(tmp_path, name, resume=True) == run
     assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4"]
-    assert run.record["finished"] is True
+    assert run.record.finished is True
     assert_same_end(run, whole(name))
 
 
@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(train: Train, tmp_path: Pa
     assert steps_of(run) == [1]
     load_method(checkpoints(run.checkpoints)[-1].weights)
     assert [row["step"] for row in rows(run)] == ["1"]
-    assert run.record["finished"] is False
+    assert run.record.finished is False
 
 
 def test_a_bad_image_is_named(train: Train, data_root: Path, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_the_log(whole: Callable[[str], Run], name: str, rows: Rows) -> None:
     assert table[0] == ["step", "epoch", "lr", "images_per_s", "memory_mb", *losses]
     found = rows(run)
     assert [row["epoch"] for row in found] == ["1", "1", "2", "2"]
-    lr = run.record["config"]["lr"]
+    lr = run.record.config["lr"]
     assert [float(row["lr"]) for row in found] == pytest.approx([lr, lr, lr * 2 / 3, lr / 3])
     assert all(math.isfinite(float(row[loss])) for row in found for loss in losses)
 
@@ -231,4 +231,4 @@ def test_mixed_precision(train: Train, whole: Callable[[str], Run], tmp_path: Pa
                 assert float(mixed[loss]) == pytest.approx(float(full[loss]), rel=0.05, abs=0.01), loss
     weights = load_file(checkpoints(run.checkpoints)[-1].weights)
     assert {tensor.dtype for tensor in weights.values()} <= {torch.float32, torch.int64}
-    assert run.record["precision"] == "bf16-mixed"
+    assert run.record.precision == "bf16-mixed"

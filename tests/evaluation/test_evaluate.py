@@ -14,8 +14,9 @@ from PIL import Image
 
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints, load_method, save_weights
+from vsbench.engine.request import Request
 from vsbench.engine.run import Run
-from vsbench.engine.start import Request, start
+from vsbench.engine.start import start
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import DataError, RunError, UsageError, UserError
 from vsbench.evaluation import evaluate as evaluation
@@ -133,7 +134,7 @@ def test_reference_rows(place: Path) -> None:
     assert real["values"]["r_p"]["value"] == pytest.approx(100)
     assert real["values"]["psnr"] == real["values"]["psnr"] | {"value": "inf", "reason": None}
 
-    colour = Run(place / "results/runs/folder-er/mean-colour/reference").record["state"]["mean_colour"]
+    colour = Run(place / "results/runs/folder-er/mean-colour/reference").record.state["mean_colour"]
     pixels = np.concatenate([np.asarray(Image.open(path)) for path in (place / "own/ihc/train").iterdir()])
     assert colour == np.rint(pixels.astype(np.float64).mean(axis=(0, 1))).tolist()
     psnr = [  # 10 log₁₀ (255² / mean squared difference), from its definition
@@ -272,7 +273,7 @@ def test_images_made_elsewhere(place: Path) -> None:
     (folder / "d.png").unlink()
     outcome = evaluate_copy(place, folder)
     assert outcome.summary["kind"] == "external"
-    assert outcome.summary["values"]["ssim"]["value"] == 1
+    assert outcome.summary.values["ssim"]["value"] == 1
     assert "images made elsewhere" in outcome.summary["warnings"]
     assert evaluate_copy(place, folder).cached
 
@@ -331,7 +332,7 @@ def test_resized_images_are_of_a_protocol_of_their_own(place: Path) -> None:
     small.save(folder / "f.png")
     outcome = evaluate_copy(place, folder, resize="bicubic")
     assert outcome.summary["protocol"] == "resize-bicubic"
-    assert outcome.summary["values"]["ssim"]["protocol"] == "ssim/skimage-rgb-uniform7+resize-bicubic"
+    assert outcome.summary.values["ssim"]["protocol"] == "ssim/skimage-rgb-uniform7+resize-bicubic"
     assert any("20×20 (1)" in warning for warning in outcome.summary["warnings"])
     again, _ = evaluate_runs([outcome.run], place / "own", place / "results", Instrument.build("cpu"), CPU)
     assert again[-1].summary == outcome.summary
@@ -376,9 +377,9 @@ def test_what_is_known_of_the_real_images_serves_the_next_evaluation(place: Path
 
     def evaluate(row: str) -> float:
         here = group(place)
-        rows = [r for r in reference_rows(here) if r.record["row"] == row]
+        rows = [r for r in reference_rows(here) if r.record.row == row]
         (outcome,), _ = evaluate_rows(here, rows, Instrument({"looking": Looking()}))
-        return outcome.summary["values"]["looks"]["value"]
+        return outcome.summary.values["looks"]["value"]
 
     first = evaluate("he")
     assert Looking.looked == ["d", "e", "f", "g"]

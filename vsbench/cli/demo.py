@@ -22,7 +22,8 @@ def demo(
     from vsbench.cli.evaluate import print_outcomes
     from vsbench.cli.options import make_fabric
     from vsbench.engine.interrupt import Interrupted
-    from vsbench.engine.start import Request, start
+    from vsbench.engine.request import Request
+    from vsbench.engine.start import start
     from vsbench.engine.trainer import Rhythm
     from vsbench.evaluation.evaluate import evaluate_runs
     from vsbench.evaluation.instrument import Instrument

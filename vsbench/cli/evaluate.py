@@ -11,6 +11,7 @@ from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results
 
 if TYPE_CHECKING:
     from vsbench.evaluation.evaluate import Outcome
+    from vsbench.records.summary import Reading
 
 
 def evaluate(
@@ -122,35 +123,32 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     if not outcomes:
         return
     shown = ("iod_mae", "r_p", "r_c", "r_avg", "ssim", "psnr", "fid", "phv_avg", "lpips", "truth_mae", "truth_dab_mae")
-    present = [key for key in shown if any(key in o.summary["values"] for o in outcomes)]
+    present = [key for key in shown if any(key in o.summary.values for o in outcomes)]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("data", "row", "seed", "n", *present, ""):
         table.add_column(column, justify="right" if column in ("seed", "n", *present) else "left")
     for outcome in outcomes:
         s = outcome.summary
-        seed = "" if s["seed"] is None else str(s["seed"])
-        cells = [_cell(s["values"].get(key)) for key in present]
+        seed = "" if s.seed is None else str(s.seed)
+        cells = [_cell(s.values.get(key)) for key in present]
         state = "unchanged" if outcome.cached else "measured"
-        table.add_row(f"{s['dataset']}-{s['stain']}", s["title"], seed, str(s["n"]), *cells, state)
+        table.add_row(f"{s.dataset}-{s.stain}", s.title, seed, str(s.n), *cells, state)
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = 250
     console.print(table)
     for outcome in outcomes:
-        for pair, reason in outcome.summary["skipped"].items():
-            console.print(f"{outcome.summary['title']}: skipped {pair}: {reason}")
+        for pair, reason in outcome.summary.skipped.items():
+            console.print(f"{outcome.summary.title}: skipped {pair}: {reason}")
     reasons = {
-        key: value["reason"]
+        key: value.reason or ""
         for o in outcomes
-        for key, value in o.summary["values"].items()
-        if value["value"] is None and key in present
+        for key, value in o.summary.values.items()
+        if value.value is None and key in present
     }
     for key, reason in reasons.items():
         console.print(f"{key}: n/a, {reason}")
 
 
-def _cell(value: dict[str, float | str | None] | None) -> str:
-    if value is None or value["value"] is None:
-        return "n/a"
-    number = value["value"]
-    return number if isinstance(number, str) else f"{number:.4g}"
+def _cell(reading: "Reading | None") -> str:
+    return "n/a" if reading is None or reading.value is None else f"{reading.value:.4g}"

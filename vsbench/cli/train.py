@@ -94,7 +94,8 @@ def train(
     from vsbench.config import parse_settings
     from vsbench.engine.estimate import estimate, lines
     from vsbench.engine.interrupt import Interrupted
-    from vsbench.engine.start import Request, start
+    from vsbench.engine.request import Request
+    from vsbench.engine.start import start
     from vsbench.engine.step import Execution
     from vsbench.engine.trainer import Rhythm
     from vsbench.ranks import leave

@@ -67,7 +67,7 @@ def chosen_checkpoint(run: Run) -> Checkpoint:
     While the training is not finished, the newest. Raises RunError where there is none.
     """
     found = {checkpoint.step: checkpoint for checkpoint in checkpoints(run.checkpoints)}
-    step = run.record.get("chosen_step") or max(found, default=0)
+    step = run.trained.chosen_step or max(found, default=0)
     if step not in found:
         raise RunError(f"{run.folder}: holds no checkpoint" + (f" of step {step}, which was chosen" if step else ""))
     return found[step]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vsbench.engine.start import Request, Resolved, on_meta, resolve
+from vsbench.engine.fit import on_meta, require_all
+from vsbench.engine.request import Request, Resolved, resolve
 from vsbench.engine.step import prepare
 from vsbench.engine.trainer import SHEET_PAIRS, SHEET_SIZE, Rhythm, plan
 from vsbench.method import Batch, Method
@@ -79,6 +80,7 @@ def activation_bytes(method: Method[Any], batch: Batch) -> int:
 def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, Any]:
     """The resolved configuration and what its training takes. Raises UsageError and DataError as ``start`` does."""
     found = resolve(request)
+    require_all(found)
     method, batch = on_meta(found.method_class, found.config)
     prepare(method, replace(request.execution, compile=False))  # which changes no size
     accumulate = request.execution.accumulate
@@ -146,7 +148,7 @@ def lines(plan: dict[str, Any]) -> list[str]:
 def _there(found: Resolved) -> str:
     if not found.run.record_file.exists():
         return "new"
-    return "holds a finished run" if found.run.record.get("finished") else "holds an unfinished run"
+    return "holds a finished run" if found.run.trained.finished else "holds an unfinished run"
 
 
 def _kept(request: Request, rhythm: Rhythm, steps: int) -> int:

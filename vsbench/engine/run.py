@@ -8,18 +8,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from vsbench.errors import RunError, UsageError
-from vsbench.files import read_json, write_json
+from vsbench.records.artefact import NAMES
+from vsbench.records.run import Kind, RunRecord, TrainedRecord, read_record
 
-Kind = Literal["trained", "reference", "external"]
-NAME = re.compile(r"[\w][\w.+-]*")
-# keys of run.json that must be equal for a training to go on in its folder
-IDENTITY = (
-    "method", "config", "seed", "dataset", "dataset_options", "stain", "train_digest", "precision", "world",
-    "execution", "select", "validation",
-)  # fmt: skip
+NAME = re.compile(NAMES)
 
 
 @dataclass(frozen=True)
@@ -34,21 +28,23 @@ class Run:
         return self.folder / "run.json"
 
     @property
-    def record(self) -> dict[str, Any]:
-        """run.json. Raises RunError where it is missing or damaged."""
-        try:
-            record = read_json(self.record_file)
-        except FileNotFoundError:
-            raise RunError(f"{self.folder}: not a run folder (no run.json)") from None
-        except ValueError:
-            raise RunError(f"{self.record_file}: damaged; move the run folder away") from None
-        if not isinstance(record, dict) or not {"kind", "dataset", "stain", "row", "title"} <= record.keys():
-            raise RunError(f"{self.record_file}: not written by vsbench; move it away")
+    def record(self) -> RunRecord:
+        """run.json. Raises RunError where it is missing or not in order."""
+        if not self.record_file.exists():
+            raise RunError(f"{self.folder}: not a run folder (no run.json)")
+        return read_record(self.record_file)
+
+    @property
+    def trained(self) -> TrainedRecord:
+        """run.json of a training. Raises RunError where it is of another kind too."""
+        record = self.record
+        if not isinstance(record, TrainedRecord):
+            raise RunError(f"{self.folder}: no training of vsbench ({record.kind})")
         return record
 
-    def write_record(self, record: dict[str, Any]) -> None:
+    def write_record(self, record: RunRecord) -> None:
         """Write run.json."""
-        write_json(self.record_file, record)
+        record.write(self.record_file)
 
     @property
     def log_file(self) -> Path:
@@ -79,6 +75,10 @@ class Run:
         """Generated images of a split."""
         return self.folder / "images" / split
 
+    def stamp(self, split: str) -> Path:
+        """What the generated images of a split were made from: ``records.images.Stamp``."""
+        return self.folder / "images" / f"{split}.json"
+
     def evaluation(self, protocol: str) -> Path:
         """Per-image table and summary."""
         return self.folder / "evaluation" / protocol
@@ -105,25 +105,37 @@ def group_folder(results: Path, dataset: str, stain: str) -> Path:
     return results / "runs" / f"{dataset}-{stain}"
 
 
-def require_same(run: Run, record: dict[str, Any]) -> dict[str, Any]:
+def require_same(run: Run, record: TrainedRecord) -> TrainedRecord:
     """The folder's own record, if it is of the same training as ``record``. Raises RunError naming what differs."""
-    there = run.record
-    for key in IDENTITY:
-        if there.get(key) != record.get(key):
-            differing = key
-            if key == "config":
-                differing = ", ".join(
-                    f"{k} = {there['config'].get(k)!r} there, {v!r} here"
-                    for k, v in record["config"].items()
-                    if there["config"].get(k) != v
-                )
-            raise RunError(f"{run.folder}: holds another run ({differing}); choose another --label or --seed")
+    there = run.trained
+    if differing := record.differences(there):
+        raise RunError(f"{run.folder}: holds another run ({', '.join(differing)}); choose another --label or --seed")
     return there
+
+
+def require_one_row(run: Run, record: RunRecord) -> None:
+    """Raise UsageError where the row's folder holds what was made otherwise: a row's runs differ in the seed alone."""
+    option = "--name" if record.kind == "external" else "--label"
+    for file in sorted(run.folder.parent.glob("*/run.json")):
+        if file.parent == run.folder:
+            continue
+        try:
+            there = Run(file.parent).record
+        except RunError:  # what is damaged is no row of a table; who reads it says so
+            continue
+        if there.made != record.made:
+            differing = [f"{there.kind}, not {record.kind}"] if there.kind != record.kind else []
+            if isinstance(there, TrainedRecord) and isinstance(record, TrainedRecord):
+                differing = [what for what in record.differences(there) if what != "seed"]
+            raise UsageError(
+                f"{run.folder.parent}: the row {record.row} holds what was made otherwise ({', '.join(differing)}); "
+                f"choose another {option}"
+            )
 
 
 def find_runs(results: Path, kind: Kind | None = None) -> Iterator[Run]:
     """All run folders under ``results``, in the order of their paths."""
     for file in sorted((results / "runs").glob("*/*/*/run.json")):
         run = Run(file.parent)
-        if kind is None or run.record["kind"] == kind:
+        if kind is None or run.record.kind == kind:
             yield run

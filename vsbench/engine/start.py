@@ -1,118 +1,34 @@
-"""From a request to a trained run: find the data, open the run folder, train, and write down how it was done."""
+"""What is done: train in a run folder, and write down how."""
 
 import random
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from vsbench import ranks, registry
-from vsbench.data.augment import TileReader, read_tile
+from vsbench import ranks
+from vsbench.data.augment import TileReader
 from vsbench.data.loader import TrainingBatches
-from vsbench.data.pairs import Pair, pairs_digest
-from vsbench.data.root import cache_folder, find_data_root
+from vsbench.data.pairs import pairs_digest
 from vsbench.data.tile_cache import TileCache
 from vsbench.engine.checkpoint import checkpoints, remove_leftovers
+from vsbench.engine.fit import require_all
 from vsbench.engine.lock import locked_by_first
 from vsbench.engine.log import summary_writer
-from vsbench.engine.record import device_name, git_commit, title_of, versions
-from vsbench.engine.run import Run, group_folder, require_same, row_name
-from vsbench.engine.step import Execution, prepare
-from vsbench.engine.trainer import Progress, Rhythm, plan, train
-from vsbench.engine.validate import METRIC, HeldOut, Validation, hold_out
-from vsbench.errors import RunError, UsageError
-from vsbench.method import Batch, Method, MethodConfig
+from vsbench.engine.request import Request, Resolved, resolve
+from vsbench.engine.run import Run, require_one_row, require_same
+from vsbench.engine.step import prepare
+from vsbench.engine.surroundings import device_name, git_commit, versions
+from vsbench.engine.trainer import Display, Rhythm, Training, plan, train
+from vsbench.engine.validate import METRIC, Validation
+from vsbench.errors import RunError
+from vsbench.method import Method
+from vsbench.records.run import HeldOutSlides, Keeping, TrainedRecord
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-    from vsbench.dataset import Dataset
-
-Select = Literal["last", "best"]
-
-
-class Display(Protocol):
-    """What shows the progress of a training."""
-
-    def say(self, line: str) -> None:
-        """A line that stays."""
-
-    def step(self, title: str, progress: Progress) -> None:
-        """How the training goes."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to train on what. ``options`` are the method's settings, ``dataset_options`` the data set's.
-
-    ``select``: which checkpoint stands for the run, the last or the best on the slides that validation holds out of the
-    training set. They are held out where ``validate_every`` is given, or ``select`` needs them (it is then the steps
-    between checkpoints). ``cache_tiles``: where the training tiles are kept decoded.
-    """
-
-    method: str
-    dataset: str
-    stain: str
-    preset: str = "paper"
-    options: dict[str, Any] = field(default_factory=dict)
-    dataset_options: dict[str, Any] = field(default_factory=dict)
-    data_root: Path | None = None
-    seed: int = 0
-    label: str | None = None
-    results: Path = Path("results")
-    execution: Execution = field(default_factory=Execution)
-    select: Select = "last"
-    validate_every: int | None = None
-    validation_share: float = 0.2
-    cache_tiles: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.select not in get_args(Select):
-            raise UsageError(f"--select {self.select!r}: one of {', '.join(get_args(Select))}")
-        if not 0 < self.validation_share < 1:
-            raise UsageError(f"--validation-share {self.validation_share}: a share of the slides, between 0 and 1")
-
-    @property
-    def validates(self) -> bool:
-        """Whether slides are held out."""
-        return self.select == "best" or self.validate_every is not None
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """What a request comes to, nothing of it written yet."""
-
-    method_class: type[Method[Any]]
-    config: Any
-    row: str
-    run: Run
-    root: Path
-    pairs: HeldOut
-
-
-def resolve(request: Request) -> Resolved:
-    """Find method, data set and pairs, and see that the settings fit. Raises UsageError and DataError."""
-    method_class = registry.load("vsbench.methods", request.method)
-    config = method_class.configure(request.preset, request.options)
-    dataset = registry.load("vsbench.datasets", request.dataset).from_options(request.dataset_options)
-    row = row_name(request.method, config.variant, request.preset, request.label)
-    run = Run(group_folder(request.results, request.dataset, request.stain) / row / f"seed-{request.seed}")
-    if not dataset.paired:
-        require_no_pairs(method_class, config, request.validates)
-    root = data_folder(dataset, request.data_root)
-    pairs = dataset.pairs(root, request.stain, "train")
-    require_fit(method_class, config)
-    parts = hold_out(pairs, request.validation_share, request.seed) if request.validates else HeldOut(pairs, [])
-    return Resolved(method_class, config, row, run, root, parts)
-
-
-def data_folder(dataset: "Dataset[Any]", option: Path | None) -> Path:
-    """Where a data set's images lie: the data root, or a cache for one that makes its own."""
-    if dataset.needs_root:
-        return find_data_root(option).resolve()
-    return option if option is not None else cache_folder()
 
 
 def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm: Rhythm, display: Display) -> Run:
@@ -125,53 +41,16 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     if rhythm.tensorboard:
         summary_writer()
     found = resolve(request)
-    config, run, pairs = found.config, found.run, found.pairs.train
-    _seed_everything(request.seed)
-    method = found.method_class(config)
-    prepare(method, request.execution)
-    batches, schedule = plan(
-        method, pairs, request.seed, ranks=fabric.world_size, accumulate=request.execution.accumulate
-    )
-    validation = None
-    if request.validates:
-        every = request.validate_every or rhythm.checkpoint
-        validation = Validation(found.pairs.validation, every, run.validation_file)
-    record = {
-        "kind": "trained",
-        "row": found.row,
-        "title": title_of(found.method_class.card.title, config.variant, request.preset, request.label),
-        "method": request.method,
-        "preset": request.preset,
-        "variant": config.variant,
-        "config": config.model_dump(mode="json"),
-        "seed": request.seed,
-        "dataset": request.dataset,
-        "dataset_options": request.dataset_options,
-        "stain": request.stain,
-        "data_root": str(found.root),
-        "train_pairs": len(pairs),
-        "train_slides": len({p.slide for p in pairs}) if all(p.slide for p in pairs) else None,
-        "train_digest": pairs_digest(pairs),
-        "select": request.select,
-        "validation": _validation_record(request, validation, found.pairs),
-        "checkpoints": {"every": rhythm.checkpoint, "keep": rhythm.keep, "keep_every": rhythm.keep_every},
-        "precision": str(fabric.strategy.precision.precision),
-        "world": fabric.world_size,
-        "execution": asdict(request.execution),
-        "device": device_name(fabric.device),
-        "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in method.named_children()},
-        "versions": versions(),
-        "git": git_commit(),
-        "steps": schedule.steps,
-        "chosen_step": None,
-        "wall_time_s": 0.0,
-        "peak_memory_bytes": None,
-        "finished": False,
-    }
+    require_all(found)
+    run = found.run
+    training = _training(found, fabric, rhythm)
+    record = _record(found, training, fabric, rhythm)
+    require_one_row(run, record)
     if _finished(run, record):
         display.say(f"{run.folder}: finished already")
         return run
-    tile = read_tile if request.cache_tiles is None else _cached(request.cache_tiles, batches, display)
+    if request.cache_tiles is not None:
+        training.batches.tile = _cached(request.cache_tiles, training.batches, display)
     with locked_by_first(run.folder, fabric, display.say):
         resume = _goes_on(run, record, resume)
         fabric.barrier()  # all have looked at the folder before the first one writes to it
@@ -179,16 +58,73 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
             remove_leftovers(run.checkpoints)
             run.write_record(record)
         fabric.barrier()
-        spent = train(
-            request.method, method, pairs, run, fabric, request.seed, resume, workers, rhythm, request.execution,
-            lambda progress: display.step(found.row, progress), validation, display.say, tile,
-        )  # fmt: skip
+        spent = train(training, fabric, rhythm, display, resume, workers)
         peaks = [peak for peak in ranks.collect(spent.peak_memory) if peak is not None]
         if fabric.is_global_zero:
-            best = validation.best if validation is not None and request.select == "best" else schedule.steps
-            record |= {"wall_time_s": round(spent.seconds, 2), "peak_memory_bytes": max(peaks, default=None)}
-            run.write_record(record | {"chosen_step": best, "finished": True})
+            validation = training.validation
+            best = validation.best if validation is not None and request.select == "best" else training.schedule.steps
+            took = {"wall_time_s": round(spent.seconds, 2), "peak_memory_bytes": max(peaks, default=None)}
+            run.write_record(record.model_copy(update={**took, "chosen_step": best, "finished": True}))
     return run
+
+
+def _training(found: Resolved, fabric: "Fabric", rhythm: Rhythm) -> Training:
+    """The method, its batches and its schedule, built from the seed."""
+    request, pairs = found.request, found.pairs
+    random.seed(request.seed)
+    np.random.seed(request.seed)  # noqa: NPY002  plugins may use the global generator
+    torch.manual_seed(request.seed)
+    method: Method[Any] = found.method_class(found.config)
+    prepare(method, request.execution)
+    batches, schedule = plan(
+        method, pairs.train, request.seed, fabric.global_rank, fabric.world_size, request.execution.accumulate
+    )
+    validation = None
+    if request.validates:
+        every = request.validate_every or rhythm.checkpoint
+        validation = Validation(pairs.validation, every, found.run.validation_file)
+    return Training(request.method, found.row, method, batches, schedule, found.run, request.execution, validation)
+
+
+def _record(found: Resolved, training: Training, fabric: "Fabric", rhythm: Rhythm) -> TrainedRecord:
+    """How the training is done, before it is."""
+    request, pairs, validation = found.request, found.pairs.train, training.validation
+    held_out = None
+    if validation is not None:
+        held_out = HeldOutSlides(
+            metric=METRIC, every=validation.every, share=request.validation_share, slides=found.pairs.slides,
+            pairs=len(found.pairs.validation),
+        )  # fmt: skip
+    return TrainedRecord(
+        schema=2,
+        row=found.row,
+        title=found.title,
+        method=request.method,
+        preset=request.preset,
+        variant=found.config.variant,
+        config=found.config.model_dump(mode="json"),
+        seed=request.seed,
+        dataset=request.dataset,
+        dataset_options=request.dataset_options,
+        stain=request.stain,
+        data_root=str(found.root),
+        train_pairs=len(pairs),
+        train_slides=len({p.slide for p in pairs}) if all(p.slide for p in pairs) else None,
+        train_digest=pairs_digest(pairs),
+        select=request.select,
+        validation=held_out,
+        checkpoints=Keeping(every=rhythm.checkpoint, keep=rhythm.keep, keep_every=rhythm.keep_every),
+        precision=str(fabric.strategy.precision.precision),
+        world=fabric.world_size,
+        execution=asdict(request.execution),
+        device=device_name(fabric.device),
+        parameters={name: sum(p.numel() for p in net.parameters()) for name, net in training.method.named_children()},
+        versions=versions(),
+        git=git_commit(),
+        steps=training.schedule.steps,
+        wall_time_s=0.0,
+        finished=False,
+    )
 
 
 def _cached(folder: Path, batches: TrainingBatches, display: Display) -> TileReader:
@@ -199,83 +135,19 @@ def _cached(folder: Path, batches: TrainingBatches, display: Display) -> TileRea
     return cache.tile
 
 
-def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Method[Any], Batch]:
-    """A method and a batch for it that have shapes only: no memory, no arithmetic."""
-    with torch.device("meta"):
-        shape = (config.batch_size, 3, config.crop_size, config.crop_size)
-        return method_class(config), Batch(torch.empty(shape), torch.empty(shape))
-
-
-def require_no_pairs(method_class: type[Method[Any]], config: MethodConfig, validates: bool) -> None:
-    """Raise UsageError where the method, its settings or validation would take unpaired images for pairs."""
-    card = method_class.card
-    if card.pairing != "unpaired" or config.loader != "unaligned":
-        free = [key for key, m in registry.load_all("vsbench.methods")[0].items() if m.card.pairing == "unpaired"]
-        wants = f"pairing: {card.pairing}, loader: {config.loader}"
-        raise UsageError(
-            f"{card.title} learns from pairs here ({wants}), and these training images are none; methods that need "
-            f"none, with their usual loader: {', '.join(free)}"
-        )
-    if validates:
-        raise UsageError(
-            "validation compares with the IHC of the same tissue, which these training images lack; use --select last "
-            "without --validate-every"
-        )
-
-
-def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:
-    """Go through a training step without memory or arithmetic, to find settings that do not fit together.
-
-    Raises UsageError: a crop that is no multiple of what the networks halve, or too small for a discriminator, layers
-    that are not there.
-    """
-    try:
-        method, batch = on_meta(method_class, config)
-        if config.crop_size % method.size_multiple:
-            raise ValueError(f"crop_size {config.crop_size} is no multiple of {method.size_multiple}")
-        for _ in method.training_step(batch):
-            pass
-    except (ValueError, RuntimeError) as error:
-        title = method_class.card.title
-        raise UsageError(f"{title}, crop_size {config.crop_size}: settings that do not fit together: {error}") from None
-
-
-def _finished(run: Run, record: dict[str, Any]) -> bool:
+def _finished(run: Run, record: TrainedRecord) -> bool:
     """Whether the folder holds this very run, and its last checkpoint. Raises RunError where it holds another."""
     if not run.record_file.exists():
         return False
     steps = [checkpoint.step for checkpoint in checkpoints(run.checkpoints)]
-    return require_same(run, record)["finished"] and record["steps"] in steps
+    return require_same(run, record).finished and record.steps in steps
 
 
-def _goes_on(run: Run, record: dict[str, Any], resume: bool) -> bool:
+def _goes_on(run: Run, record: TrainedRecord, resume: bool) -> bool:
     """Whether there is something to go on from. Raises RunError where there is, and ``resume`` is not set."""
     if not run.record_file.exists():
         return False
-    if not resume and not require_same(run, record)["finished"]:
+    if not resume and not require_same(run, record).finished:
         step = max((checkpoint.step for checkpoint in checkpoints(run.checkpoints)), default=0)
-        raise RunError(f"{run.folder}: unfinished at step {step} of {record['steps']}; add --resume, or remove it")
+        raise RunError(f"{run.folder}: unfinished at step {step} of {record.steps}; add --resume, or remove it")
     return True
-
-
-def _validation_record(request: Request, validation: Validation | None, pairs: HeldOut) -> dict[str, Any] | None:
-    if validation is None:
-        return None
-    return {
-        "metric": METRIC,
-        "every": validation.every,
-        "share": request.validation_share,
-        "slides": pairs.slides,
-        "pairs": len(pairs.validation),
-    }
-
-
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  plugins may use the global generator
-    torch.manual_seed(seed)
-
-
-def pairs_of(dataset: "Dataset[Any]", option: Path | None, stain: str, split: str) -> list[Pair]:
-    """The pairs of a split, wherever the data set lies."""
-    return dataset.pairs(data_folder(dataset, option), stain, split)

@@ -1,25 +1,25 @@
 """Training: the loop in which each thing happens once."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 
-from vsbench.data.augment import Augmentation, TileReader, read_tile
+from vsbench.data.augment import Augmentation
 from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
 from vsbench.data.pairs import Pair
 from vsbench.engine.average import WeightAverage, averaged
 from vsbench.engine.checkpoint import prune, restore_newest, save_checkpoint
 from vsbench.engine.interrupt import Interrupt, Interrupted, sheltered
 from vsbench.engine.log import Tally, TrainingLog
-from vsbench.engine.record import forget_peak_memory, peak_memory
 from vsbench.engine.run import Run
 from vsbench.engine.samples import draw_sheet
 from vsbench.engine.schedule import Schedule
 from vsbench.engine.step import Execution, broadcast, finite, take_step
+from vsbench.engine.surroundings import forget_peak_memory, peak_memory
 from vsbench.engine.validate import Validation
 from vsbench.method import Batch, Method
 
@@ -62,36 +62,47 @@ class Spent:
     peak_memory: int | None  # bytes of this process's GPU; None elsewhere
 
 
+class Display(Protocol):
+    """What shows the progress of a training."""
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+
+    def step(self, title: str, progress: Progress) -> None:
+        """How the training goes."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained on what. ``method`` is freshly built, on the CPU; ``title``: of the progress shown."""
+
+    name: str  # of the method
+    title: str
+    method: Method[Any]
+    batches: TrainingBatches
+    schedule: Schedule
+    run: Run
+    execution: Execution
+    validation: Validation | None
+
+
 def train(
-    name: str,
-    method: Method[Any],
-    pairs: list[Pair],
-    run: Run,
-    fabric: Fabric,
-    seed: int,
-    resume: bool = False,
-    workers: int = 0,
-    rhythm: Rhythm | None = None,
-    execution: Execution | None = None,
-    report: Callable[[Progress], None] | None = None,
-    validation: Validation | None = None,
-    say: Callable[[str], None] = print,
-    tile: TileReader = read_tile,
+    training: Training, fabric: Fabric, rhythm: Rhythm, display: Display, resume: bool = False, workers: int = 0
 ) -> Spent:
     """Train to the end of the method's schedule and return what it took.
 
-    ``method`` is freshly built on the CPU; ``resume`` takes it, its optimizers and all random generators back to the
-    newest checkpoint that is whole, and the batches go on where they were. Raises RunError when a loss is not finite
-    (naming step, term and tiles; the last checkpoint stays) or memory is short, DataError naming a bad image, and
-    Interrupted after Ctrl-C or SIGTERM, when the running step is done and a checkpoint of it written.
+    ``resume`` takes the method, its optimizers and all random generators back to the newest checkpoint that is whole,
+    and the batches go on where they were. Raises RunError when a loss is not finite (naming step, term and tiles; the
+    last checkpoint stays) or memory is short, DataError naming a bad image, and Interrupted after Ctrl-C or SIGTERM,
+    when the running step is done and a checkpoint of it written.
     """
-    rhythm, execution = rhythm or Rhythm(), execution or Execution()
-    config = method.config
-    batches, schedule = plan(method, pairs, seed, fabric.global_rank, fabric.world_size, execution.accumulate, tile)
+    method, run, validation = training.method, training.run, training.validation
+    name, batches, schedule = training.name, training.batches, training.schedule
+    config, pairs, execution = method.config, training.batches.pairs, training.execution
     forget_peak_memory(fabric.device)
     fabric.to_device(method)
     plain = method.optimizers()
-    start, kept = restore_newest(run.checkpoints, name, method, plain, say) if resume else (0, {})
+    start, kept = restore_newest(run.checkpoints, name, method, plain, display.say) if resume else (0, {})
     precision = fabric.strategy.precision
     if kept.get("precision"):
         precision.load_state_dict(kept["precision"])
@@ -137,8 +148,7 @@ def train(
                     epoch = step // batches.draws.batches_per_epoch + 1
                     progress = Progress(done, schedule.steps, epoch, images / (now - since), tally.means)
                     log.append(_row(progress, rate, fabric))
-                    if report is not None:
-                        report(progress)
+                    display.step(training.title, progress)
                     since, images, tally = now, 0, Tally()
                 if done % rhythm.sheet == 0 or last:
                     sheet = run.samples / f"step-{done:08d}.png"
@@ -168,7 +178,6 @@ def plan(
     rank: int = 0,
     ranks: int = 1,
     accumulate: int = 1,
-    tile: TileReader = read_tile,
 ) -> tuple[TrainingBatches, Schedule]:
     """The batches and the schedule of a training; ``batch_size`` is per device and micro-batch."""
     c = method.config
@@ -180,7 +189,7 @@ def plan(
     constant = Augmentation(c.load_size, c.crop_size, c.flip)
     decay = constant if c.decay_phase == "crop" else Augmentation(c.crop_size, c.crop_size, c.flip)
     augmentations = Augmentations(constant, decay, schedule.decay_from)
-    return TrainingBatches(pairs, draws, augmentations, rank, ranks, tile), schedule
+    return TrainingBatches(pairs, draws, augmentations, rank, ranks), schedule
 
 
 def _spent(before: Spent, begun: float, fabric: Fabric) -> Spent:

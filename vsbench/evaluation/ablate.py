@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsbench import registry
+from vsbench.data.root import pairs_of
 from vsbench.engine.checkpoint import checkpoints
+from vsbench.engine.fit import require_fit, require_no_pairs
+from vsbench.engine.request import Request
 from vsbench.engine.run import Run, group_folder, require_same, row_name
-from vsbench.engine.start import Display, Request, pairs_of, require_fit, require_no_pairs, start
-from vsbench.engine.trainer import Rhythm
+from vsbench.engine.start import start
+from vsbench.engine.trainer import Display, Rhythm
 from vsbench.errors import RunError, UsageError, UserError
 from vsbench.evaluation.evaluate import evaluate_runs
 from vsbench.evaluation.group import SPLIT
@@ -160,13 +163,13 @@ def state(row: StudyRow, seed: int) -> State:
         "dataset_options": r.dataset_options, "stain": r.stain,
     }  # fmt: skip
     try:
-        there = require_same(run, run.record | wanted)
+        there = require_same(run, run.trained.model_copy(update=wanted))
     except RunError as error:
         return State(str(error))
     found = checkpoints(run.checkpoints)
-    if there["finished"] and found:
+    if there.finished and found:
         return State("done", is_done=True)
-    return State(f"unfinished at step {found[-1].step if found else 0} of {there['steps']}")
+    return State(f"unfinished at step {found[-1].step if found else 0} of {there.steps}")
 
 
 @dataclass(frozen=True)

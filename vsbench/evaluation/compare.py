@@ -83,9 +83,9 @@ def compare(
     pairs = list(dict.fromkeys((test.comparison.first, test.comparison.second) for test in tests))
     tests.sort(key=lambda test: pairs.index((test.comparison.first, test.comparison.second)))
     notes = (*base.notes, *_limits_of_tests(swaps, len(tests)))
-    if any(run.summary.get("kind") == "trained" for run in runs):
+    if any(run.summary.kind == "trained" for run in runs):
         notes += ("each run is one training: what another seed would change is not in this (see --seeds)",)
-    names, protocol = tuple(run.name for run in runs), runs[0].summary["protocol"]
+    names, protocol = tuple(run.name for run in runs), runs[0].summary.protocol
     images = len(base.slides.index)
     return Compared(names, protocol, images, base.slides.count, tuple(tests), left_out, notes)
 

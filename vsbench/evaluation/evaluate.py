@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vsbench import __version__, ranks
 from vsbench.engine.run import Run, find_runs
-from vsbench.errors import DataError, UserError
+from vsbench.errors import DataError, RunError, UserError
 from vsbench.evaluation import summary as summaries
 from vsbench.evaluation.group import Group, group_of
 from vsbench.evaluation.instrument import Instrument
@@ -15,6 +15,8 @@ from vsbench.evaluation.known import KnownFeatures
 from vsbench.evaluation.onepass import OnBad, measure
 from vsbench.evaluation.rows import Row, external_row, reference_rows, trained_row
 from vsbench.files import digest
+from vsbench.records.run import ExternalRecord
+from vsbench.records.summary import Summary
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +29,7 @@ class Outcome:
     """What happened to one row."""
 
     run: Run
-    summary: dict[str, Any]
+    summary: Summary
     cached: bool
 
 
@@ -50,7 +52,7 @@ def evaluate_rows(
         data = [group.data_digest, group.labels_digest]
         fingerprint = digest([row.protocol, __version__, *data, images, *instrument.identity])
         name, there = str(row.run.folder), summaries.stored(row, fingerprint)
-        if there is not None and not (there["skipped"] and on_bad == "stop"):
+        if there is not None and not (there.skipped and on_bad == "stop"):
             outcomes[name] = Outcome(row.run, there, cached=True)
         else:
             todo[name] = row, fingerprint, images
@@ -102,7 +104,7 @@ def evaluate_references(
 
 def unevaluated(results: Path) -> list[Run]:
     """Trained and external runs under ``results``, finished or not, in the order of their paths."""
-    return [run for run in find_runs(results) if run.record["kind"] != "reference"]
+    return [run for run in find_runs(results) if run.record.kind != "reference"]
 
 
 def evaluate_runs(
@@ -127,7 +129,7 @@ def evaluate_runs(
         except UserError as error:
             failures.append(str(error))
             continue
-        key = str((record["dataset"], record.get("dataset_options"), record["stain"], record.get("data_root")))
+        key = str((record.dataset, record.dataset_options or {}, record.stain, record.data_root))
         groups.setdefault(key, []).append(run)
     for members in groups.values():
         try:
@@ -149,14 +151,16 @@ def evaluate_runs(
 
 def _row(run: Run, group: Group, device: "torch.device", tell: Tell | None) -> Row:
     record = run.record
-    if record["kind"] == "external":
-        return external_row(Path(record["images"]), record["row"], group, record.get("suffix"), record.get("resize"))
+    if isinstance(record, ExternalRecord):
+        if record.images is None:
+            raise RunError(f"{run.folder}: where its images lay is not recorded; give --images and --name")
+        return external_row(Path(record.images), record.row, group, record.suffix, record.resize)
     count = 0
 
     def done(path: Path) -> None:
         nonlocal count
         count += 1
         if tell is not None:
-            tell(f"{record['row']}: translated", count, len(group.pairs))
+            tell(f"{record.row}: translated", count, len(group.pairs))
 
     return trained_row(run, group, device, done)

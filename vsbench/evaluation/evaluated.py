@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from vsbench import registry
 from vsbench.engine.run import Run
 from vsbench.errors import RunError, UsageError
-from vsbench.files import read_json
 from vsbench.metric import Value
+from vsbench.records.summary import Reading, Summary
 from vsbench.stats.slides import Slides, group
 
 
@@ -23,7 +22,7 @@ class Evaluated:
     """What an evaluation left of a run: its summary, per-image table (index id) and features, rows in one order."""
 
     name: str
-    summary: dict[str, Any]
+    summary: Summary
     table: pd.DataFrame
     features: dict[str, NDArray[np.float32]]
 
@@ -78,18 +77,13 @@ def read(runs: Sequence[Run]) -> list[Evaluated]:
     shared = sorted(set.intersection(*protocols), key=lambda name: (name != "native", name))
     if not shared:
         raise RunError(f"no protocol that all runs were evaluated in: {'; '.join(map(str, map(sorted, protocols)))}")
-    rows = [run.record["row"] for run in runs]
+    rows = [run.record.row for run in runs]
     names = [r if rows.count(r) == 1 else f"{r}/{run.folder.name}" for r, run in zip(rows, runs, strict=True)]
     return [_read(run.evaluation(shared[0]), name) for run, name in zip(runs, names, strict=True)]
 
 
 def _read(folder: Path, name: str) -> Evaluated:
-    try:
-        summary = read_json(folder / "summary.json")
-        summary["values"], summary["data_digest"], summary["protocol"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}: damaged ({error}); remove it and evaluate again") from None
-    return Evaluated(name, summary, read_table(folder), read_features(folder))
+    return Evaluated(name, Summary.read(folder / "summary.json"), read_table(folder), read_features(folder))
 
 
 def read_table(folder: Path) -> pd.DataFrame:
@@ -124,19 +118,19 @@ def basis(runs: Sequence[Evaluated], metrics: Sequence[str] = ()) -> Basis:
     """
     first, *others = runs
     for other in others:
-        if other.summary["data_digest"] != first.summary["data_digest"]:
+        if other.summary.data_digest != first.summary.data_digest:
             raise RunError(
                 f"{first.name} and {other.name} were evaluated on other test images; evaluate both on the same"
             )
-    declared = {name: entry for run in reversed(runs) for name, entry in run.summary["values"].items()}
+    declared = {name: entry for run in reversed(runs) for name, entry in run.summary.values.items()}
     if unknown := [name for name in metrics if name not in declared]:
         raise UsageError(f"--metric {unknown[0]}: not evaluated; there are {', '.join(declared)}")
     known = {v.name: v for metric in registry.load_all("vsbench.metrics")[0].values() for v in metric.values}
     values, left_out = {}, {}
     for name in metrics or declared:
-        entries = {run.name: run.summary["values"].get(name) for run in runs}
+        entries = {run.name: run.summary.values.get(name) for run in runs}
         missing = {run: _absence(entry) for run, entry in entries.items() if _absence(entry)}
-        protocols = {entry["protocol"] for entry in entries.values() if entry}
+        protocols = {entry.protocol for entry in entries.values() if entry}
         if len(protocols) > 1:
             raise RunError(f"{name}: measured by other protocols ({', '.join(sorted(protocols))}); evaluate all alike")
         if missing or name not in known:
@@ -157,8 +151,8 @@ def basis(runs: Sequence[Evaluated], metrics: Sequence[str] = ()) -> Basis:
     return Basis(tuple(run.on(ids) for run in runs), slides, values, left_out, tuple(notes))
 
 
-def _absence(entry: dict[str, Any] | None) -> str:
+def _absence(entry: Reading | None) -> str:
     """Why a summary has no such value; "" if it has one."""
     if entry is None:
         return "not evaluated"
-    return "" if entry["value"] is not None else str(entry["reason"])
+    return "" if entry.value is not None else str(entry.reason)

@@ -9,9 +9,9 @@ from typing import Any
 
 from vsbench import registry
 from vsbench.data.pairs import Pair, pairs_digest
+from vsbench.data.root import pairs_of
 from vsbench.data.splits import split_digest
 from vsbench.engine.run import Run, group_folder
-from vsbench.engine.start import pairs_of
 from vsbench.errors import DataError
 from vsbench.evaluation.digests import Digests
 from vsbench.files import digest
@@ -94,6 +94,6 @@ class Group:
 def group_of(run: Run, data_root: Path | None, results: Path) -> Group:
     """The group a run belongs to; its data lie under ``data_root``, $VSBENCH_DATA, or where they lay in training."""
     record = run.record
-    if data_root is None and not os.environ.get("VSBENCH_DATA") and record.get("data_root"):
-        data_root = Path(record["data_root"])
-    return Group(record["dataset"], record.get("dataset_options", {}), record["stain"], data_root, results)
+    if data_root is None and not os.environ.get("VSBENCH_DATA") and record.data_root:
+        data_root = Path(record.data_root)
+    return Group(record.dataset, record.dataset_options or {}, record.stain, data_root, results)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from vsbench import __version__, ranks
 from vsbench.data.pairs import few
 from vsbench.engine.checkpoint import chosen_checkpoint, load_method
-from vsbench.engine.record import device_name
-from vsbench.engine.run import Run, checked_name
+from vsbench.engine.run import Run, checked_name, require_one_row
+from vsbench.engine.surroundings import device_name
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
 from vsbench.errors import DataError, RunError, UserError
 from vsbench.evaluation.group import SPLIT, Group
 from vsbench.evaluation.onepass import Maker
 from vsbench.evaluation.outside import find, foreign_inputs, reader, resize_warning
 from vsbench.evaluation.references import REFERENCES, ReferenceRow
-from vsbench.files import digest, file_digest, read_json, write_json
+from vsbench.files import digest, file_digest
+from vsbench.records.images import Stamp
+from vsbench.records.run import ExternalRecord, ReferenceRecord, RunRecord
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +34,7 @@ class Row:
     """
 
     run: Run
-    record: dict[str, Any]
+    record: RunRecord
     make: Maker
     files: dict[str, Path] | None = None
     made_of: str = ""
@@ -58,20 +60,26 @@ def reference_rows(group: Group) -> list[Row]:
 def _reference_row(group: Group, row: ReferenceRow) -> Row:
     run = Run(group.folder / row.name / "reference")
     made_of = digest([row.name, __version__, group.data_digest, group.train_digest if row.needs_train else ""])
-    record: dict[str, Any] = {
-        "kind": "reference", "row": row.name, "title": row.title, "seed": None, "made_of": made_of,
-        "dataset": group.dataset, "dataset_options": group.options, "stain": group.stain,
-    }  # fmt: skip
-    state = None
-    if run.record_file.is_file() and (there := run.record).get("made_of") == made_of:
-        state = there.get("state")
+    state = _fitted_before(run, made_of)
     if state is None:
         state = row.fit(group.train, group.pairs)
-    record["state"] = state
+    record = ReferenceRecord(
+        schema=2, row=row.name, title=row.title, made_of=made_of, state=state, dataset=group.dataset,
+        dataset_options=group.options, stain=group.stain,
+    )  # fmt: skip
     _write_record(run, record)
     unchanged = state.get("unchanged", [])
     warnings = (f"{len(unchanged)} H&E images are as they were: {few(unchanged)}",) if unchanged else ()
     return Row(run, record, row.maker(state, group.pairs), made_of=made_of, warnings=warnings)
+
+
+def _fitted_before(run: Run, made_of: str) -> dict[str, Any] | None:
+    """What a reference fitted to the same images; None where it has not, or its record is not in order."""
+    try:
+        there = run.record
+    except RunError:  # made anew
+        return None
+    return there.state if isinstance(there, ReferenceRecord) and there.made_of == made_of else None
 
 
 def trained_row(run: Run, group: Group, device: "torch.device", done: Callable[[Path], None] | None = None) -> Row:
@@ -79,17 +87,17 @@ def trained_row(run: Run, group: Group, device: "torch.device", done: Callable[[
 
     Raises RunError where the run is unfinished.
     """
-    record = run.record
-    if not record["finished"]:
+    record = run.trained
+    if not record.finished:
         raise RunError(f"{run.folder}: training is not finished; go on with --resume, or remove the folder")
     weights = chosen_checkpoint(run).weights
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
-    made_from = {"weights": file_digest(weights), "he": group.he_digest}
-    stamp = run.folder / "images" / f"{SPLIT}.json"
-    if ranks.rank() == 0 and (not stamp.is_file() or not made_from.items() <= read_json(stamp).items()):
+    made_from = Stamp(weights=file_digest(weights), he=group.he_digest)
+    stamp = run.stamp(SPLIT)
+    if ranks.rank() == 0 and not _up_to_date(stamp, made_from):
         for old in run.images(SPLIT).glob("*.png"):
             old.unlink()
-        write_json(stamp, made_from)
+        made_from.write(stamp)
     ranks.collect(None)  # what is outdated is gone before any rank looks
     missing = [(p.he, files[p.id]) for p in group.pairs if not files[p.id].is_file()]
     ranks.collect(None)  # all have looked before any writes
@@ -105,8 +113,18 @@ def trained_row(run: Run, group: Group, device: "torch.device", done: Callable[[
     watches = ranks.collect(watch)
     if ranks.rank() == 0 and any(watch.images for watch in watches):
         _note_speed(stamp, device_name(device), watches)
-    warnings = () if record["preset"] == "paper" else (f"{record['preset']} preset: not the published configuration",)
+    small = record.preset is not None and record.preset != "paper"
+    warnings = (f"{record.preset} preset: not the published configuration",) if small else ()
     return Row(run, record, reader(files), files, warnings=warnings)
+
+
+def _up_to_date(stamp: Path, made_from: Stamp) -> bool:
+    """Whether the images there are of these weights and H&E. A stamp that is not in order says nothing of them."""
+    try:
+        there = Stamp.read(stamp)
+    except RunError:
+        return False
+    return (there.weights, there.he) == (made_from.weights, made_from.he)
 
 
 def _note_speed(stamp: Path, device: str, watches: Sequence[Stopwatch]) -> None:
@@ -115,11 +133,11 @@ def _note_speed(stamp: Path, device: str, watches: Sequence[Stopwatch]) -> None:
     Several devices that share the work add up both. Beside those of the same kind from before an interruption, since
     nothing is translated twice; another kind begins anew.
     """
-    there = read_json(stamp)
-    before = there if there.get("device") == device else {"seconds": 0.0, "images": 0}
-    seconds = before["seconds"] + sum(watch.seconds for watch in watches)
-    images = before["images"] + sum(watch.images for watch in watches)
-    write_json(stamp, there | {"seconds": round(seconds, 4), "images": images, "device": device})
+    there = Stamp.read(stamp)
+    same = there.device == device
+    seconds = (there.seconds or 0.0) * same + sum(watch.seconds for watch in watches)
+    images = (there.images or 0) * same + sum(watch.images for watch in watches)
+    there.model_copy(update={"seconds": round(seconds, 4), "images": images, "device": device}).write(stamp)
 
 
 def external_row(folder: Path, name: str, group: Group, suffix: str | None = None, resize: str | None = None) -> Row:
@@ -129,10 +147,12 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
     """
     found = find(folder, [p.id for p in group.pairs], suffix=suffix)
     run = Run(group.folder / checked_name(name, "--name") / "external")
-    record: dict[str, Any] = {
-        "kind": "external", "row": name, "title": name, "seed": None, "dataset": group.dataset, "stain": group.stain,
-        "dataset_options": group.options, "images": str(folder.resolve()), "suffix": suffix, "resize": resize,
-    }  # fmt: skip
+    record = ExternalRecord(
+        schema=2, row=name, title=name, dataset=group.dataset, stain=group.stain, dataset_options=group.options,
+        data_root=None if group.data_root is None else str(group.data_root.resolve()), images=str(folder.resolve()),
+        suffix=suffix, resize=resize,
+    )  # fmt: skip
+    require_one_row(run, record)
     _write_record(run, record)
     warnings = ["images made elsewhere", *filter(None, [found.rule]), *foreign_inputs(found, group.pairs)]
     if resize is not None:
@@ -141,6 +161,6 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
     return Row(run, record, reader(found.files, resize), dict(found.files), "", protocol, tuple(warnings))
 
 
-def _write_record(run: Run, record: dict[str, Any]) -> None:
+def _write_record(run: Run, record: RunRecord) -> None:
     if ranks.rank() == 0:
         run.write_record(record)

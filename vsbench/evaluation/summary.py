@@ -2,32 +2,32 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vsbench import __version__, ranks
 from vsbench.engine.run import Run
+from vsbench.errors import RunError
 from vsbench.evaluation.group import SPLIT, Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.intervals import intervals
 from vsbench.evaluation.onepass import Measured, set_values
 from vsbench.evaluation.rows import PROTOCOL, Row
-from vsbench.files import atomic, read_json, write_json, write_text
+from vsbench.files import atomic, write_text
 from vsbench.metric import Absent
+from vsbench.records.summary import Summary
 
 RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
 
 
-def stored(row: Row, fingerprint: str) -> dict[str, Any] | None:
-    """The summary on disk, if it is of the same images, data and protocols."""
+def stored(row: Row, fingerprint: str) -> Summary | None:
+    """The summary on disk, if it is in order and of the same images, data and protocols."""
     folder = row.run.evaluation(row.protocol)
     try:
-        summary = read_json(folder / "summary.json")
-    except (FileNotFoundError, ValueError):
+        summary = Summary.read(folder / "summary.json")
+    except RunError:
         return None
-    whole = isinstance(summary, dict) and summary.get("fingerprint") == fingerprint
-    return summary if whole and (folder / "per_image.csv").is_file() else None
+    return summary if summary.fingerprint == fingerprint and (folder / "per_image.csv").is_file() else None
 
 
 def forget(row: Row) -> None:
@@ -36,9 +36,7 @@ def forget(row: Row) -> None:
         (row.run.evaluation(row.protocol) / "summary.json").unlink(missing_ok=True)
 
 
-def write(
-    row: Row, group: Group, instrument: Instrument, measured: Measured, fingerprint: str, images: str
-) -> dict[str, Any]:
+def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fingerprint: str, images: str) -> Summary:
     """The summary of a row; the first rank writes table, features and, last, summary."""
     folder = row.run.evaluation(row.protocol)
     table = measured.table
@@ -51,9 +49,9 @@ def write(
     warnings = [*group.warnings, *row.warnings, *instrument.broken]
     if measured.skipped:
         warnings.append(f"{len(measured.skipped)} of {len(group.pairs)} pairs skipped as bad: see skipped")
-    summary = {
+    content = {
         "schema": 1,
-        **{key: row.record[key] for key in ("kind", "dataset", "stain", "row", "title", "seed")},
+        **{key: getattr(row.record, key) for key in ("kind", "dataset", "stain", "row", "title", "seed")},
         "split": SPLIT,
         "protocol": row.protocol,
         "n": len(table),
@@ -90,13 +88,14 @@ def write(
             for name, value in declared.items()
         },
     }
+    summary = Summary.checked(content, folder / "summary.json")
     if ranks.rank() != 0:
         return summary
     write_text(folder / "per_image.csv", table.to_csv(lineterminator="\n"))
     if measured.features:
         with atomic(folder / "features.npz") as temporary, temporary.open("wb") as out:
             np.savez(out, allow_pickle=False, **measured.features)
-    write_json(folder / "summary.json", summary)
+    summary.write(folder / "summary.json")
     return summary
 
 

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vsbench import __version__
 from vsbench.errors import DataError, RunError, UsageError
 from vsbench.files import digest, file_digest, read_json
-from vsbench.report.tables import Comparison, EvaluatedRun, PairFiles, compare, load_results
+from vsbench.records.summary import PairFiles
+from vsbench.report.tables import Comparison, EvaluatedRun, compare, load_results
 
 REAL = "Real IHC"  # as a method among the others
 EARLY, LATE = 0.4, 0.6  # of the study: the first showing of a repeated image lies before, the second after

@@ -7,11 +7,12 @@ from pathlib import Path
 from vsbench.errors import RunError, UserError
 from vsbench.evaluation.ablate import study_rows
 from vsbench.files import write_text
+from vsbench.records.study import StudyRecord
 from vsbench.report.figures.ablation import ablation
 from vsbench.report.latex.document import document, figure, section
 from vsbench.report.latex.suite import suite_latex
 from vsbench.report.notation import escape, heading, prose, slug, stain_name
-from vsbench.report.studies import FOLDER, StudyRecord, read_studies
+from vsbench.report.studies import FOLDER, read_studies, study_of
 from vsbench.report.suites import SuiteTable, suite_table, write_suite
 
 
@@ -30,7 +31,7 @@ def suite_report(
     """
     written, body = [], []
     for record in _of_suite(results, suite, method):
-        study = record.study(results)
+        study = study_of(record, results)
         table = suite_table(study, study_rows(study), record.seeds)
         tex = out / "suites" / f"{slug(study.name)}.tex"
         write_text(tex, suite_latex(table))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vsbench.evaluation.ablate import Study, StudyRow, state
-from vsbench.files import write_json, write_text
+from vsbench.files import write_text
 from vsbench.report.notation import decimals
 from vsbench.report.printed import declared
 from vsbench.report.studies import record_of
@@ -223,7 +223,7 @@ def write_suite(table: SuiteTable, folder: Path) -> list[Path]:
     for suffix, text in parts.items():
         write_text(paths[suffix], text)
     record = folder / f"{table.study.name}.json"
-    write_json(record, record_of(table.study, table.rows, table.seeds))
+    record_of(table.study, table.rows, table.seeds).write(record)
     return [*paths.values(), record]
 
 

@@ -9,75 +9,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from vsbench.errors import RunError
-from vsbench.files import read_json
+from vsbench.files import digest
+from vsbench.records.run import read_record
+from vsbench.records.summary import Summary
 
 SUMMARY = "evaluation/*/summary.json"  # below a run folder
 
 
-class Reading(BaseModel):
-    """One set value of one run. ``value`` is None where it is absent; then ``reason`` says why."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    label: str
-    unit: str
-    best: Literal["low", "high"]
-    protocol: str
-    value: float | None
-    reason: str | None = None
-
-    @field_validator("value", mode="before")
-    @classmethod
-    def _infinity_is_a_word(cls, value: Any) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError('not a JSON number; infinity is "inf", an absent value null')
-        return {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _absent_has_a_reason(self) -> "Reading":
-        if self.value is None and not self.reason:
-            raise ValueError("absent without a reason")
-        return self
-
-
-class PairFiles(BaseModel):
-    """The images of one test pair, absolute or relative to the run folder; ``fake`` is None for reference rows."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    id: str
-    he: str
-    ihc: str
-    fake: str | None
-    truth: str | None
-
-
-class EvaluatedRun(BaseModel):
-    """A run's ``summary.json``, checked, and the run folder it lies in."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
+class EvaluatedRun(Summary):
+    """A run's ``summary.json``, checked, the run folder it lies in, and what the run was made from."""
 
     folder: Path
-    schema_: Literal[1]
-    kind: Literal["trained", "external", "reference"]
-    dataset: str
-    stain: str
-    split: str
-    protocol: str
-    row: str
-    title: str
-    seed: int | None
-    n: int
-    n_slides: int | None
-    sizes: list[str]
-    data_digest: str
-    vsbench: str
-    pairs: list[PairFiles]
-    warnings: list[str]
-    values: dict[str, Reading]
+    made: str  # equal for the seeds of one row, and for nothing else: ``records.run``
 
     @property
     def summary(self) -> Path:
@@ -292,38 +237,41 @@ def most_common(items: Iterable[Any]) -> Any:
 
 def _read(path: Path) -> EvaluatedRun:
     folder = path.parents[2]
-    mend = f"run vsbench evaluate {folder} again"
-    try:
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise RunError(f"{path}: no JSON object; {mend}")
-        run = EvaluatedRun.model_validate({**content, "schema_": content.get("schema"), "folder": folder})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]).replace("schema_", "schema")
-        raise RunError(f"{path}: {where}: {first['msg']}; {mend}") from None
-    except (OSError, ValueError) as error:  # unreadable, no UTF-8, no JSON
-        raise RunError(f"{path}: damaged ({' '.join(str(error).split())}); {mend}") from None
-    place = (folder.parents[1].name, folder.parent.name)
-    if place != (f"{run.dataset}-{run.stain}", run.row):
-        raise RunError(f"{path}: speaks of {run.dataset}-{run.stain}/{run.row}, not of its folder; move it back")
-    if path.parent.name != run.protocol:
-        raise RunError(f"{path}: speaks of protocol {run.protocol}, not of its folder; {mend}")
-    if len(run.pairs) != run.n:
-        raise RunError(f"{path}: lists {len(run.pairs)} pairs but n is {run.n}; {mend}")
-    return run
+    summary = Summary.read(path)
+    if (folder.parents[1].name, folder.parent.name) != (f"{summary.dataset}-{summary.stain}", summary.row):
+        there = f"{summary.dataset}-{summary.stain}/{summary.row}"
+        raise RunError(f"{path}: speaks of {there}, not of its folder; move it back")
+    if path.parent.name != summary.protocol:
+        raise RunError(f"{path}: speaks of protocol {summary.protocol}, not of its folder; {Summary.mend}")
+    values = {name: getattr(summary, name) for name in Summary.model_fields}
+    return EvaluatedRun.model_construct(**values, folder=folder, made=_made(summary, folder))
+
+
+def _made(summary: Summary, folder: Path) -> str:
+    """What a run was made from; by its names alone where no record is beside it, which provenance says."""
+    file = folder / "run.json"
+    if not file.exists():
+        return digest([summary.kind, summary.row, summary.title])
+    record = read_record(file)
+    if (record.kind, record.dataset, record.stain, record.row) != (
+        summary.kind, summary.dataset, summary.stain, summary.row,
+    ):  # fmt: skip
+        raise RunError(f"{file}: of another row than the summary beside it; {Summary.mend}")
+    return record.made
 
 
 def _comparison(dataset: str, stain: str, runs: list[EvaluatedRun]) -> Comparison:
     data = most_common(run.data for run in runs)
     groups: dict[tuple[Any, ...], list[EvaluatedRun]] = {}
     for run in runs:
-        groups.setdefault((run.kind == "reference", run.title.casefold(), run.row, run.data), []).append(run)
+        groups.setdefault((run.kind == "reference", run.title.casefold(), run.row, run.made, run.data), []).append(run)
     titles = Counter(group[0].title for group in groups.values())
-    rows = []
+    rows: list[Row] = []
     for key in sorted(groups):
         first, seeds = groups[key][0], sorted(groups[key], key=lambda run: (run.seed is None, run.seed or 0))
         name = first.row if first.data == data else f"{first.row}@{first.data_digest[:12]}/{first.n}"
+        if any(row.key == name for row in rows):  # a folder from elsewhere: one name, made in two ways
+            name += f"~{first.kind}-{first.made[:8]}"
         title = first.title if titles[first.title] == 1 else f"{first.title} ({name})"
         rows.append(Row(name, title, first.kind, tuple(seeds)))
     columns = {}

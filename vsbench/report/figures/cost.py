@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vsbench.engine.run import Run
 from vsbench.errors import RunError
-from vsbench.files import read_json
+from vsbench.records.images import Stamp
+from vsbench.records.run import TrainedRecord
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.labels import label_points
 from vsbench.report.figures.style import COLUMN_WIDTH, PAGE_WIDTH, PALETTE, new_figure, style, write
@@ -40,31 +41,6 @@ CAPTION = (
     "number of steps, the size of crops and the device they are settings as much as properties of a method."
 )
 DEVICES = " Several devices were used (marks): time, memory and speed compare within one alone."
-
-
-class Record(BaseModel):
-    """What ``run.json`` says of the cost of a training."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    finished: bool
-    device: str
-    world: int = 1
-    precision: str = ""
-    steps: int | None = None
-    wall_time_s: float = Field(gt=0)
-    peak_memory_bytes: int | None = None
-    parameters: dict[str, int]
-
-
-class Speed(BaseModel):
-    """What the note beside the generated images says of the time they took."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    device: str
-    images: int = Field(gt=0)
-    seconds: float = Field(gt=0)
 
 
 @dataclass(frozen=True)
@@ -117,13 +93,13 @@ def cost_data(comparison: Comparison, values: Sequence[str]) -> tuple[pd.DataFra
                     "row": row.key,
                     "title": row.title,
                     "seed": run.seed,
-                    "device": record.device if record.world == 1 else f"{record.world} × {record.device}",
-                    "precision": record.precision,
+                    "device": record.device if record.world in (None, 1) else f"{record.world} × {record.device}",
+                    "precision": record.precision or "",
                     "steps": record.steps,
                     "wall_time_s": record.wall_time_s,
-                    "parameters": sum(record.parameters.values()) or None,
+                    "parameters": sum((record.parameters or {}).values()) or None,
                     "peak_memory_bytes": record.peak_memory_bytes,
-                    "images_per_s": None if speed is None else speed.images / speed.seconds,
+                    "images_per_s": None if speed is None else speed.images_per_s,
                     "translated_on": None if speed is None else speed.device,
                     **{name: _reading(comparison, run, name) for name in values},
                 }
@@ -136,27 +112,22 @@ def cost_data(comparison: Comparison, values: Sequence[str]) -> tuple[pd.DataFra
     return table, missing
 
 
-def _record(run: EvaluatedRun) -> Record:
-    path = run.folder / "run.json"
-    try:
-        record = Record.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RunError(f"{path}: {where}: {first['msg']}") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: unreadable ({' '.join(str(error).split())})") from None
+def _record(run: EvaluatedRun) -> TrainedRecord:
+    record = Run(run.folder).trained
     if not record.finished:
-        raise RunError(f"{path}: the training is not finished")
+        raise RunError(f"{run.folder}: the training is not finished")
+    if record.device is None or not record.parameters or not record.wall_time_s:
+        raise RunError(f"{run.folder}: what the training took is not recorded")
     return record
 
 
-def _speed(run: EvaluatedRun) -> Speed | None:
+def _speed(run: EvaluatedRun) -> Stamp | None:
     """None where it is not recorded, as of images made before it was, or by another machine without a note."""
     try:
-        return Speed.model_validate(read_json(run.folder / "images" / f"{run.split}.json"))
-    except (OSError, ValueError):  # a ValidationError is a ValueError
+        stamp = Stamp.read(Run(run.folder).stamp(run.split))
+    except RunError:
         return None
+    return stamp if stamp.images_per_s else None
 
 
 def _reading(comparison: Comparison, run: EvaluatedRun, name: str) -> float | None:

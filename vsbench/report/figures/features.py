@@ -27,10 +27,11 @@ from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
 from vsbench.evaluation.onepass import THREADS
 from vsbench.evaluation.references import QUANTILES, SCALES
+from vsbench.records.summary import PairFiles
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.style import PAGE_WIDTH, PALETTE, new_figure, style, write
 from vsbench.report.notation import plain, shorten, slug, stain_name
-from vsbench.report.tables import Comparison, EvaluatedRun, PairFiles, Row
+from vsbench.report.tables import Comparison, EvaluatedRun, Row
 from vsbench.stain.density import DAB, EOSIN, HAEMATOXYLIN, optical_density, stain_matrix
 
 IMAGES, TOTAL, LEAST = 500, 2000, 5  # images of a group at most, of all groups about, of a group at least

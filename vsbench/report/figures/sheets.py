@@ -19,12 +19,13 @@ from PIL import Image
 from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
 from vsbench.files import write_text
+from vsbench.records.summary import PairFiles
 from vsbench.report.figures import inset
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.inset import Window, choose_window, density_map, top_of_scale
 from vsbench.report.figures.style import DPI, GREY, PAGE_WIDTH, new_figure, save, style
 from vsbench.report.notation import shorten, slug
-from vsbench.report.tables import Comparison, EvaluatedRun, PairFiles, Row
+from vsbench.report.tables import Comparison, EvaluatedRun, Row
 from vsbench.stain.dab import density_of, read_levels
 
 PAIRS = 4

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsbench.files import read_json
 from vsbench.report.page.texts import Texts, address
 from vsbench.report.tables import EvaluatedRun
 
@@ -34,10 +33,9 @@ SAID = {
 
 @dataclass(frozen=True)
 class Facts:
-    """A run's summary as its file has it (empty where it can't be read), and its record of provenance."""
+    """A run's summary, and its record of provenance."""
 
     run: EvaluatedRun
-    values: Mapping[str, Any]
     record: Mapping[str, Any]
 
     @property
@@ -48,12 +46,12 @@ class Facts:
 
     def formula(self, value: str) -> str:
         """How a value is computed, as it was when this run was evaluated."""
-        return str(self._value(value).get("formula") or "")
+        return self.run.values[value].formula if value in self.run.values else ""
 
     def interval(self, value: str) -> tuple[float, float] | None:
         """The 95 % limits of a value of this run alone, over slides."""
-        limits = self._value(value).get("interval")
-        low, high = (limits.get("low"), limits.get("high")) if isinstance(limits, dict) else (None, None)
+        limits = (self.run.values[value].interval if value in self.run.values else None) or {}
+        low, high = limits.get("low"), limits.get("high")
         return (float(low), float(high)) if isinstance(low, int | float) and isinstance(high, int | float) else None
 
     def described(self, out: Path, texts: Texts) -> dict[str, Any]:
@@ -71,19 +69,6 @@ class Facts:
                 for path in (run.summary, folder / "per_image.csv", run.folder / "run.json")
             ],
         }
-
-    def _value(self, value: str) -> dict[str, Any]:
-        found = self.values.get(value)
-        return found if isinstance(found, dict) else {}
-
-
-def read_facts(run: EvaluatedRun, record: Mapping[str, Any]) -> Facts:
-    """What the summary of a run says beyond what every run must say: formulas and intervals."""
-    try:
-        values = read_json(run.summary)["values"]
-    except (OSError, ValueError, KeyError, TypeError):
-        values = {}
-    return Facts(run, values if isinstance(values, dict) else {}, record)
 
 
 def _line(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from vsbench.metric import Value
 from vsbench.report.decision import Decision
 from vsbench.report.notation import decimals, markup, stain_name
-from vsbench.report.page.facts import Facts, read_facts
+from vsbench.report.page.facts import Facts
 from vsbench.report.page.texts import Texts, number, written
 from vsbench.report.printed import declared, doubts, place, short_source
 from vsbench.report.provenance.records import records
@@ -38,7 +38,7 @@ class Leaderboard:
             self.values.setdefault(column.value, _value(column))
         first, facts, recorded = [], {}, iter(records([comparison]))
         for row in comparison.rows:
-            facts[row.key] = [read_facts(run, next(recorded)) for run in row.runs]
+            facts[row.key] = [Facts(run, next(recorded)) for run in row.runs]
             first += facts[row.key][:1] if row.is_method else []
         cells = {name: self._column(comparison, column, facts, decision) for name, column in comparison.columns.items()}
         for row in comparison.rows:

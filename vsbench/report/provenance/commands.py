@@ -14,9 +14,10 @@ from vsbench.config import parse_settings
 from vsbench.engine.run import row_name
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import PluginError, UsageError
+from vsbench.records.run import ExternalRecord, RunRecord, TrainedRecord
+from vsbench.records.summary import Summary
 from vsbench.report.provenance.places import ELSEWHERE, Places
 
-Record = Mapping[str, Any]
 RESULTS = "results"  # where the commands write, if nothing else is said
 EXECUTION = {
     "compile": "--compile",
@@ -41,77 +42,74 @@ class Command:
         return shlex.join(self.words)
 
 
-def training(record: Record, places: Places) -> Command:
+def training(record: TrainedRecord, places: Places) -> Command:
     """``vsbench train`` with all that the run was given; data set's stain and seed stand at the end.
 
     Left out are options that change no number: how many processes load images, what is logged when.
     """
-    lacking = [key for key in ("method", "config", "dataset", "stain", "seed") if record.get(key) is None]
-    if lacking:
-        return Command(notes=(f"the command is not recorded (run.json lacks {', '.join(lacking)})",))
     settings, given, notes = _settings(record)
-    variant, preset = record.get("variant") or "", record.get("preset") or "paper"
-    words = ["vsbench", "train", record["method"]]
+    variant, preset = record.variant or "", record.preset or "paper"
+    words = ["vsbench", "train", record.method]
     words += _option("--preset", preset, "paper") + _option("--variant", variant, "")
     words += [word for setting in settings for word in ("--set", setting)]
-    if record.get("row") != row_name(record["method"], variant, preset, None):
-        words += ["--label", str(record.get("row"))]
+    if record.row != row_name(record.method, variant, preset, None):
+        words += ["--label", record.row]
     words += _selection(record, notes)
-    execution = record.get("execution") or {}
+    execution = record.execution or {}
     words += [flag for key, flag in EXECUTION.items() if execution.get(key)]
     words += _option("--accumulate", execution.get("accumulate"), 1)
-    words += _option("--precision", record.get("precision"), "32-true") + _option("--devices", record.get("world"), 1)
-    keeping, usual = record.get("checkpoints") or {}, Rhythm()
-    defaults = {"every": usual.checkpoint, "keep": usual.keep, "keep_every": usual.keep_every}
-    words += [word for key, flag in KEEPING.items() for word in _option(flag, keeping.get(key), defaults[key])]
-    if kind := re.match(r"(cpu|mps), ", str(record.get("device"))):
+    words += _option("--precision", record.precision, "32-true") + _option("--devices", record.world, 1)
+    if record.checkpoints is not None:
+        usual = Rhythm()
+        defaults = {"every": usual.checkpoint, "keep": usual.keep, "keep_every": usual.keep_every}
+        kept = record.checkpoints
+        words += [word for key, flag in KEEPING.items() for word in _option(flag, getattr(kept, key), defaults[key])]
+    if kind := re.match(r"(cpu|mps), ", record.device or ""):
         words += ["--device", kind[1]]
-    words += data_words(record, places, notes)
-    words += ["--stain", record["stain"], "--seed", str(record["seed"])]
+    words += data_words(record.dataset, record.dataset_options, places, notes)
+    words += ["--stain", record.stain, "--seed", str(record.seed)]
     for key in ("preset", "execution", "precision", "world"):
-        if record.get(key) is None:
+        if getattr(record, key) is None:
             notes.append(f"{key} is not recorded: the command takes the default")
-    if (record.get("world") or 1) > 1:
-        notes.append(f"{record['world']} processes; on how many machines is not recorded (--nodes)")
-    if str(record.get("git") or "").endswith("+"):
+    if (record.world or 1) > 1:
+        notes.append(f"{record.world} processes; on how many machines is not recorded (--nodes)")
+    if (record.git or "").endswith("+"):
         notes.append("the source had changes that were not committed")
     return Command(tuple(words), tuple(notes), given)
 
 
-def evaluation(record: Record, summary: Record, folder: str, places: Places) -> Command:
+def evaluation(record: RunRecord | None, summary: Summary, folder: str, places: Places) -> Command:
     """``vsbench evaluate`` that translates where images are missing, and measures.
 
     Reference rows have none of their own: they come with every evaluation of their data.
     """
     notes: list[str] = []
     words = ["vsbench", "evaluate"]
-    if summary["kind"] == "reference":
+    if summary.kind == "reference":
         words += ["--all"]
-    elif summary["kind"] == "external":
-        images = record.get("images")
-        if not images:
+    elif summary.kind == "external":
+        if not isinstance(record, ExternalRecord) or not record.images:
             return Command(notes=("the folder of images is not recorded",))
-        place = places.text(images)
-        words += ["--images", place, "--name", summary["row"]]
-        words += _option("--suffix", record.get("suffix"), None) + _option("--resize", record.get("resize"), None)
-        words += data_words({**summary, "dataset_options": record.get("dataset_options")}, places, notes)
-        words += ["--stain", summary["stain"]]
+        place = places.text(record.images)
+        words += ["--images", place, "--name", summary.row]
+        words += _option("--suffix", record.suffix, None) + _option("--resize", record.resize, None)
+        words += data_words(record.dataset, record.dataset_options, places, notes)
+        words += ["--stain", summary.stain]
         if place.startswith(ELSEWHERE):
             notes.append(f"{place} stands for your folder of the same images")
     else:
         words += [f"{RESULTS}/{folder}"]
     words += [word for family in _on_request(summary) for word in ("--also", family)]
-    if seed := re.search(r"random:\d+", " ".join(map(str, (summary.get("provenance") or {}).values()))):
+    if seed := re.search(r"random:\d+", " ".join(map(str, (summary.provenance or {}).values()))):
         words += ["--weights", seed[0]]
-    if summary.get("skipped"):
+    if summary.skipped:
         words += ["--on-bad", "skip"]
     return Command(tuple(words), tuple(notes))
 
 
-def data_words(record: Record, places: Places, notes: list[str]) -> list[str]:
+def data_words(dataset: str, options: dict[str, Any] | None, places: Places, notes: list[str]) -> list[str]:
     """``--dataset`` and its options; paths outside the data roots are only named, with a note."""
-    words = ["--dataset", record["dataset"]]
-    options = record.get("dataset_options")
+    words = ["--dataset", dataset]
     if options is None:
         notes.append("options of the data set are not recorded")
     for key, value in (options or {}).items():
@@ -159,14 +157,14 @@ def setting(key: str, value: Any) -> str | None:
     return None
 
 
-def _settings(record: Record) -> tuple[list[str], dict[str, Any], list[str]]:
+def _settings(record: TrainedRecord) -> tuple[list[str], dict[str, Any], list[str]]:
     """The settings to give (as text, and by name), and notes; checked by what the method makes of them."""
-    recorded = {key: value for key, value in record["config"].items() if key != "variant"}
+    recorded = {key: value for key, value in record.config.items() if key != "variant"}
     notes: list[str] = []
-    variant = {"variant": record["variant"]} if record.get("variant") else {}
+    variant = {"variant": record.variant} if record.variant else {}
     try:
-        method = registry.load("vsbench.methods", record["method"])
-        usual = _plain(method.configure(record.get("preset") or "paper", variant))
+        method = registry.load("vsbench.methods", record.method)
+        usual = _plain(method.configure(record.preset or "paper", variant))
     except (UsageError, PluginError) as error:
         notes.append(f"all settings are given, since their defaults are not known here ({error})")
         method, usual = None, {}
@@ -183,7 +181,7 @@ def _settings(record: Record) -> tuple[list[str], dict[str, Any], list[str]]:
     settings = [text for text in texts.values() if text is not None]
     if method is not None:
         try:
-            made = _plain(method.configure(record.get("preset") or "paper", variant | parse_settings(settings)))
+            made = _plain(method.configure(record.preset or "paper", variant | parse_settings(settings)))
             wrong = [key for key, value in recorded.items() if key in made and made[key] != value]
         except UsageError as error:
             wrong = [str(error)]
@@ -198,12 +196,12 @@ def _plain(config: Any) -> dict[str, Any]:
     return json.loads(config.model_dump_json())
 
 
-def _selection(record: Record, notes: list[str]) -> list[str]:
-    words = _option("--select", record.get("select"), "last")
-    validation = record.get("validation")
-    if validation:
-        words += ["--validate-every", str(validation["every"]), "--validation-share", str(validation["share"])]
-    elif record.get("select") is None:
+def _selection(record: TrainedRecord, notes: list[str]) -> list[str]:
+    words = _option("--select", record.select, "last")
+    held_out = record.validation
+    if held_out is not None:
+        words += ["--validate-every", str(held_out.every), "--validation-share", str(held_out.share)]
+    elif record.select is None:
         notes.append("whether slides were held out is not recorded")
     return words
 
@@ -212,10 +210,11 @@ def _option(flag: str, value: Any, usual: Any) -> list[str]:
     return [] if value is None or value == usual else [flag, str(value)]
 
 
-def _on_request(summary: Record) -> list[str]:
+def _on_request(summary: Summary) -> list[str]:
     """Families that are measured only where they are asked for, and were."""
     families = registry.load_all("vsbench.metrics")[0]
-    values = summary.get("values") or {}
     return [
-        name for name, metric in families.items() if metric.on_request and any(v.name in values for v in metric.values)
+        name
+        for name, metric in families.items()
+        if metric.on_request and any(v.name in summary.values for v in metric.values)
     ]

@@ -7,15 +7,19 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from vsbench.files import digest, read_json
-from vsbench.report.provenance.commands import Command, evaluation, training
+from vsbench.engine.run import Run
+from vsbench.errors import RunError
+from vsbench.files import digest
+from vsbench.records.artefact import Artefact
+from vsbench.records.images import Stamp
+from vsbench.records.run import RunRecord, TrainedRecord
+from vsbench.report.provenance.commands import evaluation, training
 from vsbench.report.provenance.places import Places
 from vsbench.report.tables import Comparison, EvaluatedRun
 
-TRAINED = (  # what run.json says, as it says it
+RECORDED = (  # what run.json says, as it says it
     "method", "preset", "variant", "config", "dataset_options", "select", "validation", "precision", "world",
     "execution", "checkpoints", "steps", "chosen_step", "wall_time_s", "peak_memory_bytes", "device", "parameters",
     "versions", "git", "train_pairs", "train_slides", "train_digest", "images", "suffix", "resize", "made_of",
@@ -54,17 +58,12 @@ def as_csv(records_: Sequence[dict[str, Any]]) -> str:
 
 
 def _record(comparison: Comparison, title: str, run: EvaluatedRun, places: Places) -> dict[str, Any]:
-    record, problem = _read(run.folder / "run.json")
-    summary, _ = _read(run.summary)
-    made, _ = _read(run.folder / "images" / f"{run.split}.json")
+    record, problem = _recorded(run)
+    made = _stamp(run)
     folder = run.folder.relative_to(run.folder.parents[3]).as_posix()
-    try:
-        steps = [training({**record, "row": run.row}, places)] if run.kind == "trained" else []
-        steps.append(evaluation(record, summary, folder, places))
-    except (AttributeError, KeyError, TypeError) as error:
-        steps = [Command(notes=(f"run.json is not as vsbench writes it ({type(error).__name__}: {error})",))]
+    steps = [training(record, places)] if isinstance(record, TrainedRecord) else []
+    steps.append(evaluation(record, run, folder, places))
     notes = [*problem, *(note for step in steps for note in step.notes)]
-    seconds, images = made.get("seconds"), made.get("images")
     return places.value(
         {
             "dataset": comparison.dataset,
@@ -79,28 +78,41 @@ def _record(comparison: Comparison, title: str, run: EvaluatedRun, places: Place
             "commands": [str(step) for step in steps if step.words],
             "notes": list(dict.fromkeys(notes)),
             "settings": steps[0].settings,
-            **{key: record.get(key) for key in TRAINED},
-            "weights_digest": made.get("weights"),
-            "translated_images_per_s": round(images / seconds, 3) if images and seconds else None,
-            "translated_on": made.get("device"),
+            **{key: _plain(getattr(record, key, None)) for key in RECORDED},
+            "weights_digest": made.weights if made else None,
+            "translated_images_per_s": round(made.images_per_s, 3) if made and made.images_per_s else None,
+            "translated_on": made.device if made else None,
             "evaluated_by": run.vsbench,
-            **{key: summary.get(key) for key in MEASURED},
-            "measured_with": summary.get("provenance"),
+            **{key: _plain(getattr(run, key)) for key in MEASURED},
+            "measured_with": run.provenance,
             "protocols": {name: reading.protocol for name, reading in run.values.items()},
-            "fitted": _short(record.get("state")),
+            "fitted": _short(getattr(record, "state", None)),
         }
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """What a JSON file says, and what is wrong with it: nothing of what it should say is recorded then."""
+def _recorded(run: EvaluatedRun) -> tuple[RunRecord | None, list[str]]:
+    """The run's record, and what is wrong with it: nothing of what it should say is recorded then."""
+    if not (run.folder / "run.json").exists():
+        return None, ["run.json is missing"]
     try:
-        content = read_json(path)
-    except FileNotFoundError:
-        return {}, [f"{path.name} is missing"]
-    except (OSError, ValueError):
-        return {}, [f"{path.name} is damaged"]
-    return (content, []) if isinstance(content, dict) else ({}, [f"{path.name} is damaged"])
+        return Run(run.folder).record, []
+    except RunError:
+        return None, ["run.json is damaged"]
+
+
+def _stamp(run: EvaluatedRun) -> Stamp | None:
+    try:
+        return Stamp.read(Run(run.folder).stamp(run.split))
+    except RunError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.model_dump(mode="json") if isinstance(value, Artefact) else value
 
 
 def _short(state: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What run.json says of how a training was done: title, device, versions, source."""
+"""In what surroundings something ran: device, versions, source."""
 
 import platform
 import subprocess
@@ -10,14 +10,6 @@ import torch
 from vsbench import __version__
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-image", "scipy")
-
-
-def title_of(title: str, variant: str, preset: str, label: str | None) -> str:
-    """The title of a table row: the label where one is given."""
-    if label is not None:
-        return label
-    remarks = [part for part in (variant, "" if preset == "paper" else f"{preset} preset") if part]
-    return f"{title} ({', '.join(remarks)})" if remarks else title
 
 
 def device_name(device: torch.device) -> str:

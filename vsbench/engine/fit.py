@@ -1,0 +1,61 @@
+"""Whether what is asked fits: settings with each other, data with the method, the row with its folder.
+
+All of it before the first step, and in a dry run.
+"""
+
+from typing import Any
+
+import torch
+
+from vsbench import registry
+from vsbench.engine.request import Resolved
+from vsbench.errors import UsageError
+from vsbench.method import Batch, Method, MethodConfig
+
+
+def require_all(found: Resolved) -> None:
+    """All that is looked at before anything is written. Raises UsageError and DataError."""
+    if not found.paired:
+        require_no_pairs(found.method_class, found.config, found.request.validates)
+    require_fit(found.method_class, found.config)
+
+
+def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Method[Any], Batch]:
+    """A method and a batch for it that have shapes only: no memory, no arithmetic."""
+    with torch.device("meta"):
+        shape = (config.batch_size, 3, config.crop_size, config.crop_size)
+        return method_class(config), Batch(torch.empty(shape), torch.empty(shape))
+
+
+def require_no_pairs(method_class: type[Method[Any]], config: MethodConfig, validates: bool) -> None:
+    """Raise UsageError where the method, its settings or validation would take unpaired images for pairs."""
+    card = method_class.card
+    if card.pairing != "unpaired" or config.loader != "unaligned":
+        free = [key for key, m in registry.load_all("vsbench.methods")[0].items() if m.card.pairing == "unpaired"]
+        wants = f"pairing: {card.pairing}, loader: {config.loader}"
+        raise UsageError(
+            f"{card.title} learns from pairs here ({wants}), and these training images are none; methods that need "
+            f"none, with their usual loader: {', '.join(free)}"
+        )
+    if validates:
+        raise UsageError(
+            "validation compares with the IHC of the same tissue, which these training images lack; use --select last "
+            "without --validate-every"
+        )
+
+
+def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:
+    """Go through a training step without memory or arithmetic, to find settings that do not fit together.
+
+    Raises UsageError: a crop that is no multiple of what the networks halve, or too small for a discriminator, layers
+    that are not there.
+    """
+    try:
+        method, batch = on_meta(method_class, config)
+        if config.crop_size % method.size_multiple:
+            raise ValueError(f"crop_size {config.crop_size} is no multiple of {method.size_multiple}")
+        for _ in method.training_step(batch):
+            pass
+    except (ValueError, RuntimeError) as error:
+        title = method_class.card.title
+        raise UsageError(f"{title}, crop_size {config.crop_size}: settings that do not fit together: {error}") from None

@@ -1,0 +1,119 @@
+"""What is asked of a training, and what that comes to. Nothing is written here, and no image is opened.
+
+A request reads and writes as YAML: it is a line of a study.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from vsbench import registry
+from vsbench.data.root import data_folder
+from vsbench.engine.run import Run, group_folder, row_name
+from vsbench.engine.step import Execution
+from vsbench.engine.validate import HeldOut, hold_out
+from vsbench.errors import UsageError
+from vsbench.method import Method
+from vsbench.records.artefact import first_fault
+
+Select = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to train on what. ``options`` are the method's settings, ``dataset_options`` the data set's.
+
+    ``select``: which checkpoint stands for the run, the last or the best on the slides that validation holds out of the
+    training set. They are held out where ``validate_every`` is given, or ``select`` needs them (it is then the steps
+    between checkpoints). ``cache_tiles``: where the training tiles are kept decoded.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    method: str
+    dataset: str
+    stain: str
+    preset: str = "paper"
+    options: dict[str, Any] = field(default_factory=dict)
+    dataset_options: dict[str, Any] = field(default_factory=dict)
+    data_root: Path | None = None
+    seed: int = 0
+    label: str | None = None
+    results: Path = Path("results")
+    execution: Execution = field(default_factory=Execution)
+    select: Select = "last"
+    validate_every: int | None = None
+    validation_share: float = 0.2
+    cache_tiles: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.select not in get_args(Select):
+            raise UsageError(f"--select {self.select!r}: one of {', '.join(get_args(Select))}")
+        if not 0 < self.validation_share < 1:
+            raise UsageError(f"--validation-share {self.validation_share}: a share of the slides, between 0 and 1")
+
+    @property
+    def validates(self) -> bool:
+        """Whether slides are held out."""
+        return self.select == "best" or self.validate_every is not None
+
+    def as_yaml(self) -> str:
+        """What differs from a request's defaults, as YAML that ``from_yaml`` reads back to an equal request."""
+        given = TypeAdapter(Request).dump_python(self, mode="json", exclude_defaults=True)
+        return yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> "Request":
+        """Raises UsageError naming the first key that is unknown, missing or of another kind."""
+        try:
+            return TypeAdapter(cls).validate_python(yaml.safe_load(text))
+        except ValidationError as error:
+            raise UsageError(f"request: {first_fault(error)}") from None
+        except yaml.YAMLError as error:
+            raise UsageError(f"request: {' '.join(str(error).split())[:200]}") from None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a request comes to."""
+
+    request: Request
+    method_class: type[Method[Any]]
+    config: Any
+    run: Run
+    root: Path
+    pairs: HeldOut
+    paired: bool  # whether H&E and IHC of a training pair belong together
+
+    @property
+    def row(self) -> str:
+        """The name of its table row, which is that of the run's folder."""
+        return self.run.folder.parent.name
+
+    @property
+    def title(self) -> str:
+        """The title of its table row: the label where one is given."""
+        request, variant = self.request, self.config.variant
+        if request.label is not None:
+            return request.label
+        remarks = [part for part in (variant, "" if request.preset == "paper" else f"{request.preset} preset") if part]
+        title = self.method_class.card.title
+        return f"{title} ({', '.join(remarks)})" if remarks else title
+
+
+def resolve(request: Request) -> Resolved:
+    """Find method, data set and pairs. Raises UsageError and DataError."""
+    method_class = registry.load("vsbench.methods", request.method)
+    config = method_class.configure(request.preset, request.options)
+    dataset = registry.load("vsbench.datasets", request.dataset).from_options(request.dataset_options)
+    row = row_name(request.method, config.variant, request.preset, request.label)
+    run = Run(group_folder(request.results, request.dataset, request.stain) / row / f"seed-{request.seed}")
+    root = data_folder(dataset, request.data_root)
+    pairs = dataset.pairs(root, request.stain, "train")
+    parts = HeldOut(pairs, [])
+    if request.validates and dataset.paired:
+        parts = hold_out(pairs, request.validation_share, request.seed)
+    return Resolved(request, method_class, config, run, root, parts, dataset.paired)

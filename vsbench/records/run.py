@@ -1,0 +1,197 @@
+"""``run.json``: what a row of a table was made from. Four kinds, each with what it alone has.
+
+A record answers two questions itself: what this row is (``made``: all but the seed), and what must be equal for a
+training to go on in its folder (``differences``).
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from vsbench.errors import RunError
+from vsbench.files import digest
+from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text, content_of, first_fault
+
+Kind = Literal["trained", "imported", "external", "reference"]
+
+
+class _Record(Artefact):
+    """What every row has."""
+
+    mend: ClassVar[str] = "move the run folder away"
+
+    schema_: Literal[1, 2] = Field(default=1, alias="schema")  # files before 2 name no version
+    row: Name
+    title: Text
+    dataset: Name
+    dataset_options: Settings | None = None
+    stain: Name
+    data_root: Text | None = None  # where the images lay
+
+    @property
+    def _way(self) -> dict[str, Any]:
+        """How the row was made, but for data and seed."""
+        return {}
+
+    @property
+    def made(self) -> str:
+        """What this row is: equal for the seeds of one row, and for nothing else. A digest."""
+        way = {"kind": self.kind, "dataset": self.dataset, "options": self.dataset_options or {}, "stain": self.stain}  # type: ignore[attr-defined]  # each kind has it
+        return digest([json.dumps(way | self._way, sort_keys=True)])
+
+
+class HeldOutSlides(Artefact):
+    """The slides that validation held out of the training set."""
+
+    metric: Text
+    every: Count
+    share: float = Field(gt=0, lt=1)
+    slides: list[Text]
+    pairs: Count
+
+
+class Keeping(Artefact):
+    """Which checkpoints were written, and stay."""
+
+    every: Count
+    keep: Count
+    keep_every: Count | None = None
+
+
+class AcceptedData(Artefact):
+    """Training images that changed under a training, and with which it went on at its user's word."""
+
+    step: Count
+    before: Digest
+    after: Digest
+    files: list[Text]  # some of those that differ, by name
+
+
+class _OfMethod(_Record):
+    """What has a method with its settings."""
+
+    method: Name
+    preset: Name | None = None
+    variant: Annotated[str, Field(pattern=r"^[\w.+-]*$", max_length=100)] | None = None
+    config: Settings
+    parameters: dict[str, Count] | None = None
+
+
+class TrainedRecord(_OfMethod):
+    """A training. What must be equal to go on in its folder is what ``differences`` compares."""
+
+    kind: Literal["trained"] = "trained"
+    seed: Seed
+    train_pairs: Count | None = None
+    train_slides: Count | None = None
+    train_digest: Digest | None = None
+    accepted_data: list[AcceptedData] = []
+    started_from: Text | None = None  # the digest of weights that were there before the first step
+    select: Literal["last", "best"] | None = None
+    validation: HeldOutSlides | None = None
+    checkpoints: Keeping | None = None
+    precision: Text | None = None
+    world: Count | None = None  # processes
+    execution: Settings | None = None
+    device: Text | None = None
+    versions: dict[str, Text] | None = None
+    git: Text | None = None
+    steps: Count | None = None
+    chosen_step: Count | None = None
+    wall_time_s: Annotated[float, Field(ge=0)] | None = None
+    peak_memory_bytes: Count | None = None
+    finished: bool
+
+    @property
+    def _way(self) -> dict[str, Any]:
+        held = self.validation  # which slides are held out, and so the training pairs, is the seed's
+        return {
+            "method": self.method,
+            "config": self.config,
+            "from": self.started_from,
+            "select": self.select,
+            "validation": None if held is None else [held.metric, held.every, held.share],
+            "data": self.train_digest if held is None else None,
+            "precision": self.precision,
+            "world": self.world,
+            "accumulate": (self.execution or {}).get("accumulate"),
+        }
+
+    def differences(self, there: "TrainedRecord") -> list[str]:
+        """In what the training ``there`` is another than this one; empty where this one may go on from it."""
+        found = []
+        for key in ("method", "config", "seed", "dataset", "stain", "train_digest", "precision", "world", "select",
+                    "validation", "started_from"):  # fmt: skip
+            here, other = getattr(self, key), getattr(there, key)
+            if key == "config" and here != other:
+                found += [f"{k} = {short(other.get(k))} there, {short(v)} here" for k, v in here.items()
+                          if other.get(k) != v] or ["config"]  # fmt: skip
+            elif here != other:
+                found.append(key)
+        for key in ("dataset_options", "execution"):  # what is not given is what it is by default
+            if (getattr(self, key) or {}) != (getattr(there, key) or {}):
+                found.append(key)
+        return found
+
+
+class ImportedRecord(_OfMethod):
+    """A generator that others trained, whose weights were read into a method of ours."""
+
+    kind: Literal["imported"] = "imported"
+    seed: None = None
+    origin: Text  # the file's name, as it was given
+    origin_digest: Digest
+
+    @property
+    def _way(self) -> dict[str, Any]:
+        return {"method": self.method, "config": self.config, "weights": self.origin_digest}
+
+
+class ExternalRecord(_Record):
+    """Images made elsewhere."""
+
+    kind: Literal["external"] = "external"
+    seed: None = None
+    images: Text | None = None  # the folder they lay in
+    suffix: Text | None = None
+    resize: Text | None = None
+
+    @property
+    def _way(self) -> dict[str, Any]:
+        return {"row": self.row, "suffix": self.suffix, "resize": self.resize}
+
+
+class ReferenceRecord(_Record):
+    """A row that needs no training."""
+
+    kind: Literal["reference"] = "reference"
+    seed: None = None
+    made_of: Digest | None = None
+    state: Settings | None = None  # what was fitted to the training split
+
+    @property
+    def _way(self) -> dict[str, Any]:
+        return {"row": self.row}
+
+
+RunRecord = TrainedRecord | ImportedRecord | ExternalRecord | ReferenceRecord
+_ANY: TypeAdapter[RunRecord] = TypeAdapter(Annotated[RunRecord, Field(discriminator="kind")])
+
+
+def read_record(file: Path) -> RunRecord:
+    """The record of a run folder. Raises RunError where it is missing or not in order."""
+    content = content_of(file, _Record.mend)
+    if not isinstance(content, dict) or not {"kind", "dataset", "stain", "row", "title"} <= content.keys():
+        raise RunError(f"{file}: not written by vsbench; move it away")
+    try:
+        return _ANY.validate_python(content)
+    except ValidationError as error:
+        raise RunError(f"{file}: {first_fault(error)}; {_Record.mend}") from None
+
+
+def short(value: Any) -> str:
+    """A value for a message, which never writes out all that it was given."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,85 @@
+"""``summary.json``: what an evaluation measured, on what, by which protocols."""
+
+import math
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_serializer, field_validator, model_validator
+
+from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text
+from vsbench.records.run import Kind
+
+
+class Reading(Artefact):
+    """One set value. ``value`` is None where it is absent; then ``reason`` says why. Infinity is a word in JSON."""
+
+    label: Text
+    unit: Text
+    best: Literal["low", "high"]
+    protocol: Text
+    value: Annotated[float, Field(allow_inf_nan=True)] | None
+    reason: Text | None = None
+    formula: Text = ""
+    interval: Settings | None = None  # limits over slides, and what must be said of them
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _infinity_is_a_word(cls, value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError('not a JSON number; infinity is "inf", an absent value null')
+        return {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
+
+    @field_serializer("value")
+    def _word_for_infinity(self, value: float | None) -> float | str | None:
+        return value if value is None or math.isfinite(value) else "inf" if value > 0 else "-inf"
+
+    @model_validator(mode="after")
+    def _absent_has_a_reason(self) -> "Reading":
+        if self.value is None and not self.reason:
+            raise ValueError("absent without a reason")
+        return self
+
+
+class PairFiles(Artefact):
+    """The images of one test pair, absolute or relative to the run folder; ``fake`` is None for reference rows."""
+
+    id: Text
+    he: Text
+    ihc: Text
+    fake: Text | None
+    truth: Text | None
+
+
+class Summary(Artefact):
+    """What an evaluation left of a run; derived from ``per_image.csv`` and ``features.npz`` beside it."""
+
+    mend: ClassVar[str] = "evaluate the run again (vsbench evaluate RUN)"
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Kind
+    dataset: Name
+    stain: Name
+    row: Name
+    title: Text
+    seed: Seed | None
+    split: Name
+    protocol: Name
+    n: Count
+    n_slides: Count | None
+    sizes: list[Text]
+    data_digest: Text
+    split_digest: Digest | None = None
+    images_digest: Digest | None = None
+    fingerprint: Digest | None = None
+    vsbench: Text
+    bootstrap: Settings | None = None
+    provenance: Settings | None = None
+    warnings: list[Text]
+    skipped: dict[str, Text] = {}
+    pairs: list[PairFiles]
+    values: dict[str, Reading]
+
+    @model_validator(mode="after")
+    def _lists_its_pairs(self) -> "Summary":
+        if len(self.pairs) != self.n:
+            raise ValueError(f"lists {len(self.pairs)} pairs but n is {self.n}")
+        return self
