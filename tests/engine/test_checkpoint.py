@@ -30,6 +30,7 @@ from vsbench.engine.run import Run
 from vsbench.errors import RunError, UserError
 from vsbench.files import file_digest
 from vsbench.method import Batch, Method
+from vsbench.records.run import TrainedRecord
 
 Build = Callable[..., Method[Any]]
 
@@ -261,7 +262,11 @@ def test_the_chosen_checkpoint(
     run = Run(tmp_path / "run")
     run.checkpoints.parent.mkdir()
     run.checkpoints.symlink_to(tmp_path)
-    run.write_record({"kind": "trained", "dataset": "folder", "stain": "er", "row": "x", "title": "X"} | record)
+    run.write_record(
+        TrainedRecord(
+            row="x", title="X", dataset="folder", stain="er", method="cut", config={}, seed=0, finished=True, **record
+        )
+    )
     assert chosen_checkpoint(run).step == step
     checkpoints(tmp_path)[step // 3 - 1].weights.unlink()
     if record.get("chosen_step"):

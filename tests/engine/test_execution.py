@@ -252,8 +252,8 @@ def test_flags_are_recorded_and_part_of_the_run(
     done = vsbench(*command, *flags)
     assert done.returncode == 0, done.stderr
     run = Run(next(tmp_path.glob("results/runs/*/*/seed-0")))
-    record = run.record
+    record = run.trained
     expected = {"compile": False, "channels_last": True, "accumulate": 2, "checkpoint_activations": True}
-    assert (record["execution"], record["precision"]) == (expected, "32-true")
+    assert (record.execution, record.precision) == (expected, "32-true")
     with pytest.raises(RunError, match="execution"):
-        require_same(run, record | {"execution": asdict(Execution())})
+        require_same(run, record.model_copy(update={"execution": asdict(Execution())}))

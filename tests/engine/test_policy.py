@@ -21,6 +21,7 @@ from vsbench.engine.run import Run
 from vsbench.engine.translate import translate_image
 from vsbench.engine.validate import Validation, hold_out
 from vsbench.errors import RunError, UsageError
+from vsbench.records.run import Keeping
 from vsbench.stain.dab import integrated_density
 
 Train = Callable[..., Run]
@@ -57,8 +58,8 @@ def test_the_last_stands_for_the_run_and_two_stay(train: Train, tmp_path: Path) 
     run = train(tmp_path, "pix2pix", checkpoint=1)
     assert steps_of(run) == [3, 4]
     assert chosen_checkpoint(run).step == run.record.chosen_step == 4
-    assert (run.record.select, run.record.validation) == ("last", None)
-    assert run.record.checkpoints == {"every": 1, "keep": 2, "keep_every": None}
+    assert (run.trained.select, run.trained.validation) == ("last", None)
+    assert run.trained.checkpoints == Keeping(every=1, keep=2, keep_every=None)
     assert not run.validation_file.exists()
 
 
@@ -66,7 +67,7 @@ def test_all_of_every_third_step_stay(train: Train, tmp_path: Path) -> None:
     """Written though they are no multiple of the steps between checkpoints."""
     run = train(tmp_path, "pix2pix", checkpoint=100, steps=8, rhythm={"keep": 1, "keep_every": 3})
     assert steps_of(run) == [3, 6, 8]
-    assert run.record.checkpoints == {"every": 100, "keep": 1, "keep_every": 3}
+    assert run.trained.checkpoints == Keeping(every=100, keep=1, keep_every=3)
 
 
 def test_the_best_on_held_out_slides_stands_for_the_run(train: Train, slides: Path, tmp_path: Path) -> None:
@@ -76,14 +77,15 @@ def test_the_best_on_held_out_slides_stands_for_the_run(train: Train, slides: Pa
     rows = table(run)
     assert [int(row["step"]) for row in rows] == list(range(1, 9))
     best = min(rows, key=lambda row: float(row["value"]))
-    record = run.record
-    assert record["chosen_step"] == int(best["step"]) < 8, "of no use where the last is the best"
-    assert steps_of(run) == [record["chosen_step"], 8]
-    (held_out,) = record["validation"]["slides"]
-    assert record["validation"] == {
+    record = run.trained
+    assert record.chosen_step == int(best["step"]) < 8, "of no use where the last is the best"
+    assert steps_of(run) == [record.chosen_step, 8]
+    assert record.validation is not None
+    (held_out,) = record.validation.slides
+    assert record.validation.model_dump() == {
         "metric": "iod_mae", "every": 1, "share": 0.2, "slides": [held_out], "pairs": 2,
     }  # fmt: skip
-    assert (record["train_pairs"], record["train_slides"]) == (8, 4)
+    assert (record.train_pairs, record.train_slides) == (8, 4)
 
     method = load_method(chosen_checkpoint(run).weights)
     errors = []

@@ -49,17 +49,17 @@ def stamp(run: Run) -> dict[str, Any]:
 
 def test_a_cpu_has_no_peak_to_put_on_a_run(train: Train, tmp_path: Path) -> None:
     found = train(tmp_path, "pix2pix").record
-    assert (found["finished"], found["peak_memory_bytes"]) == (True, None)
-    assert found["wall_time_s"] > 0
+    assert (found.finished, found.peak_memory_bytes) == (True, None)
+    assert found.wall_time_s > 0
 
 
 def test_a_gpu_is_asked_for_the_peak_of_this_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     peak = {"bytes": 700}
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peak.update(bytes=0))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peak["bytes"])
-    record.forget_peak_memory(CPU)
+    surroundings.forget_peak_memory(CPU)
     assert (surroundings.peak_memory(torch.device("cuda")), surroundings.peak_memory(CPU)) == (700, None)
-    record.forget_peak_memory(torch.device("cuda"))
+    surroundings.forget_peak_memory(torch.device("cuda"))
     assert surroundings.peak_memory(torch.device("cuda")) == 0
 
 
@@ -85,9 +85,9 @@ def test_the_peak_before_a_resume_counts(
 ) -> None:
     monkeypatch.setattr(trainer, "peak_memory", lambda device: 900)
     run = stopped(tmp_path, "pix2pix", 3)
-    assert run.surroundings.peak_memory_bytes is None  # not finished: not known yet
+    assert run.record.peak_memory_bytes is None  # not finished: not known yet
     monkeypatch.setattr(trainer, "peak_memory", lambda device: 500)
-    assert train(tmp_path, "pix2pix", resume=True).surroundings.peak_memory_bytes == 900
+    assert train(tmp_path, "pix2pix", resume=True).record.peak_memory_bytes == 900
 
 
 def test_only_translation_counts_and_not_the_first(

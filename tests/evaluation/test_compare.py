@@ -19,6 +19,7 @@ from vsbench.evaluation.compare import Result, compare, records, seed_effects, s
 from vsbench.evaluation.evaluated import find_run, read, trainings
 from vsbench.files import write_json
 from vsbench.metrics.fid import frechet_distance
+from vsbench.records.run import TrainedRecord
 from vsbench.stats.moments import mean
 from vsbench.stats.paired import draw_swaps, holm, swap_test
 from vsbench.stats.slides import group
@@ -49,7 +50,11 @@ def make(tmp_path: Path) -> Make:
     ) -> Path:
         rng = np.random.default_rng([seed, *name.encode()])
         here = Run(tmp_path / "runs" / "mist-er" / name / f"seed-{seed}")
-        here.write_record({"kind": "trained", "dataset": "mist", "stain": "er", "row": name, "title": name})
+        here.write_record(
+            TrainedRecord(
+                row=name, title=name, dataset="mist", stain="er", method="cut", config={}, seed=seed, finished=True
+            )
+        )
         intden = INTDEN * (1 + rng.normal(0, 0.1 + off, N))
         table = pd.DataFrame(
             {"slide": slides, "ssim": rng.normal(0.5 - off, 0.01, N), "iod_mae": rng.gamma(9, 0.001, N) + off,
@@ -64,11 +69,17 @@ def make(tmp_path: Path) -> Make:
         fake = (FEATURES + rng.normal(0, 0.3 + 5 * off, FEATURES.shape)).astype(np.float32)
         np.savez(there / "features.npz", fid_fake=fake[at], fid_real=FEATURES[at])
         values = {
-            value: {"best": best, "protocol": f"{value}/x" if not protocols else protocols.get(value, f"{value}/x"),
+            value: {"label": value, "unit": "1", "best": best, "protocol": (protocols or {}).get(value, f"{value}/x"),
                     "value": None if value == absent else 1.0, "reason": "no weights" if value == absent else None}
             for value, best in VALUES.items()
         }  # fmt: skip
-        write_json(there / "summary.json", {"data_digest": "d", "protocol": folder, "values": values} | summary)
+        pairs = [{"id": name, "he": "he", "ihc": "ihc", "fake": None, "truth": None} for name in names]
+        usual = {
+            "schema": 1, "kind": "external", "dataset": "mist", "stain": "er", "row": name, "title": name, "seed": None,
+            "split": "test", "protocol": folder, "n": len(names), "n_slides": None, "sizes": ["8x8"],
+            "data_digest": "d", "vsbench": "0", "warnings": [], "pairs": pairs, "values": values,
+        }  # fmt: skip
+        write_json(there / "summary.json", usual | summary)
         return here.folder
 
     return run

@@ -126,7 +126,7 @@ def summary_of(place: Path, row: str) -> dict[str, Any]:
 
 def test_reference_rows(place: Path) -> None:
     outcomes = evaluate_references(place)
-    assert [o.summary["row"] for o in outcomes] == ROWS
+    assert [o.summary.row for o in outcomes] == ROWS
     real = summary_of(place, "real-ihc/reference")
     assert real["values"]["iod"]["value"] == 0
     assert real["values"]["iod_mae"]["value"] == 0
@@ -166,17 +166,17 @@ def test_the_table(place: Path) -> None:
     assert table["slide"].isna().all()
     assert (table[["height", "width"]] == SIDE).all(axis=None)
     summary = outcome.summary
-    assert (summary["n"], summary["n_slides"], summary["sizes"], summary["seed"]) == (4, None, ["40x40"], 0)
-    assert any("cpu preset" in warning for warning in summary["warnings"])
-    assert any("slides unknown" in warning for warning in summary["warnings"])
-    assert len(summary["split_digest"]) == 64
-    assert [pair["fake"] for pair in summary["pairs"]] == [f"images/test/{name}.png" for name in "defg"]
+    assert (summary.n, summary.n_slides, summary.sizes, summary.seed) == (4, None, ["40x40"], 0)
+    assert any("cpu preset" in warning for warning in summary.warnings)
+    assert any("slides unknown" in warning for warning in summary.warnings)
+    assert len(summary.split_digest or "") == 64
+    assert [pair.fake for pair in summary.pairs] == [f"images/test/{name}.png" for name in "defg"]
 
 
 def test_a_family_on_request_is_measured_when_it_is_asked_for(place: Path, measured: list[int]) -> None:
     without, _ = translate_and_measure(place)
     asked, _ = translate_and_measure(place, "structure_variants")
-    new = asked.summary["values"].keys() - without.summary["values"].keys()
+    new = asked.summary.values.keys() - without.summary.values.keys()
     assert new == {"ssim_gray_uniform7", "ssim_rgb_gauss11", "ssim_gray_gauss11", "psnr_pooled"}
     assert measured == [4, 4]
 
@@ -256,7 +256,7 @@ def test_a_damaged_summary_is_written_anew(place: Path, measured: list[int], con
 
 def test_an_unfinished_run_is_refused(place: Path) -> None:
     run = run_of(place)
-    run.write_record(run.record | {"finished": False})
+    run.write_record(run.trained.model_copy(update={"finished": False}))
     with pytest.raises(RunError, match="not finished"):
         translate_and_measure(place)
 
@@ -272,9 +272,9 @@ def test_images_made_elsewhere(place: Path) -> None:
     Image.open(folder / "d.png").save(folder / "d.tiff")  # lossless in another format counts as well
     (folder / "d.png").unlink()
     outcome = evaluate_copy(place, folder)
-    assert outcome.summary["kind"] == "external"
-    assert outcome.summary.values["ssim"]["value"] == 1
-    assert "images made elsewhere" in outcome.summary["warnings"]
+    assert outcome.summary.kind == "external"
+    assert outcome.summary.values["ssim"].value == 1
+    assert "images made elsewhere" in outcome.summary.warnings
     assert evaluate_copy(place, folder).cached
 
 
@@ -305,12 +305,10 @@ def test_without_a_training_split(place: Path) -> None:
     for side in ("he", "ihc"):
         shutil.rmtree(place / "own" / side / "train")
     outcomes = evaluate_references(place)
-    assert [o.summary["row"] for o in outcomes] == ["real-ihc", "he", "shuffled"]
+    assert [o.summary.row for o in outcomes] == ["real-ihc", "he", "shuffled"]
     for outcome in outcomes:
-        assert outcome.summary["split_digest"] is None
-        assert any(
-            "no training split here, so no rows made from it" in warning for warning in outcome.summary["warnings"]
-        )
+        assert outcome.summary.split_digest is None
+        assert any("no training split here, so no rows made from it" in warning for warning in outcome.summary.warnings)
 
 
 def test_what_fails_for_one_run_leaves_the_others_alone(place: Path) -> None:
@@ -320,7 +318,7 @@ def test_what_fails_for_one_run_leaves_the_others_alone(place: Path) -> None:
     outcomes, failures = evaluate_runs(
         [broken, run_of(place)], place / "own", place / "results", Instrument.build("cpu"), CPU
     )
-    assert [o.summary["row"] for o in outcomes] == [*ROWS, "cut+cpu"]
+    assert [o.summary.row for o in outcomes] == [*ROWS, "cut+cpu"]
     assert outcomes[-1].run == run_of(place)
     (failure,) = failures
     assert str(checkpoints(broken.checkpoints)[-1].weights) in failure
@@ -331,9 +329,9 @@ def test_resized_images_are_of_a_protocol_of_their_own(place: Path) -> None:
     small = Image.open(folder / "f.png").resize((SIDE // 2, SIDE // 2))
     small.save(folder / "f.png")
     outcome = evaluate_copy(place, folder, resize="bicubic")
-    assert outcome.summary["protocol"] == "resize-bicubic"
-    assert outcome.summary.values["ssim"]["protocol"] == "ssim/skimage-rgb-uniform7+resize-bicubic"
-    assert any("20×20 (1)" in warning for warning in outcome.summary["warnings"])
+    assert outcome.summary.protocol == "resize-bicubic"
+    assert outcome.summary.values["ssim"].protocol == "ssim/skimage-rgb-uniform7+resize-bicubic"
+    assert any("20×20 (1)" in warning for warning in outcome.summary.warnings)
     again, _ = evaluate_runs([outcome.run], place / "own", place / "results", Instrument.build("cpu"), CPU)
     assert again[-1].summary == outcome.summary
     assert again[-1].cached
@@ -343,10 +341,10 @@ def test_bad_images_are_skipped_and_listed_where_that_is_asked_for(place: Path) 
     folder = outside(place)
     (folder / "e.png").write_bytes(b"nothing")
     outcome = evaluate_copy(place, folder, on_bad="skip")
-    assert outcome.summary["n"] == 3
-    assert list(outcome.summary["skipped"]) == ["e"]
-    assert "1 of 4 pairs skipped as bad: see skipped" in outcome.summary["warnings"]
-    assert [pair["id"] for pair in outcome.summary["pairs"]] == ["d", "f", "g"]
+    assert outcome.summary.n == 3
+    assert list(outcome.summary.skipped) == ["e"]
+    assert "1 of 4 pairs skipped as bad: see skipped" in outcome.summary.warnings
+    assert [pair.id for pair in outcome.summary.pairs] == ["d", "f", "g"]
     with pytest.raises(DataError, match=r"outside/e\.png"):  # what was skipped is no result where none may be
         evaluate_copy(place, folder)
     assert not outcome.run.evaluation("native").joinpath("summary.json").exists()
@@ -379,7 +377,7 @@ def test_what_is_known_of_the_real_images_serves_the_next_evaluation(place: Path
         here = group(place)
         rows = [r for r in reference_rows(here) if r.record.row == row]
         (outcome,), _ = evaluate_rows(here, rows, Instrument({"looking": Looking()}))
-        return outcome.summary.values["looks"]["value"]
+        return outcome.summary.values["looks"].value
 
     first = evaluate("he")
     assert Looking.looked == ["d", "e", "f", "g"]
@@ -393,10 +391,11 @@ def test_what_is_known_of_the_real_images_serves_the_next_evaluation(place: Path
 
 
 def test_each_value_of_the_table_has_an_interval(place: Path) -> None:
-    values = evaluate_references(place)[1].summary["values"]
+    values = evaluate_references(place)[1].summary.values
     for name in ("iod_mae", "r_p", "r_c", "r_avg", "ssim"):
-        interval = values[name]["interval"]
-        assert interval["low"] <= values[name]["value"] <= interval["high"]
+        interval = values[name].interval
+        assert interval is not None
+        assert interval["low"] <= values[name].value <= interval["high"]
         assert (interval["level"], interval["slides"]) == (0.95, 4)
         assert "slides unknown" in interval["caution"]
-    assert values["fid"]["interval"] == {"low": None, "high": None, "reason": values["fid"]["reason"]}
+    assert values["fid"].interval == {"low": None, "high": None, "reason": values["fid"].reason}

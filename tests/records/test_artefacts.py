@@ -95,12 +95,17 @@ def test_no_name_leads_out_of_the_folder(kind: str, key: str, name: str, tmp_pat
         read(copied)
 
 
-def test_a_summary_must_be_of_the_row_beside_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [('"external"', '"reference"'), ('"row": "made"', '"row": "mode"'), ("{", "(")])
+def test_a_record_that_is_not_of_its_summary_makes_a_row_of_its_own_and_is_named(
+    change: tuple[str, str], tmp_path: Path
+) -> None:
     shutil.copytree(BEFORE, tmp_path / "results")
     record = tmp_path / "results/runs/folder-ki67/made/external/run.json"
-    record.write_text(record.read_text().replace('"external"', '"reference"'))
-    with pytest.raises(RunError, match="of another row than the summary"):
-        load_results(tmp_path / "results")
+    record.write_text(record.read_text().replace(*change))
+    (comparison,) = compare(load_results(tmp_path / "results"))
+    assert len(comparison.rows) == 3
+    (said,) = (found["notes"] for found in records([comparison]) if found["row"] == "made")
+    assert any("run.json is" in note for note in said)
 
 
 def test_one_name_made_in_two_ways_is_two_rows(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ class Tree:
         cost = {"finished": True, "device": "cpu, x86_64, 1 threads", "world": 1, "steps": 4, "wall_time_s": 100.0}
         cost |= {"parameters": {"generator": 1000, "discriminator": 500}, "peak_memory_bytes": None}
         record = {"kind": kind, "dataset": dataset, "stain": stain, "row": row, "title": summary["title"]}
-        record |= cost if kind == "trained" else {}
+        training = {"method": "cut", "config": {}, "seed": seed}
+        record |= cost | training if kind == "trained" else {}
         (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
         return folder
 

@@ -9,8 +9,9 @@ import pytest
 import scipy.stats
 
 from vsbench.errors import RunError
+from vsbench.records.summary import PairFiles, Reading
 from vsbench.report.figures.critical import critical_differences
-from vsbench.report.tables import Comparison, EvaluatedRun, PairFiles, Reading, compare
+from vsbench.report.tables import Comparison, EvaluatedRun, compare
 
 LABELS = {"iod_mae": (r"IoD$_\mathrm{MAE}$", "OD", "low"), "r_c": ("$R_c$", "%", "high")}
 PER_SLIDE = 3
@@ -52,7 +53,7 @@ def make(tmp_path: Path) -> Make:
                 }
                 runs.append(
                     EvaluatedRun(
-                        folder=folder, schema_=1, kind="trained", dataset="mist", stain="er", split="test",
+                        folder=folder, schema=1, kind="trained", dataset="mist", stain="er", split="test",
                         protocol="native", row=f"m{place}", title=title, seed=seed, n=n,
                         n_slides=slides if n_slides == -1 else n_slides, sizes=["8x8"], data_digest="d" * 64,
                         vsbench="0", pairs=pairs, warnings=[], values=values,

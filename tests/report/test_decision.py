@@ -12,8 +12,9 @@ from vsbench import registry
 from vsbench.evaluation.compare import compare as compare_runs
 from vsbench.evaluation.evaluated import Evaluated
 from vsbench.evaluation.intervals import intervals
+from vsbench.records.summary import PairFiles, Reading
 from vsbench.report.decision import ValueDecision, decide
-from vsbench.report.tables import Comparison, EvaluatedRun, PairFiles, Reading, compare
+from vsbench.report.tables import Comparison, EvaluatedRun, compare
 from vsbench.stats.features import frechet, kernel_distance
 from vsbench.stats.paired import holm
 from vsbench.stats.slides import Slides
@@ -73,7 +74,7 @@ def add(tmp_path: Path) -> Add:
         }
         pairs = [PairFiles(id=i, he="he", ihc="ihc", fake=None, truth=None) for i in IDS]
         given = {
-            "folder": folder, "schema_": 1, "kind": kind, "dataset": "mist", "stain": "er", "split": "test",
+            "folder": folder, "schema": 1, "kind": kind, "dataset": "mist", "stain": "er", "split": "test",
             "protocol": "native", "row": row, "title": row.title(), "seed": seed if kind == "trained" else None, "n": N,
             "n_slides": SLIDES, "sizes": ["32x32"], "data_digest": "d" * 64, "vsbench": "0", "pairs": pairs,
             "warnings": [], "values": readings,
@@ -93,9 +94,7 @@ def only(*runs: EvaluatedRun) -> Comparison:
 
 
 def evaluated(run: EvaluatedRun, of: pd.DataFrame) -> Evaluated:
-    values = {name: {"value": r.value, "protocol": r.protocol, "reason": None} for name, r in run.values.items()}
-    summary = {"values": values, "data_digest": run.data_digest, "protocol": "native"}
-    return Evaluated(run.row, summary, of.set_index("id"), {})
+    return Evaluated(run.row, run, of.set_index("id"), {})
 
 
 def test_limits_of_one_training_are_those_of_its_summary(add: Add) -> None:
@@ -133,10 +132,10 @@ def test_a_row_counts_by_the_mean_over_its_seeds_whatever_the_number_of_these(ad
     decided = decide(only(*runs)).values
     average = tables[0].assign(iod_mae=(tables[0]["iod_mae"] + tables[1]["iod_mae"]) / 2)
     other = tables[2].assign(iod_mae=sum(of["iod_mae"] for of in tables[2:]) / 3)
-    alone = decide(only(add("cut averaged", average), add("asp averaged", other))).values["iod_mae"]
+    alone = decide(only(add("cut-averaged", average), add("asp-averaged", other))).values["iod_mae"]
     # of a mean of images, it is the mean of the images' means
-    assert decided["iod_mae"].intervals["cut"] == pytest.approx(alone.intervals["cut averaged"])
-    assert decided["iod_mae"].p["asp"] == pytest.approx(alone.p["asp averaged"])
+    assert decided["iod_mae"].intervals["cut"] == pytest.approx(alone.intervals["cut-averaged"])
+    assert decided["iod_mae"].p["asp"] == pytest.approx(alone.p["asp-averaged"])
     # of R_p it is not: by hand, two and three trainings that change places slide by slide
     r = np.array([set_values(of)["r_p"] for of in tables])
     found = r[:2].mean() - r[2:].mean()
@@ -281,7 +280,7 @@ def test_the_order_of_a_table_and_its_features_does_not_matter(add: Add) -> None
     for turned in ((1, 1), (-1, 1), (1, -1)):
         runs = [
             add(
-                f"{row} {turned}",
+                f"{row}{turned[0]:+}{turned[1]:+}",
                 of.iloc[::turn],
                 features={"fid_fake": fake[::turn], "fid_real": real[::turn]},
                 values={"fid": value},

@@ -351,7 +351,7 @@ def test_document_compiles_without_complaint_and_shows_every_name(tree: Tree) ->
 
 def test_no_name_reaches_a_file_as_markup(tree: Tree) -> None:
     evil = r"\input{evil}"
-    tree.add("a", {"r_avg": "reason " + evil}, title=evil, warnings=[evil], vsbench=evil, sizes=[evil], split=evil)
+    tree.add("a", {"r_avg": "reason " + evil}, title=evil, warnings=[evil], vsbench=evil, sizes=[evil])
     tree.add("b", {"r_avg": {"value": 1.0, "label": f"${evil}$", "unit": evil, "protocol": evil}}, title="b" + evil)
     tree.add("c", {"r_avg": 1.0, "fid": 1.0}, title=evil, data_digest=evil * 3)
     written = build_report(tree.results, tree.results / "report", latex=True, warn=lambda _: None)

@@ -20,6 +20,7 @@ from vsbench.cli.app import app
 from vsbench.config import parse_settings
 from vsbench.engine import start as engine
 from vsbench.engine.checkpoint import chosen_checkpoint
+from vsbench.engine.request import resolve
 from vsbench.engine.run import Run
 from vsbench.evaluation import evaluate as evaluations
 from vsbench.files import read_json
@@ -117,7 +118,7 @@ def test_the_command_asks_for_what_the_run_was_given(
     assert printed["notes"] == [] or all("source" in note for note in printed["notes"])
     run_command(shlex.split(printed["commands"][0])[1:])
     ((request, fabric, resume, _, rhythm, _),) = asked
-    found = engine.resolve(request)
+    found = resolve(request)
     assert json.loads(found.config.model_dump_json()) == recorded["config"]
     assert found.row == row
     assert not resume
@@ -208,9 +209,11 @@ def full_record(**changes: Any) -> Record:
 def add(tree: Tree) -> Callable[..., Path]:
     """``add("cut", seed=1, stain="pr", world=8)``: a run with a record of its own; its folder."""
 
-    def make(row: str, *, seed: int = 0, stain: str = "er", title: str | None = None, **changes: Any) -> Path:
-        folder = tree.add(row, {"r_p": 50.0 + seed}, seed=seed, stain=stain, title=title or row)
-        record = full_record(row=row, seed=seed, stain=stain, **changes)
+    def make(
+        row: str, *, seed: int = 0, dataset: str = "mist", stain: str = "er", title: str | None = None, **changes: Any
+    ) -> Path:
+        folder = tree.add(row, {"r_p": 50.0 + seed}, seed=seed, dataset=dataset, stain=stain, title=title or row)
+        record = full_record(row=row, seed=seed, dataset=dataset, stain=stain, **changes)
         (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
         return folder
 
@@ -223,8 +226,8 @@ def add(tree: Tree) -> Callable[..., Path]:
         (None, "run.json is missing"),
         ("{", "run.json is damaged"),
         ("[1]", "run.json is damaged"),
-        ('{"kind": "trained"}', "the command is not recorded (run.json lacks method, config, dataset, stain, seed)"),
-        ('{"method": "cut", "config": 3, "dataset": "mist", "stain": "er", "seed": 0}', "not as vsbench writes it"),
+        ('{"kind": "trained"}', "run.json is damaged"),
+        ('{"method": "cut", "config": 3, "dataset": "mist", "stain": "er", "seed": 0}', "run.json is damaged"),
     ],
 )
 def test_what_is_not_recorded_is_said_and_not_made_up(tree: Tree, content: str | None, note: str) -> None:
@@ -291,9 +294,10 @@ def test_paths_in_options_become_the_users_own(add: Callable[..., Path], tree: T
 
 
 def external(tree: Tree, *, suffix: str | None = None, resize: str | None = None, **changes: Any) -> Path:
-    folder = tree.add("their cut", {"r_p": 40.0}, kind="external", **changes)
-    record = {"kind": "external", "images": "/opt/secret/cut fakes", "suffix": suffix, "resize": resize}
-    (folder / "run.json").write_text(json.dumps(record | {"dataset_options": {}}), encoding="utf-8")
+    folder = tree.add("their-cut", {"r_p": 40.0}, kind="external", **changes)
+    record = {"kind": "external", "row": "their-cut", "title": "their cut", "dataset": "mist", "stain": "er"}
+    record |= {"images": "/opt/secret/cut fakes", "suffix": suffix, "resize": resize, "dataset_options": {}}
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 
 
@@ -305,7 +309,7 @@ def test_images_made_elsewhere(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(evaluations, "evaluate_images", lambda *given: calls.append(given) or ([], []))
     run_command(shlex.split(record["commands"][0])[1:])
     folder, name, group, _, _, suffix, resize, _ = calls[0]
-    assert (folder, name, suffix, resize) == (Path("<elsewhere>/cut fakes"), "their cut", "_fake_B", "box")
+    assert (folder, name, suffix, resize) == (Path("<elsewhere>/cut fakes"), "their-cut", "_fake_B", "box")
     assert group[:3] == ("mist", {}, "er")
     text = appendix(comparisons_of(tree.results)).replace(r"\allowbreak{}", "")
     assert r"images of \textless{}elsewhere\textgreater{}/cut fakes, found by the pair's name and \_fake\_B" in text

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from vsbench.errors import RunError
+from vsbench.records.summary import PairFiles, Reading
 from vsbench.report.decision import Decision, ValueDecision
 from vsbench.report.figures.names import short_names
 from vsbench.report.figures.rank_bars import rank_bars
 from vsbench.report.latex.decision import decision_latex
-from vsbench.report.tables import EvaluatedRun, PairFiles, Reading, compare
+from vsbench.report.tables import EvaluatedRun, compare
 from vsbench.report.verdict import decision_table, main_values, p_text, percent, sentences
 
 LABELS = {
@@ -30,9 +31,9 @@ def run(title: str, seed: int, values: dict[str, float], slides: int | None) -> 
     }
     pair = PairFiles(id="1", he="he", ihc="ihc", fake=None, truth=None)
     return EvaluatedRun(
-        folder=Path("results"), schema_=1, kind="trained", dataset="mist", stain="er", split="test", protocol="native",
-        row=f"row {title}", title=title, seed=seed, n=1, n_slides=slides, sizes=["8x8"], data_digest="d" * 64,
-        vsbench="0", pairs=[pair], warnings=[], values=readings,
+        folder=Path("results"), schema=1, kind="trained", dataset="mist", stain="er", split="test", protocol="native",
+        row="row_" + re.sub(r"[^\w.+-]", "_", title)[:90], title=title, seed=seed, n=1, n_slides=slides,
+        sizes=["8x8"], data_digest="d" * 64, vsbench="0", pairs=[pair], warnings=[], values=readings,
     )  # fmt: skip
 
 
@@ -200,7 +201,7 @@ def test_many_methods_and_values_make_several_tables() -> None:
     titles = [f"M{i}" for i in range(20)]
     runs = [run(t, 0, {"iod_mae": 1 + i, "r_avg": 90 - i}, 12) for i, t in enumerate(titles)]
     (comparison,) = compare(runs)
-    keys = [f"row {t}" for t in titles]
+    keys = [f"row_{t}" for t in titles]
     ranks = {key: tuple(np.eye(20)[i].tolist()) for i, key in enumerate(keys)}
     values = {v: ValueDecision(v, keys[0], dict.fromkeys(keys[1:], 0.01), {}, ranks, 12) for v in ("iod_mae", "r_avg")}
     text = decision_latex(Decision(comparison, values, {}))

@@ -35,6 +35,10 @@ class _Record(Artefact):
         """How the row was made, but for data and seed."""
         return {}
 
+    def is_of(self, kind: str, dataset: str, stain: str, row: str) -> bool:
+        """Whether it speaks of the row of these names."""
+        return (self.kind, self.dataset, self.stain, self.row) == (kind, dataset, stain, row)  # type: ignore[attr-defined]  # each kind has it
+
     @property
     def made(self) -> str:
         """What this row is: equal for the seeds of one row, and for nothing else. A digest."""

@@ -22,7 +22,7 @@ class EvaluatedRun(Summary):
     """A run's ``summary.json``, checked, the run folder it lies in, and what the run was made from."""
 
     folder: Path
-    made: str  # equal for the seeds of one row, and for nothing else: ``records.run``
+    made: str = ""  # equal for the seeds of one row, and for nothing else: ``records.run``
 
     @property
     def summary(self) -> Path:
@@ -248,16 +248,23 @@ def _read(path: Path) -> EvaluatedRun:
 
 
 def _made(summary: Summary, folder: Path) -> str:
-    """What a run was made from; by its names alone where no record is beside it, which provenance says."""
+    """What a run was made from; by its names alone where no record is beside it.
+
+    A row of its own where the record is damaged, or of another row: nobody knows then whose seed it is. Provenance
+    says what is wrong.
+    """
     file = folder / "run.json"
     if not file.exists():
         return digest([summary.kind, summary.row, summary.title])
-    record = read_record(file)
-    if (record.kind, record.dataset, record.stain, record.row) != (
-        summary.kind, summary.dataset, summary.stain, summary.row,
-    ):  # fmt: skip
-        raise RunError(f"{file}: of another row than the summary beside it; {Summary.mend}")
-    return record.made
+    try:
+        record = read_record(file)
+    except RunError:
+        return digest([str(folder)])
+    return (
+        record.made
+        if record.is_of(summary.kind, summary.dataset, summary.stain, summary.row)
+        else digest([str(folder)])
+    )
 
 
 def _comparison(dataset: str, stain: str, runs: list[EvaluatedRun]) -> Comparison:

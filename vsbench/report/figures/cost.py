@@ -113,11 +113,13 @@ def cost_data(comparison: Comparison, values: Sequence[str]) -> tuple[pd.DataFra
 
 
 def _record(run: EvaluatedRun) -> TrainedRecord:
-    record = Run(run.folder).trained
+    found = Run(run.folder)
+    record = found.trained
     if not record.finished:
-        raise RunError(f"{run.folder}: the training is not finished")
-    if record.device is None or not record.parameters or not record.wall_time_s:
-        raise RunError(f"{run.folder}: what the training took is not recorded")
+        raise RunError(f"{found.record_file}: the training is not finished")
+    for name in ("wall_time_s", "device", "parameters"):
+        if not getattr(record, name):
+            raise RunError(f"{found.record_file}: {name} is not recorded")
     return record
 
 

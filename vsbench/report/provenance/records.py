@@ -96,9 +96,12 @@ def _recorded(run: EvaluatedRun) -> tuple[RunRecord | None, list[str]]:
     if not (run.folder / "run.json").exists():
         return None, ["run.json is missing"]
     try:
-        return Run(run.folder).record, []
+        record = Run(run.folder).record
     except RunError:
         return None, ["run.json is damaged"]
+    if not record.is_of(run.kind, run.dataset, run.stain, run.row):
+        return None, ["run.json is of another row than the summary beside it"]
+    return record, []
 
 
 def _stamp(run: EvaluatedRun) -> Stamp | None:
