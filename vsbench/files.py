@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,13 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are errors, since they are not JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def json_number(number: float) -> float | str | None:
+    """A number for JSON, which knows neither infinity ("inf", "-inf") nor NaN (None)."""
+    if math.isnan(number):
+        return None
+    return float(number) if math.isfinite(number) else str(float(number))
 
 
 def read_json(path: Path) -> Any:

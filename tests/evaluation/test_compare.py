@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from vsbench.cli.app import app
 from vsbench.engine.run import Run
 from vsbench.errors import RunError, UsageError
 from vsbench.evaluation.compare import Result, compare, records, seed_effects, seed_records, verdict
-from vsbench.evaluation.evaluated import find_run, read, trainings
-from vsbench.files import write_json
+from vsbench.evaluation.evaluated import find_run, read, read_table, trainings
+from vsbench.files import read_json, write_json
 from vsbench.metrics.fid import frechet_distance
 from vsbench.records.run import TrainedRecord
 from vsbench.stats.moments import mean
@@ -89,9 +90,43 @@ def compared(*folders: Path, **options: Any) -> Any:
     return compare(read([find_run(folder) for folder in folders]), resamples=300, **options)
 
 
+def add_psnr(folder: Path, mse: NDArray[np.float64]) -> Path:
+    """As if PSNR of these squared errors had been measured."""
+    here = folder / "evaluation" / "native"
+    with np.errstate(divide="ignore"):
+        table = read_table(here).assign(mse=mse, psnr=10 * np.log10(255**2 / mse))
+    table.to_csv(here / "per_image.csv")
+    summary = read_json(here / "summary.json")
+    for name in ("psnr", "psnr_pooled"):
+        summary["values"][name] = {"label": name, "unit": "dB", "best": "high", "protocol": name, "value": "inf"}
+    write_json(here / "summary.json", summary)
+    return folder
+
+
 def result(found: Any, name: str) -> Result:
     (test,) = [test for test in found.tests if test.value.name == name]
     return test
+
+
+def test_where_psnr_is_infinite_the_pooled_one_tells_methods_apart(make: Make) -> None:
+    errors = np.where(np.arange(N) == 4, 0, np.linspace(20, 30, N))
+    runs = [add_psnr(make("near"), errors), add_psnr(make("far"), 8 * errors)]
+    found = compared(*runs, metrics=["psnr"])
+    assert [test.value.name for test in found.tests] == ["psnr", "psnr_pooled"]
+    assert result(found, "psnr").first_value == result(found, "psnr").second_value == np.inf
+    assert verdict(result(found, "psnr_pooled")).startswith("near higher (better) by 9.03 ")
+    assert any(
+        "equal to the real IHC (near 1, far 1), and so their mean: compare psnr_pooled" in note for note in found.notes
+    )
+    shown = json.loads(json.dumps(records(found.tests), allow_nan=False))
+    assert [(r["first_value"], r["difference"]) for r in shown if r["value"] == "psnr"] == [("inf", None)]
+    assert "psnr" in [test.value.name for test in compared(*runs).tests]
+
+
+def test_a_finite_psnr_needs_no_other(make: Make) -> None:
+    found = compared(*(add_psnr(make(name), np.linspace(20, 30, N)) for name in "ab"), metrics=["psnr"])
+    assert [test.value.name for test in found.tests] == ["psnr"]
+    assert not any("infinite" in note for note in found.notes)
 
 
 def test_differences_are_paired_and_corrected_for_all_tests(make: Make) -> None:

@@ -138,6 +138,21 @@ def test_ssim_is_scikit_images(shape: tuple[int, int]) -> None:
     assert ssim(steps, steps) == ssim(white, white) == 1
 
 
+def test_pooled_psnr_is_scikit_images_of_all_images_as_one() -> None:
+    """One image equal to the real IHC makes the mean infinite, and the pooled value what NumPy and scikit-image say."""
+    rng = np.random.default_rng(3)
+    reals = [rng.integers(0, 256, (16, 24, 3), dtype=np.uint8) for _ in range(4)]
+    fakes = [reals[0], *(np.clip(real + rng.normal(0, 9, real.shape), 0, 255).astype(np.uint8) for real in reals[1:])]
+    metric = Structure()
+    samples = [Sample(str(n), *pair, pair[1]) for n, pair in enumerate(zip(fakes, reals, strict=True))]
+    table = pd.DataFrame(metric.update(samples).columns)
+    found = metric.finish(table, {})
+    expected = peak_signal_noise_ratio(np.stack(reals), np.stack(fakes), data_range=255)
+    assert found["psnr_pooled"] == pytest.approx(expected, rel=1e-12)
+    assert (found["psnr"], found["psnr_infinite"]) == (np.inf, 1)
+    assert metric.finish(table[:1], {})["psnr_pooled"] == np.inf
+
+
 def test_psnr_of_black_and_white_is_zero() -> None:
     """The largest difference there is must not overflow."""
     assert psnr(np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)) == 0

@@ -148,8 +148,8 @@ def check_ssim_variant(name: str, generated: Callable[[int], Image]) -> Callable
 
 
 def check_psnr_pooled(vector: Vector) -> None:
-    results = measured(StructureVariants(), triples(fake))[1]
-    assert protocol_of(StructureVariants, "psnr_pooled") == vector["protocol"]
+    results = measured(Structure(), triples(fake))[1]
+    assert protocol_of(Structure, "psnr_pooled") == vector["protocol"]
     assert results["psnr_pooled"] == pytest.approx(vector["expected"]["psnr"], rel=0, abs=vector["tolerance"])
 
 

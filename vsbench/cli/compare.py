@@ -110,8 +110,8 @@ def _table(columns: dict[str, Any]) -> "Table":
     return table
 
 
-def _number(number: float | None) -> str:
-    return "n/a" if number is None else f"{number:.4g}"
+def _number(number: float | str | None) -> str:
+    return "n/a" if number is None else f"{float(number):.4g}"
 
 
 def _print(record: Record, table: "Table") -> None:
@@ -121,9 +121,10 @@ def _print(record: Record, table: "Table") -> None:
     if not console.is_terminal:
         console.width = 250  # a pipe has no edge to wrap at
     if "tests" in record:
+        made = sum(row["p"] is not None for row in record["tests"])
         console.print(
             f"{record['protocol']}: {record['images']} images, {record['slides']} independent units, "
-            f"{record['resamples']} resamples; Holm over {len(record['tests'])} tests"
+            f"{record['resamples']} resamples; Holm over {made} tests"
         )
     console.print(table)
     for reason in dict.fromkeys(record["left_out"].values()):

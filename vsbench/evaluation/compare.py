@@ -14,6 +14,7 @@ import numpy as np
 from vsbench.errors import RunError, UsageError
 from vsbench.evaluation.evaluated import Basis, Evaluated, basis
 from vsbench.evaluation.intervals import reason_without
+from vsbench.files import json_number
 from vsbench.metric import Value
 from vsbench.stats import paired
 from vsbench.stats.bootstrap import RESAMPLES, centred_interval, resample_counts
@@ -24,6 +25,7 @@ from vsbench.stats.seeds import SeedEffect, seed_effect
 from vsbench.stats.table import table_statistics
 
 ALPHA = 0.05  # family-wise error at which a difference counts as shown
+POOLED = {"psnr": "psnr_pooled"}  # a mean that one equal image makes infinite → what is finite then
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def compare(
 
     Raises what ``basis`` raises, and RunError where tables hold other numbers of the same real images.
     """
-    base = basis(runs, metrics)
+    base = basis(runs, _with_pooled(metrics, _infinite(runs)))
     counts, swaps = resample_counts(base.slides.count, resamples, seed), draw_swaps(base.slides.count, resamples, seed)
     statistics = {r.name: table_statistics(r.table, list(base.values.values()), base.slides) for r in base.runs}
     tests, left_out = [], dict(base.left_out)
@@ -83,11 +85,36 @@ def compare(
     pairs = list(dict.fromkeys((test.comparison.first, test.comparison.second) for test in tests))
     tests.sort(key=lambda test: pairs.index((test.comparison.first, test.comparison.second)))
     notes = (*base.notes, *_limits_of_tests(swaps, len(tests)))
+    notes += tuple(
+        f"{name}: infinite for images equal to the real IHC ({_counted(of)}), and so their mean: compare {POOLED[name]}"
+        for name, of in _infinite(base.runs).items()
+        if name in base.values
+    )
     if any(run.summary.kind == "trained" for run in runs):
         notes += ("each run is one training: what another seed would change is not in this (see --seeds)",)
     names, protocol = tuple(run.name for run in runs), runs[0].summary.protocol
     images = len(base.slides.index)
     return Compared(names, protocol, images, base.slides.count, tuple(tests), left_out, notes)
+
+
+def _infinite(runs: Sequence[Evaluated]) -> dict[str, dict[str, int]]:
+    """By value, of those that a pooled one stands beside: the number of infinite images of each run, where any is."""
+    found = {}
+    for name in POOLED:
+        counts = {run.name: int(np.isinf(run.table[name]).sum()) for run in runs if name in run.table}
+        if any(counts.values()):
+            found[name] = counts
+    return found
+
+
+def _with_pooled(metrics: Sequence[str], infinite: Mapping[str, object]) -> list[str]:
+    """The values asked for, each infinite one followed by its pooled one."""
+    both = [(name, POOLED[name]) if name in infinite else (name,) for name in metrics]
+    return list(dict.fromkeys(itertools.chain.from_iterable(both)))
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in counts.items())
 
 
 def _distances(
@@ -160,7 +187,7 @@ def seed_effects(
 
 
 def records(tests: Sequence[Result]) -> list[dict[str, Any]]:
-    """One flat record for each test; None where a number does not exist."""
+    """One flat record for each test; None where a number does not exist, "inf" where it is infinite."""
     rows = []
     for test in tests:
         one, gap = test.comparison, test.comparison.difference
@@ -171,7 +198,7 @@ def records(tests: Sequence[Result]) -> list[dict[str, Any]]:
         rows.append(
             {"value": test.value.name, "protocol": test.value.protocol, "unit": test.value.unit,
              "best": test.value.best, "first": one.first, "second": one.second,
-             **{key: number if np.isfinite(number) else None for key, number in numbers.items()},
+             **{key: json_number(number) for key, number in numbers.items()},
              "level": gap.level, "kind": gap.kind, "resamples": gap.resamples, "slides": gap.slides,
              "excluded": gap.excluded, "caution": gap.caution, "verdict": verdict(test)}
         )  # fmt: skip
@@ -179,16 +206,12 @@ def records(tests: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def seed_records(name: str, base: Basis, effects: Mapping[str, SeedEffect]) -> list[dict[str, Any]]:
-    """One record for each value of a method; ``values`` by training. None where a number does not exist."""
-
-    def finite(number: float) -> float | None:
-        return number if np.isfinite(number) else None
-
+    """One record for each value of a method; ``values`` by training. Numbers as in ``records``."""
     return [
         {
             "method": name, "value": value,
-            **{key: finite(getattr(effect, key)) for key in ("mean", "seed", "sampling", "error")},
-            "values": {run.name: finite(number) for run, number in zip(base.runs, effect.values, strict=True)},
+            **{key: json_number(getattr(effect, key)) for key in ("mean", "seed", "sampling", "error")},
+            "values": {run.name: json_number(number) for run, number in zip(base.runs, effect.values, strict=True)},
         }
         for value, effect in effects.items()
     ]  # fmt: skip

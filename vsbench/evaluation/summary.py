@@ -1,6 +1,5 @@
 """What an evaluation leaves on disk: the per-image table and the features, and a summary derived from them."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.intervals import intervals
 from vsbench.evaluation.onepass import Measured, set_values
 from vsbench.evaluation.rows import PROTOCOL, Row
-from vsbench.files import atomic, write_text
+from vsbench.files import atomic, json_number, write_text
 from vsbench.metric import Absent
 from vsbench.records.summary import Summary
 
@@ -110,6 +109,4 @@ def _path(file: Path | None, run: Run) -> str | None:
 def _json_value(value: float | Absent) -> dict[str, float | str | None]:
     if isinstance(value, Absent):
         return {"value": None, "reason": value.reason}
-    if math.isinf(value):
-        return {"value": "inf" if value > 0 else "-inf", "reason": None}
-    return {"value": value, "reason": None}
+    return {"value": json_number(value), "reason": None}

@@ -1,4 +1,4 @@
-"""SSIM and PSNR by protocols other than the scripts': on grey, with the Gaussian window, PSNR of the pooled error.
+"""SSIM by protocols other than the scripts': on grey, and with the Gaussian window.
 
 No script released with a method uses them; readers may take "SSIM" for one of them, the Gaussian one being the SSIM
 paper's own.
@@ -10,17 +10,14 @@ from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics._grey import grey_cvtcolor
-from vsbench.metrics.structure import WINDOW, squared_difference
+from vsbench.metrics.structure import WINDOW
 
 GAUSSIAN = 11  # taps of the window at σ = 1.5
 NAMES = ("ssim_gray_uniform7", "ssim_rgb_gauss11", "ssim_gray_gauss11")
 
 
 class StructureVariants(Metric):
-    """SSIM in three more forms, K1 = 0.01, K2 = 0.03, L = 255 in all, and PSNR of one error over the set.
-
-    Column ``mse``: squared error over pixels and channels, levels². Grey is OpenCV's conversion, in whole levels.
-    """
+    """SSIM in three more forms, K1 = 0.01, K2 = 0.03, L = 255 in all. Grey is OpenCV's conversion, in whole levels."""
 
     on_request = True  # twice the time of SSIM itself, which is most of an evaluation without networks
     values = (
@@ -51,35 +48,22 @@ class StructureVariants(Metric):
             "ssim/skimage-gray-gauss11",
             column="ssim_gray_gauss11",
         ),
-        Value(
-            "psnr_pooled",
-            r"PSNR$_\mathrm{pooled}$",
-            "dB",
-            "high",
-            "10 log10(255² / mean over images of the MSE); never above the mean of the images' PSNR",
-            "psnr/pooled-mse",
-        ),
     )
 
     def per_image(self, sample: Sample) -> dict[str, float]:
-        """The three SSIM and the squared error of one pair; SSIM is NaN where a side is shorter than the window."""
+        """The three SSIM of one pair; NaN where a side is shorter than the window."""
         colour = (sample.fake, sample.real)
         grey = (grey_cvtcolor(sample.fake), grey_cvtcolor(sample.real))
         return {
             "ssim_gray_uniform7": _ssim(*grey, gaussian=False),
             "ssim_rgb_gauss11": _ssim(*colour, gaussian=True),
             "ssim_gray_gauss11": _ssim(*grey, gaussian=True),
-            "mse": squared_difference(sample.fake, sample.real) / sample.real.size,
         }
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
-        """Means over the images that are large enough; PSNR is inf where every image equals the real one."""
+        """Means over the images that are large enough."""
         small = Absent("every image has a side shorter than the window")
-        error = float(table["mse"].mean())
-        return {
-            **{name: small if table[name].isna().all() else float(table[name].mean()) for name in NAMES},
-            "psnr_pooled": 10 * float(np.log10(255**2 / error)) if error > 0 else float("inf"),
-        }
+        return {name: small if table[name].isna().all() else float(table[name].mean()) for name in NAMES}
 
 
 def _ssim(fake: NDArray[np.generic], real: NDArray[np.generic], gaussian: bool) -> float:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
+from vsbench.files import json_number
 from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text
 from vsbench.records.run import Kind
 
@@ -30,7 +31,7 @@ class Reading(Artefact):
 
     @field_serializer("value")
     def _word_for_infinity(self, value: float | None) -> float | str | None:
-        return value if value is None or math.isfinite(value) else "inf" if value > 0 else "-inf"
+        return None if value is None else json_number(value)
 
     @model_validator(mode="after")
     def _absent_has_a_reason(self) -> "Reading":
