@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vsbench.config import build_config, config_type
 from vsbench.data.pairs import Pair, in_order
+from vsbench.data.root import cache_folder, find_data_root
 from vsbench.data.splits import by_lists, keep_folds_of, keep_slides_of
 from vsbench.errors import UsageError
 
@@ -134,3 +135,15 @@ class Dataset(ABC, Generic[C]):
         lists = {s: path for s, path in lists.items() if s == split or path.exists()}
         split_of = by_lists([pair.id for pair in pool], lists)
         return [pair for pair in pool if split_of.get(pair.id) == split]
+
+
+def data_folder(dataset: Dataset[Any], option: Path | None) -> Path:
+    """Where a data set's images lie: the data root, or a cache for one that makes its own."""
+    if dataset.needs_root:
+        return find_data_root(option).resolve()
+    return option if option is not None else cache_folder()
+
+
+def pairs_of(dataset: Dataset[Any], option: Path | None, stain: str, split: str) -> list[Pair]:
+    """The pairs of a split, wherever the data set lies."""
+    return dataset.pairs(data_folder(dataset, option), stain, split)

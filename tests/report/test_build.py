@@ -1,5 +1,6 @@
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from vsbench.cli.report import printed_papers, report
-from vsbench.errors import RunError, UsageError, UserError
+from vsbench.errors import UsageError, UserError
+from vsbench.files import file_digest
+from vsbench.records.summary import Summary
 from vsbench.report.build import build_report
 from vsbench.report.published import load_all
 
@@ -147,6 +150,30 @@ def test_command_writes_where_it_is_told(tree: Tree, tmp_path: Path) -> None:
     assert not (tree.results / "report").exists()
 
 
-def test_a_damaged_summary_stops_the_report(tree: Tree) -> None:
-    (tree.add("cut", VALUES) / "evaluation" / "native" / "summary.json").write_text("{")
-    assert isinstance(run("--results", tree.results).exception, RunError)
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("summary.json", lambda text: "{"),
+        ("summary.json", lambda text: text.replace('"stain": "er"', '"stain": "../er"')),
+        ("per_image.csv", lambda text: text.replace("slide 0", "slide 1")),
+        ("features.npz", lambda text: None),
+    ],
+)
+def test_what_is_damaged_is_named_and_the_others_go_on(tree: Tree, name: str, spoil: Callable[[str], str]) -> None:
+    tree.add("pix2pix", VALUES)
+    folder = tree.add("cut", VALUES) / "evaluation" / "native"
+    summary = Summary.read(folder / "summary.json")
+    (folder / "features.npz").write_bytes(b"features")
+    digests = {file: file_digest(folder / file) for file in ("per_image.csv", "features.npz")}
+    summary.model_copy(update={"digests": digests}).write(folder / "summary.json")
+    before = (folder / name).read_text()
+    if (after := spoil(before)) is None:
+        (folder / name).unlink()
+    else:
+        assert after != before
+        (folder / name).write_text(after)
+    result = run("--results", tree.results, "--no-figures", "--no-html")
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stderr.splitlines() if "left out" in line]
+    assert name in line
+    assert set(pd.read_csv(tree.results / "report" / "summary.csv")["row"]) == {"pix2pix"}

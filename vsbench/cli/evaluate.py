@@ -140,6 +140,12 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     for outcome in outcomes:
         for pair, reason in outcome.summary.skipped.items():
             console.print(f"{outcome.summary.title}: skipped {pair}: {reason}")
+    for outcome in outcomes:
+        if outcome.damaged:
+            print(f"warning: {outcome.damaged.split(';')[0]}; measured again", file=sys.stderr)
+    for warning, rows in _warnings(outcomes).items():
+        of = "" if len(rows) == len(outcomes) else f"{', '.join(rows)}: "
+        print(f"warning: {of}{warning}", file=sys.stderr)
     reasons = {
         key: value.reason or ""
         for o in outcomes
@@ -148,6 +154,15 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     }
     for key, reason in reasons.items():
         console.print(f"{key}: n/a, {reason}")
+
+
+def _warnings(outcomes: "list[Outcome]") -> dict[str, list[str]]:
+    """What must be said beside the numbers, once each, with the rows it holds for."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for warning in dict.fromkeys(outcome.summary.warnings):
+            found.setdefault(warning, []).append(outcome.summary.title)
+    return found
 
 
 def _cell(reading: "Reading | None") -> str:

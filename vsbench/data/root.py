@@ -2,16 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import platformdirs
 import yaml
 
 from vsbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from vsbench.data.pairs import Pair
-    from vsbench.dataset import Dataset
 
 VARIABLE = "VSBENCH_DATA"
 
@@ -37,18 +32,6 @@ def find_data_root(option: Path | None) -> Path:
 def cache_folder() -> Path:
     """Where data sets that make their own images keep them."""
     return Path(platformdirs.user_cache_dir("vsbench", appauthor=False))
-
-
-def data_folder(dataset: "Dataset[Any]", option: Path | None) -> Path:
-    """Where a data set's images lie: the data root, or a cache for one that makes its own."""
-    if dataset.needs_root:
-        return find_data_root(option).resolve()
-    return option if option is not None else cache_folder()
-
-
-def pairs_of(dataset: "Dataset[Any]", option: Path | None, stain: str, split: str) -> list["Pair"]:
-    """The pairs of a split, wherever the data set lies."""
-    return dataset.pairs(data_folder(dataset, option), stain, split)
 
 
 def _configured(option: Path | None) -> tuple[str, Path | None]:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vsbench import registry
-from vsbench.data.root import data_folder
+from vsbench.dataset import data_folder
 from vsbench.engine.run import Run, group_folder, row_name
 from vsbench.engine.step import Execution
 from vsbench.engine.validate import HeldOut, hold_out

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsbench import registry
-from vsbench.data.root import pairs_of
+from vsbench.dataset import pairs_of
 from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.fit import require_fit, require_no_pairs
 from vsbench.engine.request import Request

@@ -31,6 +31,7 @@ class Outcome:
     run: Run
     summary: Summary
     cached: bool
+    damaged: str = ""  # what was found damaged, so that it was measured again
 
 
 def evaluate_rows(
@@ -43,7 +44,7 @@ def evaluate_rows(
     """
     instrument = instrument.suited(group.pairs)
     outcomes: dict[str, Outcome] = {}
-    todo: dict[str, tuple[Row, str, str]] = {}
+    todo: dict[str, tuple[Row, str, str, str]] = {}
     for row in rows:
         images = row.made_of
         if row.files is not None:
@@ -51,32 +52,32 @@ def evaluate_rows(
             images = digest([group.digests.of(row.files[p.id]) for p in group.pairs])
         data = [group.data_digest, group.labels_digest]
         fingerprint = digest([row.protocol, __version__, *data, images, *instrument.identity])
-        name, there = str(row.run.folder), summaries.stored(row, fingerprint)
+        name, (there, damaged) = str(row.run.folder), summaries.stored(row, fingerprint)
         if there is not None and not (there.skipped and on_bad == "stop"):
             outcomes[name] = Outcome(row.run, there, cached=True)
         else:
-            todo[name] = row, fingerprint, images
+            todo[name] = row, fingerprint, images, damaged
     if ranks.rank() == 0:
         group.digests.save()
     failures = []
     if todo:
         ranks.collect(None)  # all have looked before the first one writes
-        for row, _, _ in todo.values():
+        for row, *_ in todo.values():
             summaries.forget(row)
         known = KnownFeatures(group.folder / "real.npz", group.digests)
-        makers = {name: row.make for name, (row, _, _) in todo.items()}
+        makers = {name: row.make for name, (row, *_) in todo.items()}
         total = len(makers) * len(group.pairs)
         done = None if tell is None else lambda count: tell("measured", count, total)
         measured = measure(group.pairs, makers, instrument.metrics, on_bad, known, done)
         if ranks.rank() == 0:
             known.save()
-        for name, (row, fingerprint, images) in todo.items():
+        for name, (row, fingerprint, images, damaged) in todo.items():
             result = measured[name]
             if isinstance(result, DataError):
                 failures.append(str(result))
                 continue
             summary = summaries.write(row, group, instrument, result, fingerprint, images)
-            outcomes[name] = Outcome(row.run, summary, cached=False)
+            outcomes[name] = Outcome(row.run, summary, cached=False, damaged=damaged)
     return [outcomes[str(row.run.folder)] for row in rows if str(row.run.folder) in outcomes], failures
 
 

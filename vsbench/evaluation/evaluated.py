@@ -83,7 +83,9 @@ def read(runs: Sequence[Run]) -> list[Evaluated]:
 
 
 def _read(folder: Path, name: str) -> Evaluated:
-    return Evaluated(name, Summary.read(folder / "summary.json"), read_table(folder), read_features(folder))
+    summary = Summary.read(folder / "summary.json")
+    summary.require_whole(folder)
+    return Evaluated(name, summary, read_table(folder), read_features(folder))
 
 
 def read_table(folder: Path) -> pd.DataFrame:

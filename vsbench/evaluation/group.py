@@ -9,8 +9,8 @@ from typing import Any
 
 from vsbench import registry
 from vsbench.data.pairs import Pair, pairs_digest
-from vsbench.data.root import pairs_of
 from vsbench.data.splits import split_digest
+from vsbench.dataset import pairs_of
 from vsbench.engine.run import Run, group_folder
 from vsbench.errors import DataError
 from vsbench.evaluation.digests import Digests

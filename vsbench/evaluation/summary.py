@@ -12,21 +12,28 @@ from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.intervals import intervals
 from vsbench.evaluation.onepass import Measured, set_values
 from vsbench.evaluation.rows import PROTOCOL, Row
-from vsbench.files import atomic, json_number, write_text
+from vsbench.files import atomic, file_digest, json_number, write_text
 from vsbench.metric import Absent
 from vsbench.records.summary import Summary
 
 RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
 
 
-def stored(row: Row, fingerprint: str) -> Summary | None:
-    """The summary on disk, if it is in order and of the same images, data and protocols."""
+TABLE, FEATURES = "per_image.csv", "features.npz"
+
+
+def stored(row: Row, fingerprint: str) -> tuple[Summary | None, str]:
+    """(The summary on disk, if it and what lies beside it are in order and of the same images, data and protocols;
+    what is damaged, where that is why there is none)."""
     folder = row.run.evaluation(row.protocol)
+    if not (folder / "summary.json").exists():
+        return None, ""
     try:
         summary = Summary.read(folder / "summary.json")
-    except RunError:
-        return None
-    return summary if summary.fingerprint == fingerprint and (folder / "per_image.csv").is_file() else None
+        summary.require_whole(folder)
+    except RunError as error:
+        return None, str(error)
+    return (summary if summary.fingerprint == fingerprint and (folder / TABLE).is_file() else None), ""
 
 
 def forget(row: Row) -> None:
@@ -90,10 +97,12 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
     summary = Summary.checked(content, folder / "summary.json")
     if ranks.rank() != 0:
         return summary
-    write_text(folder / "per_image.csv", table.to_csv(lineterminator="\n"))
+    write_text(folder / TABLE, table.to_csv(lineterminator="\n"))
     if measured.features:
-        with atomic(folder / "features.npz") as temporary, temporary.open("wb") as out:
+        with atomic(folder / FEATURES) as temporary, temporary.open("wb") as out:
             np.savez(out, allow_pickle=False, **measured.features)
+    files = [TABLE, *([FEATURES] if measured.features else [])]
+    summary = summary.model_copy(update={"digests": {name: file_digest(folder / name) for name in files}})
     summary.write(folder / "summary.json")
     return summary
 

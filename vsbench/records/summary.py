@@ -1,11 +1,13 @@
 """``summary.json``: what an evaluation measured, on what, by which protocols."""
 
 import math
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
-from vsbench.files import json_number
+from vsbench.errors import RunError
+from vsbench.files import file_digest, json_number
 from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text
 from vsbench.records.run import Kind
 
@@ -78,6 +80,18 @@ class Summary(Artefact):
     skipped: dict[str, Text] = {}
     pairs: list[PairFiles]
     values: dict[str, Reading]
+    digests: dict[str, Digest] = {}  # of the files it was derived from, by name; none before they were recorded
+
+    def require_whole(self, folder: Path) -> None:
+        """Raise RunError naming a file beside the summary that is not what it was derived from."""
+        for name, recorded in self.digests.items():
+            file = folder / Path(name).name
+            try:
+                changed = file_digest(file) != recorded
+            except OSError as error:
+                raise RunError(f"{file}: cannot be read ({error.strerror}); {self.mend}") from None
+            if changed:
+                raise RunError(f"{file}: damaged or edited since it was measured; {self.mend}")
 
     @model_validator(mode="after")
     def _lists_its_pairs(self) -> "Summary":

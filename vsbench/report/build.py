@@ -65,12 +65,12 @@ def build_report(
     stand beside. ``bundle``: a ZIP file of all that may be passed on.
 
     ``warn`` is told, one sentence each, what is not comparable, not evaluated or could not be drawn. Raises UserError
-    where no run is evaluated, RunError naming a summary that is damaged.
+    where no run that is in order is evaluated.
     """
     if bundle is not None:
         require_replaceable(bundle)  # before minutes of work
     studies = read_studies(results)
-    everything = load_results(results)
+    everything = load_results(results, warn)
     if not everything:
         raise UserError(f"{results}: no evaluated run; run vsbench evaluate --all first")
     runs, own = set_apart(everything, studies)

@@ -91,7 +91,7 @@ def suite_table(
     study: Study, rows: Sequence[StudyRow], seeds: Sequence[int], failed: Collection[Path] = ()
 ) -> SuiteTable:
     """Gather what the results hold of a study. Run folders in ``failed`` do not count: their tables may be old."""
-    evaluated = {run.folder: run for run in load_results(study.results)}
+    evaluated = {run.folder: run for run in load_results(study.results, lambda _: None)}
     found: dict[Path, EvaluatedRun] = {}
     missing = {}
     for row in rows:

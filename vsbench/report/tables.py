@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -171,12 +171,22 @@ class Comparison:
         return [row for row in comparable if methods and not row.is_method and scores[row.key] > max(methods)]
 
 
-def load_results(results: Path) -> list[EvaluatedRun]:
+def load_results(results: Path, left_out: Callable[[str], None] | None = None) -> list[EvaluatedRun]:
     """All evaluated runs under ``results/runs``, in the order of their folders; empty where there are none.
 
-    Raises RunError naming a ``summary.json`` that is damaged or partial, or that speaks of another run than its folder.
+    Raises RunError naming a ``summary.json`` that is damaged or partial, or that speaks of another run than its folder,
+    or a table or features beside it that are not what it was derived from. With ``left_out`` that is told, and the
+    other runs go on.
     """
-    return [_read(path) for path in sorted((results / "runs").glob(f"*/*/*/{SUMMARY}"))]
+    runs = []
+    for path in sorted((results / "runs").glob(f"*/*/*/{SUMMARY}")):
+        try:
+            runs.append(_read(path))
+        except RunError as error:
+            if left_out is None:
+                raise
+            left_out(f"left out: {error}")
+    return runs
 
 
 def unevaluated(results: Path) -> list[Path]:
@@ -243,6 +253,7 @@ def _read(path: Path) -> EvaluatedRun:
         raise RunError(f"{path}: speaks of {there}, not of its folder; move it back")
     if path.parent.name != summary.protocol:
         raise RunError(f"{path}: speaks of protocol {summary.protocol}, not of its folder; {Summary.mend}")
+    summary.require_whole(path.parent)
     values = {name: getattr(summary, name) for name in Summary.model_fields}
     return EvaluatedRun.model_construct(**values, folder=folder, made=_made(summary, folder))
 
@@ -258,13 +269,11 @@ def _made(summary: Summary, folder: Path) -> str:
         return digest([summary.kind, summary.row, summary.title])
     try:
         record = read_record(file)
+        if record.is_of(summary.kind, summary.dataset, summary.stain, summary.row):
+            return record.made
     except RunError:
-        return digest([str(folder)])
-    return (
-        record.made
-        if record.is_of(summary.kind, summary.dataset, summary.stain, summary.row)
-        else digest([str(folder)])
-    )
+        pass
+    return digest([str(folder)])
 
 
 def _comparison(dataset: str, stain: str, runs: list[EvaluatedRun]) -> Comparison:

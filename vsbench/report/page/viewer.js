@@ -6,6 +6,7 @@ const pointers = new Map();
 
 function applyView() {
   view.scale = Math.min(Math.max(view.scale, 1), MOST);
+  find("panes").classList.toggle("enlarged", view.scale > 1); // until then a swipe scrolls the dialog
   for (const axis of ["x", "y"]) view[axis] = Math.min(Math.max(view[axis], 1 - view.scale), 0); // no empty margin
   for (const image of find("panes").querySelectorAll("img")) {
     image.style.transform = `translate(${100 * view.x}%, ${100 * view.y}%) scale(${view.scale})`;
@@ -68,7 +69,8 @@ function openViewer(title, images) {
   Object.assign(view, { scale: 1, x: 0, y: 0 });
   pointers.clear();
   openDialog(find("viewer"));
-  find("panes").focus();
+  find("panes").focus({ preventScroll: true }); // the × and the title stay in sight
+  find("viewer").scrollTop = 0;
 }
 
 function startViewer() {
