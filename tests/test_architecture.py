@@ -17,7 +17,8 @@ FOLDERS = {"vsbench": "vsbench", "vsbench.methods": "methods", "vsbench.datasets
 
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
-    ("errors", "files", "precision", "ranks"),
+    ("cells", "errors", "precision", "ranks"),
+    ("files", "names"),
     ("config", "data", "nn", "records", "registry", "stain", "weights"),
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),

@@ -4,33 +4,158 @@ import hashlib
 import json
 import math
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from vsbench.errors import RunError
+
+TEMPORARY = re.compile(r"\..*\.by-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}(\.[^.]*)?")
+OLD = 24 * 3600  # seconds after which a temporary file of another machine is nobody's any more
+LEDGER = ".vsbench-files"  # in a folder that was named for output: what we wrote there
+Check = Callable[[Path], None]
+
+_watched: dict[Path, Check] = {}
+_writes_until_look: dict[Path, int] = {}
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; renamed onto it on success, removed on failure.
 
-    The suffix of ``path`` is kept, since many writers choose their format by it.
+    The suffix of ``path`` is kept, since many writers choose their format by it. Temporary files of writers that were
+    killed are removed on the way.
     """
+    ask(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    _clear(path.parent)
+    mark = f"by-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.parent / f".{path.stem[:40]}.{mark}{path.suffix}"  # a name may be as long as names can be
     try:
+        temporary.open("xb").close()  # with the rights that the umask gives, which another thread needs unchanged
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results are meant to be read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def watched(folder: Path, check: Check) -> Iterator[None]:
+    """Ask ``check`` about every path under ``folder`` that is about to be written; it raises what speaks against it."""
+    key = folder.absolute()
+    before = _watched.get(key)
+    _watched[key] = check
+    try:
+        yield
+    finally:
+        del _watched[key]
+        if before is not None:
+            _watched[key] = before
+
+
+def ask(path: Path) -> None:
+    """Whether ``path`` may be written, of those who watch a folder it lies in. ``atomic`` asks by itself."""
+    if _watched:
+        place = path.absolute()
+        for folder, check in list(_watched.items()):
+            if folder in place.parents:
+                check(place)
+
+
+def _clear(folder: Path) -> None:
+    """Remove temporary files of dead writers. In a large folder not at each write: looking takes as long as it is."""
+    waiting = _writes_until_look.get(folder, 0)
+    if waiting > 0:
+        _writes_until_look[folder] = waiting - 1
+        return
+    names = [file.name for file in folder.iterdir()]
+    _writes_until_look[folder] = len(names) // 16
+    for name in names:
+        found = TEMPORARY.fullmatch(name)
+        if found is not None and _is_dead(folder / name, found["machine"], int(found["process"])):
+            with suppress(OSError):  # another writer was faster, or it is not ours to remove
+                (folder / name).unlink()
+
+
+def _is_dead(file: Path, machine: str, process: int) -> bool:
+    if machine == _machine():
+        if process == os.getpid() or os.name == "nt":  # where kill knows no signal 0
+            return False
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):
+            return False
+    try:
+        return time.time() - file.stat().st_mtime > OLD
+    except OSError:
+        return False
+
+
+@cache
+def _machine() -> str:
+    """Where a process number means something: this machine since its start, and this container of it."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+    with suppress(OSError):
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return digest(parts)[:8]
+
+
+@contextmanager
+def only_ours(folder: Path, option: str) -> Iterator[None]:
+    """While this holds, what lies under ``folder`` is written over only where vsbench wrote it: names are kept there.
+
+    Raises RunError at the first file of somebody else, which stays as it is. ``option``: what named the folder.
+    """
+    ledger = folder.absolute() / LEDGER
+    known = set(ledger.read_text(encoding="utf-8").split("\0")) if ledger.is_file() else set()
+
+    def check(path: Path) -> None:
+        name = path.relative_to(ledger.parent).as_posix()
+        if name in known:
+            return
+        require_replaceable(path, lambda _: False, option)
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        with ledger.open("a", encoding="utf-8") as file:
+            file.write(f"{name}\0")
+        known.add(name)
+
+    with watched(folder, check):
+        yield
+
+
+def require_replaceable(path: Path, ours: Callable[[Path], bool], option: str) -> None:
+    """Raise RunError where something lies at ``path`` that vsbench did not write, by what ``ours`` sees in it."""
+    if not os.path.lexists(path):
+        return
+    try:
+        known = path.is_file() and ours(path)
+    except (OSError, ValueError):
+        known = False
+    if not known:
+        raise RunError(f"{path}: exists already and was not written by vsbench; remove it, or give another {option}")
+
+
+def has_first_line(line: str) -> Callable[[Path], bool]:
+    """Whether a text file begins with this line, for ``require_replaceable``."""
+    wanted = line.rstrip("\n").encode()
+
+    def look(path: Path) -> bool:
+        with path.open("rb") as file:
+            return file.readline(len(wanted) + 2).rstrip(b"\r\n") == wanted
+
+    return look
 
 
 def write_text(path: Path, text: str) -> None:

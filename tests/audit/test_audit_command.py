@@ -29,7 +29,7 @@ def test_audit_writes_a_page_and_tables(vsbench: Command, tmp_path: Path) -> Non
     done = vsbench("data", "audit", *own)
     assert done.returncode == 0, done.stderr
     assert "er: LEAK: 1 of 2 slides are in more than one split" in done.stdout
-    written = {path.name for path in (tmp_path / "results" / "audit" / "folder").iterdir()}
+    written = {path.name for path in (tmp_path / "results" / "audit" / "folder-er").iterdir()}
     assert written == {"index.html", "index.md", "tiles.csv", "duplicates.csv", "slides.csv", "summary.json"}
     done = vsbench("data", "audit", *own, "--json", "--out", tmp_path / "there")
     assert json.loads(done.stdout)["stains"]["er"]["pairs"] == {"train": 2, "test": 2}

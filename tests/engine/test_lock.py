@@ -1,6 +1,7 @@
 """One process at a time trains in a run folder, and a killed one leaves no lock behind."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from vsbench.engine.lock import locked
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
+from vsbench.files import write_text
 
 pytest.importorskip("fcntl", reason="nothing is locked on Windows")
 
@@ -84,3 +86,35 @@ def test_a_training_holds_its_folder_and_changes_nothing_in_one_that_is_held(
     assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
     train(tmp_path, "pix2pix", resume=True)
     assert run.record.finished is True
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "folder"])
+def test_a_lock_that_is_no_file_is_refused_and_what_it_points_to_stays(kind: str, tmp_path: Path) -> None:
+    run, lock, theirs = tmp_path / "run", tmp_path / "run" / ".lock", tmp_path / "theirs"
+    run.mkdir()
+    theirs.write_text("mine")
+    if kind == "fifo":
+        os.mkfifo(lock)
+    elif kind == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(theirs if kind == "link" else tmp_path / "nowhere")
+    with pytest.raises(RunError, match="no file of vsbench"), locked(run, print):
+        pass
+    assert theirs.read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_nothing_is_written_into_a_folder_that_was_deleted_under_the_lock(made_anew: bool, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with locked(run, print):
+        write_text(run / "checkpoints" / "a", "")
+        shutil.rmtree(run)
+        if made_anew:
+            run.mkdir()
+            (run / ".lock").touch()
+        with pytest.raises(RunError, match="deleted or replaced"):
+            write_text(run / "checkpoints" / "b", "")
+        assert run.exists() == made_anew
+        assert not (run / "checkpoints").exists()

@@ -13,6 +13,7 @@ from vsbench.audit import duplicates, fingerprints, registration, slides, tiles
 from vsbench.audit.duplicates import Duplicate, find_duplicates
 from vsbench.audit.slides import SlideRow, slide_rows
 from vsbench.audit.tiles import Measured, TileRow, measure
+from vsbench.cells import neutral_table
 from vsbench.data.pairs import Pair
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
@@ -120,7 +121,7 @@ def write_tables(audits: Sequence[Audit], dataset: str, folder: Path) -> list[Pa
         rows = [astuple(row) for each in audits for row in getattr(each, name)]
         path = folder / f"{name}.csv"
         with atomic(path) as temporary:
-            pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, float_format="%.6g")
+            neutral_table(pd.DataFrame(rows, columns=columns)).to_csv(temporary, index=False, float_format="%.6g")
         written.append(path)
     path = folder / "summary.json"
     stains = {each.stain: each.summary for each in audits}

@@ -23,9 +23,9 @@ from torch import Tensor
 from vsbench.checks._training import Make, assert_same, first_losses, outcome, stained_batch, step
 from vsbench.engine.checkpoint import load_weights, save_weights
 from vsbench.engine.log import HEAD
-from vsbench.engine.run import NAME
 from vsbench.errors import UsageError
 from vsbench.method import Batch, Card, Method, Phase
+from vsbench.names import NAME
 from vsbench.registry import load_all
 
 Check = Callable[[Make], None]

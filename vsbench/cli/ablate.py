@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain
+from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,13 +82,13 @@ def ablate(
                 table = suite_table(study, rows, numbers, failed)
                 written = write_suite(table, results / "report" / "suites")
     except Interrupted as stop:
-        typer.echo(f"{stop}; the same command goes on", err=True)
+        note(f"{stop}; the same command goes on")
         raise typer.Exit(stop.exit_code) from None
     _print_table(table)
     for path in written:
-        print(path)
+        say(path)
     for failure in failures:
-        typer.echo(f"error: {failure}", err=True)
+        note(f"error: {failure}")
     if failures:
         raise typer.Exit(1)
 
@@ -112,20 +113,19 @@ def _print_plan(rows: "Sequence[StudyRow]", seeds: list[int]) -> None:
 def _print_table(table: "SuiteTable") -> None:
     from vsbench.report.suites import lines
 
-    print(f"{table.study.name}: {table.study.declared.title}; mean ± sd over seeds (as printed in the literature)")
+    say(f"{table.study.name}: {table.study.declared.title}; mean ± sd over seeds (as printed in the literature)")
     _print(*lines(table))
 
 
 def _print(heading: list[str], body: list[list[str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from vsbench.cli.display import Console
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in heading:
         table.add_column(column, overflow="fold")
     for cells in body:
         table.add_row(*cells)
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 250  # a pipe has no edge to wrap at
+    console = Console()
     console.print(table)

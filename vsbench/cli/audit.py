@@ -1,14 +1,21 @@
 """``vsbench data audit``: leaks, doubles, blanks, shifts and drift in a data set, on one page."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Results
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Results, checked_names
+from vsbench.cli.output import note, say, say_json
 
-Stains = Annotated[list[str] | None, typer.Option("--stain", help="Stain; repeatable. Else all stains there are.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to; else audit/<dataset> in --results.")]
+Stains = Annotated[
+    list[str] | None,
+    typer.Option("--stain", callback=checked_names, help="Stain; repeatable. Else all stains there are."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder to write to; else audit/<dataset>[-<stain>] in --results.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
@@ -34,7 +41,7 @@ def audit(
     from vsbench.config import parse_settings
     from vsbench.data.root import cache_folder, find_data_root
     from vsbench.errors import DataError, UsageError
-    from vsbench.files import write_text
+    from vsbench.files import only_ours, read_json, write_text
 
     source = registry.load("vsbench.datasets", dataset).from_options(parse_settings(data or []))
     if not source.paired:
@@ -57,19 +64,20 @@ def audit(
                 raise DataError(absent[-1])
     if not audits:
         raise DataError(absent[0])
-    folder = out or results / "audit" / dataset
-    written = write_tables(audits, dataset, folder)
-    page = build_page(audits, source.card.title, [*source.card.warnings, *absent])
-    for name, text in (("index.md", page.markdown()), ("index.html", page.html())):
-        write_text(folder / name, text)
-        written.append(folder / name)
+    folder = out or results / "audit" / "-".join([dataset, *dict.fromkeys(stain or [])])
+    with nullcontext() if out is None else only_ours(folder, "--out"):
+        written = write_tables(audits, dataset, folder)
+        page = build_page(audits, source.card.title, [*source.card.warnings, *absent])
+        for name, text in (("index.md", page.markdown()), ("index.html", page.html())):
+            write_text(folder / name, text)
+            written.append(folder / name)
     if as_json:
-        typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
+        say_json(read_json(folder / "summary.json"))
         return
     for sentence in absent:
-        typer.echo(f"warning: {sentence}", err=True)
+        note(f"warning: {sentence}")
     for each in audits:
         for sentence in findings(each):
-            typer.echo(f"{each.stain}: {sentence}")
+            say(f"{each.stain}: {sentence}")
     for path in reversed(written):
-        typer.echo(path)
+        say(path)

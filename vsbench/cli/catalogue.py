@@ -1,17 +1,19 @@
 """``vsbench methods``, ``datasets``, ``metrics``: what is registered. ``vsbench doctor``: what works here."""
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vsbench import registry
+from vsbench.cli.display import Console
+from vsbench.cli.output import say, say_json
+from vsbench.names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from vsbench.dataset import Bound
     from vsbench.method import Suite
@@ -125,7 +127,7 @@ def _list(group: str, as_json: bool) -> None:
     found = registry.entries(group).values()
     if as_json:
         rows = [{"name": e.name, "from": e.source, "summary": e.summary} for e in found]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        say_json(rows)
         return
     table = _table("name", "from", "")
     for entry in found:
@@ -135,7 +137,7 @@ def _list(group: str, as_json: bool) -> None:
 
 def _show(card: dict[str, Any], as_json: bool, more: dict[str, dict[str, Any]]) -> None:
     if as_json:
-        print(json.dumps(card | more, indent=2, ensure_ascii=False, default=str))
+        say_json(card | more)
         return
     table = _table("", "")
     for key, value in card.items():
@@ -154,16 +156,21 @@ def _print_bounds(bounds: "Sequence[Bound]") -> None:
         if any(number is not None for number in numbers):
             cells = ("n/a" if number is None else f"{number:.4g}" for number in numbers)
             table.add_row(bound.stain, bound.value, *cells, bound.protocol)
-    _console().print("\nWith the default options, the best possible prediction scores, and what needs no method:")
+    say()
+    say("With the default options, the best possible prediction scores, and what needs no method:")
     _console().print(table)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return "\n".join(str(v) for v in value) if all(isinstance(v, str) for v in value) else str(value)
+def _text(value: Any) -> str | Text:
+    if isinstance(value, tuple | list) and all(isinstance(v, str) for v in value):
+        return _lined(value)
     if isinstance(value, dict):
-        return "\n".join(f"{k} = {v}" for k, v in value.items())
+        return _lined(f"{k} = {v}" for k, v in value.items())
     return "" if value is None else str(value)
+
+
+def _lined(lines: "Iterable[str]") -> Text:
+    return Text("\n".join(map(shown, lines)))  # no string, whose line feeds would be shown as such
 
 
 def _table(*columns: str) -> Table:
@@ -174,4 +181,4 @@ def _table(*columns: str) -> Table:
 
 
 def _console() -> Console:
-    return Console(markup=False, highlight=False)
+    return Console(wide=False)

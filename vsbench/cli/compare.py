@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vsbench.cli.output import say_json
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -38,9 +40,7 @@ def compare(
     if csv is not None:
         _write_csv(csv, rows)
     if json_output:
-        import json
-
-        print(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(record)
     else:
         _print(record, _table_of_seeds(rows) if seeds else _table_of_runs(rows))
 
@@ -115,11 +115,9 @@ def _number(number: float | str | None) -> str:
 
 
 def _print(record: Record, table: "Table") -> None:
-    from rich.console import Console
+    from vsbench.cli.display import Console
 
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 250  # a pipe has no edge to wrap at
+    console = Console()
     if "tests" in record:
         made = sum(row["p"] is not None for row in record["tests"])
         console.print(
@@ -130,18 +128,21 @@ def _print(record: Record, table: "Table") -> None:
     for reason in dict.fromkeys(record["left_out"].values()):
         names = [name for name, why in record["left_out"].items() if why == reason]
         console.print(f"left out: {', '.join(names)}: {reason}")
-    for note in record["notes"]:
-        console.print(f"note: {note}")
+    for sentence in record["notes"]:
+        console.print(f"note: {sentence}")
 
 
 def _write_csv(path: Path, rows: list[Record]) -> None:
     import pandas as pd
 
+    from vsbench.cells import neutral_table
     from vsbench.errors import UserError
-    from vsbench.files import write_text
+    from vsbench.files import has_first_line, require_replaceable, write_text
 
     flat = [{key: value for key, value in row.items() if not isinstance(value, dict)} for row in rows]
+    text = neutral_table(pd.DataFrame(flat)).to_csv(index=False, lineterminator="\n")
+    require_replaceable(path, has_first_line(text.partition("\n")[0]), "--csv file")
     try:
-        write_text(path, pd.DataFrame(flat).to_csv(index=False, lineterminator="\n"))
+        write_text(path, text)
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror}); give another --csv file") from None

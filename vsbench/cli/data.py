@@ -1,8 +1,6 @@
 """``vsbench data``: from a download to a tree that trains, and whether it is whole."""
 
 import dataclasses
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vsbench.cli.options import DataOptions, DataRoot
+from vsbench.cli.options import DataOptions, DataRoot, checked_names
+from vsbench.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
     from vsbench.data.prepare import Prepared, Progress
@@ -19,7 +18,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Data sets on disk: prepare a download, verify what is there.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Data set: see vsbench datasets.", metavar="DATASET")]
 Stains = Annotated[
-    list[str] | None, typer.Option("--stain", help="Stain; repeatable. Else those of the data set that are there.")
+    list[str] | None,
+    typer.Option(
+        "--stain", callback=checked_names, help="Stain; repeatable. Else those of the data set that are there."
+    ),
 ]
 
 
@@ -84,7 +86,7 @@ def verify(
     with _bar("verifying") as progress:
         found = run(dataset, root, _stains(dataset, stain), not stain, fast, progress)
     if as_json:
-        print(json.dumps({"dataset": name, "root": str(root), **dataclasses.asdict(found)}, indent=2, default=str))
+        say_json({"dataset": name, "root": str(root), **dataclasses.asdict(found)})
     else:
         _tell_verified(name, found, fast)
     if found.faults:
@@ -110,39 +112,40 @@ def _tell_prepared(name: str, done: "Prepared") -> None:
     from vsbench.data.pairs import few
 
     for (stain, split), pairs in done.pairs.items():
-        print(f"{name} {stain} {split}: {pairs} pairs")
+        say(f"{name} {stain} {split}: {pairs} pairs")
     files = done.files
-    print(f"{files['linked']} files linked, {files['copied']} copied, {files['kept']} there already: {done.home}")
+    say(f"{files['linked']} files linked, {files['copied']} copied, {files['kept']} there already: {done.home}")
     for stain, reason in done.absent.items():
-        print(f"{stain}: not in the source ({reason})", file=sys.stderr)
+        note(f"{stain}: not in the source ({reason})")
     if done.spare:
-        print(f"{len(done.spare)} images are in none of these pairs: {few(done.spare)}", file=sys.stderr)
+        note(f"{len(done.spare)} images are in none of these pairs: {few(done.spare)}")
     for reason in done.refused:
-        print("not prepared:", reason, file=sys.stderr)
+        note(f"not prepared: {reason}")
 
 
 def _tell_verified(name: str, found: "Findings", fast: bool) -> None:
     for count in found.counts:
         slides = "slides unknown" if count.slides is None else f"{count.slides} slide{'s' * (count.slides != 1)}"
         expected = "" if count.expected is None else f" (the card says {count.expected})"
-        print(f"{name} {count.stain} {count.split}: {count.pairs} pairs{expected}, {slides}")
+        say(f"{name} {count.stain} {count.split}: {count.pairs} pairs{expected}, {slides}")
     for stain, reason in found.absent.items():
-        print(f"{stain}: not here ({reason})")
+        say(f"{stain}: not here ({reason})")
     for fault in found.faults:
-        print(f"{fault.kind}: {fault.message}")
+        say(f"{fault.kind}: {fault.message}")
     looked = "headers read" if fast else "decoded whole"
-    print(f"{found.images} images {looked}, faults: {len(found.faults)}")
+    say(f"{found.images} images {looked}, faults: {len(found.faults)}")
 
 
 @contextmanager
 def _bar(title: str) -> "Iterator[Progress]":
     """A progress bar on standard error where that is a terminal; nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True, markup=False, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
+    from vsbench.cli.display import Console, PlainColumn
+
+    console = Console(stderr=True)
+    columns = (PlainColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vsbench.cli.options import Device
+from vsbench.cli.output import note, say
 from vsbench.cli.report import print_warning, printed_papers
 
 METHODS = ("pix2pix", "cyclegan", "cut", "usigan")
@@ -41,16 +42,18 @@ def demo(
             instrument = Instrument.build(str(fabric.device))
             outcomes, failures = evaluate_runs(runs, None, out, instrument, fabric.device, tell=display.count)
     except Interrupted as stop:
-        typer.echo(f"{stop}; the same command goes on", err=True)
+        note(f"{stop}; the same command goes on")
         raise typer.Exit(stop.exit_code) from None
     for failure in failures:
-        typer.echo(f"error: {failure}", err=True)
+        note(f"error: {failure}")
     print_outcomes(outcomes)
     written = build_report(out, out / "report", latex=True, papers=printed_papers(None), warn=print_warning)
-    print("\nThe phantom is procedural tissue: what is learned on it says nothing about real stains.\nWritten:")
+    say()
+    say("The phantom is procedural tissue: what is learned on it says nothing about real stains.")
+    say("Written:")
     for path in written:
         if "page" not in path.relative_to(out / "report").parts[:1]:  # hundreds of small images
-            print(f"  {path}")
-    print(f"Open {out / 'report' / 'index.html'} in a browser.")
+            say(f"  {path}")
+    say(f"Open {out / 'report' / 'index.html'} in a browser.")
     if failures:
         raise typer.Exit(1)

@@ -1,25 +1,57 @@
 """Progress on a terminal; plain lines where there is none."""
 
-import sys
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
+
+from vsbench.cli.output import note
+from vsbench.names import shown
 
 if TYPE_CHECKING:
+    from rich.progress import Task
+
     from vsbench.engine.trainer import Progress
+
+
+class Console(RichConsole):
+    """rich's, but every string in it, a table's cells too, is plain text of one line."""
+
+    def __init__(self, stderr: bool = False, quiet: bool = False, wide: bool = True) -> None:
+        super().__init__(stderr=stderr, quiet=quiet, markup=False, highlight=False, emoji=False)
+        if wide and not self.is_terminal:
+            self.width = 250  # a pipe has no edge to wrap at
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Called by rich for every string, wherever it stands."""
+        return super().render_str(shown(text), **how)
+
+
+class PlainColumn(TextColumn):
+    """A column of a progress bar whose text is no markup, and shown as in a ``Console``."""
+
+    def __init__(self, text_format: str) -> None:
+        super().__init__(text_format, markup=False)
+
+    def render(self, task: "Task") -> Text:
+        """The text of one task."""
+        text = super().render(task)
+        text.plain = shown(text.plain)
+        return text
 
 
 class TrainingDisplay:
     """A bar with losses, images/s and the time left; ten plain lines per run where standard error is no terminal."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, markup=False, highlight=False, quiet=quiet)
+        self.console = Console(stderr=True, quiet=quiet)
         self.live = self.console.is_terminal and not quiet
-        columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bar = Bar(*columns, TextColumn("{task.fields[detail]}"), console=self.console, disable=not self.live)
+        columns = (PlainColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = Bar(*columns, PlainColumn("{task.fields[detail]}"), console=self.console, disable=not self.live)
         self.task = self.bar.add_task("", total=None, detail="")
         self.told = 0
 
@@ -34,7 +66,8 @@ class TrainingDisplay:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(line)
+        with suppress(OSError):
+            self.console.print(line)
 
     def step(self, title: str, progress: "Progress") -> None:
         """Show how a training goes."""
@@ -45,7 +78,7 @@ class TrainingDisplay:
             return
         tenth = 10 * progress.step // progress.steps
         if tenth > self.told or progress.step == progress.steps:
-            print(f"{title}: step {progress.step}/{progress.steps}  {detail}", file=sys.stderr, flush=True)
+            note(f"{title}: step {progress.step}/{progress.steps}  {detail}")
         self.told = tenth % 10
 
     def count(self, title: str, done: int, total: int) -> None:

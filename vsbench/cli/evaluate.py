@@ -1,13 +1,13 @@
 """``vsbench evaluate``."""
 
 import atexit
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_names, checked_row
+from vsbench.cli.output import note
 
 if TYPE_CHECKING:
     from vsbench.evaluation.evaluate import Outcome
@@ -23,9 +23,11 @@ def evaluate(
     references: Annotated[
         bool, typer.Option("--references", help="The reference rows of --dataset and --stain alone.")
     ] = False,
-    name: Annotated[str | None, typer.Option("--name", help="Row name of --images.")] = None,
+    name: Annotated[str | None, typer.Option("--name", callback=checked_row, help="Row name of --images.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Data set of --images, --references.")] = None,
-    stain: Annotated[str | None, typer.Option("--stain", help="Stain of --images, --references.")] = None,
+    stain: Annotated[
+        str | None, typer.Option("--stain", callback=checked_names, help="Stain of --images, --references.")
+    ] = None,
     suffix: Annotated[
         str | None, typer.Option("--suffix", help="What follows a pair's name in those of --images: _fake_B.")
     ] = None,
@@ -99,7 +101,7 @@ def evaluate(
     if fabric.is_global_zero:
         print_outcomes(outcomes)
         for failure in failures:
-            print("error:", failure, file=sys.stderr)
+            note(f"error: {failure}")
         if failures:  # not the others: a launcher would kill the first process for the failure of another
             raise typer.Exit(1)
 
@@ -117,8 +119,9 @@ def _on_request(families: list[str]) -> tuple[str, ...]:
 
 def print_outcomes(outcomes: "list[Outcome]") -> None:
     """A table of the rows and their main values, what was skipped, and what is missing and why."""
-    from rich.console import Console
     from rich.table import Table
+
+    from vsbench.cli.display import Console
 
     if not outcomes:
         return
@@ -133,9 +136,7 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
         cells = [_cell(s.values.get(key)) for key in present]
         state = "unchanged" if outcome.cached else "measured"
         table.add_row(f"{s.dataset}-{s.stain}", s.title, seed, str(s.n), *cells, state)
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 250
+    console = Console()
     console.print(table)
     for outcome in outcomes:
         for pair, reason in outcome.summary.skipped.items():

@@ -1,10 +1,11 @@
 """``vsbench measure``: the integrated DAB density of any IHC image, as Fiji reads it."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vsbench.cli.output import note, say_json
 
 if TYPE_CHECKING:
     from vsbench.evaluation.measure import Measurement
@@ -23,6 +24,8 @@ def measure(
     from vsbench.errors import DataError
     from vsbench.evaluation.measure import measure_image
 
+    if csv is not None:
+        _require_ours(csv)
     found, failures = [], []
     for image in images:
         try:
@@ -36,9 +39,20 @@ def measure(
     elif found:
         _print_table(found)
     for failure in failures[:-1]:
-        print("error:", failure, file=sys.stderr)
+        note(f"error: {failure}")
     if failures:
         raise failures[-1]  # printed like the others, and the exit code is its own
+
+
+def _require_ours(path: Path) -> None:
+    """The name forgotten, ``--csv`` takes the first image's: that is never written over."""
+    import dataclasses
+
+    from vsbench.evaluation.measure import Measurement
+    from vsbench.files import has_first_line, require_replaceable
+
+    head = ",".join(field.name for field in dataclasses.fields(Measurement))
+    require_replaceable(path, has_first_line(head), "--csv file")
 
 
 def _write_csv(path: Path, found: "list[Measurement]") -> None:
@@ -46,13 +60,14 @@ def _write_csv(path: Path, found: "list[Measurement]") -> None:
     import dataclasses
     import io
 
+    from vsbench.cells import neutral_row
     from vsbench.errors import UserError
     from vsbench.files import write_text
 
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(found[0])], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(dataclasses.asdict(measurement) for measurement in found)
+    writer.writerows(neutral_row(dataclasses.asdict(measurement)) for measurement in found)
     try:
         write_text(path, text.getvalue())
     except OSError as error:
@@ -61,14 +76,14 @@ def _write_csv(path: Path, found: "list[Measurement]") -> None:
 
 def _print_json(found: "list[Measurement]") -> None:
     import dataclasses
-    import json
 
-    print(json.dumps([dataclasses.asdict(measurement) for measurement in found], indent=2, ensure_ascii=False))
+    say_json([dataclasses.asdict(measurement) for measurement in found])
 
 
 def _print_table(found: "list[Measurement]") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from vsbench.cli.display import Console
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("file", overflow="fold")
@@ -78,7 +93,5 @@ def _print_table(found: "list[Measurement]") -> None:
         table.add_row(
             m.file, f"{m.width}", f"{m.height}", f"{m.intden:.2f}", f"{m.mean_od:.5f}", f"{m.positive_area:.4f}"
         )
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 250  # a pipe has no edge to wrap at
+    console = Console()
     console.print(table)

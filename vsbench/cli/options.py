@@ -8,9 +8,26 @@ import typer
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+
+def checked_names(given: str | list[str] | None, option: typer.CallbackParam) -> str | list[str] | None:
+    """What becomes part of a path, refused where it would lead elsewhere; a callback of options."""
+    from vsbench.names import checked_name
+
+    if given is None or isinstance(given, str):
+        return given if given is None else checked_name(given, option.opts[0])
+    return [checked_name(name, option.opts[0]) for name in given]
+
+
+def checked_row(given: str | None, option: typer.CallbackParam) -> str | None:
+    """The same of the name of a row, which may be none of ours."""
+    from vsbench.evaluation.references import checked_row_name
+
+    return None if given is None else checked_row_name(given, option.opts[0])
+
+
 Results = Annotated[Path, typer.Option("--results", help="Folder of runs and reports.")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Data set: see vsbench datasets.")]
-Stain = Annotated[str, typer.Option("--stain", help="Stain: her2, ki67, er, pr, …")]
+Stain = Annotated[str, typer.Option("--stain", callback=checked_names, help="Stain: her2, ki67, er, pr, …")]
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of the data sets; else $VSBENCH_DATA, else the settings file."),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsbench.cli.options import RESULTS, Results
+from vsbench.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from vsbench.report.published import Row
@@ -28,9 +29,9 @@ def list_papers(results: Results = RESULTS, as_json: AsJson = False) -> None:
     for paper in papers:
         tables = dict.fromkeys(row.table for row in paper.rows)
         flagged = sum(bool(row.flag) for row in paper.rows)
-        print(f"{paper.name}: {len(paper.rows)} numbers, {flagged} flagged; {paper.source}")
+        say(f"{paper.name}: {len(paper.rows)} numbers, {flagged} flagged; {paper.source}")
         for table in tables:
-            print(f"  {table}: {sum(row.table == table for row in paper.rows)}")
+            say(f"  {table}: {sum(row.table == table for row in paper.rows)}")
 
 
 @app.command()
@@ -55,18 +56,18 @@ def audit(results: Results = RESULTS, as_json: AsJson = False) -> None:
         return
     for paper in papers:
         found = findings[paper.name]
-        print(f"{paper.name}: {len(found)} findings in {len(paper.rows)} numbers")
+        say(f"{paper.name}: {len(found)} findings in {len(paper.rows)} numbers")
         for rule, meaning in published.RULES.items():
             of_rule = [finding for finding in found if finding.rule == rule]
             if of_rule:
-                print(f"  {rule}: {meaning}")
+                say(f"  {rule}: {meaning}")
             for finding in of_rule:
-                print(f"    {finding.says}")
+                say(f"    {finding.says}")
         wanted = published.flags(found)
         for row in paper.rows:
             flag = wanted.get(row.line, "")
             if set(row.flag.split()) != set(flag.split()):
-                print(f"  note: {paper.name}.csv, line {row.line}: flag is {row.flag!r}, by the rules {flag!r}")
+                say(f"  note: {paper.name}.csv, line {row.line}: flag is {row.flag!r}, by the rules {flag!r}")
 
 
 def _record(row: "Row") -> dict[str, str | int]:
@@ -76,6 +77,5 @@ def _record(row: "Row") -> dict[str, str | int]:
 
 
 def _print_json(value: object) -> None:
-    import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    say_json(value)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vsbench.cli.options import RESULTS, Results
+from vsbench.cli.output import note, say
 
 app = typer.Typer(help="Blinded scores by readers: a form to hand out, and its analysis.", no_args_is_help=True)
 
@@ -50,9 +51,9 @@ def make(
     key_file = key or folder.with_name(f"{folder.name}-key.json")
     form, kept = write_study(drawn, folder, key_file, he=he, embed=embed)
     methods = len({(item.group, item.method) for item in drawn.items})
-    typer.echo(f"{len(drawn.items)} images to score: {methods} methods and stains, {n} each and {repeats} twice")
-    typer.echo(f"for readers: {form.parent if not embed else form}")
-    typer.echo(f"for you alone: {kept}")
+    say(f"{len(drawn.items)} images to score: {methods} methods and stains, {n} each and {repeats} twice")
+    say(f"for readers: {form.parent if not embed else form}")
+    say(f"for you alone: {kept}")
 
 
 @app.command()
@@ -74,8 +75,8 @@ def analyse(
 
     table = read_scores(read_key(key), scores)
     findings = analyse_scores(table, resamples, seed)
-    for note in findings.notes:
-        typer.echo(f"warning: {note}", err=True)
+    for sentence in findings.notes:
+        note(f"warning: {sentence}")
     folder = out or key.with_name(key.stem.removesuffix("-key") + "-analysis")
     for path in write_findings(findings, table, folder):
-        typer.echo(path)
+        say(path)

@@ -1,11 +1,14 @@
 """``vsbench report``: tables, figures and a page from evaluated runs."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsbench.cli.options import RESULTS, Results
+from vsbench.cli.options import RESULTS, Results, checked_names
+from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
     from vsbench.report.published import Paper
@@ -30,7 +33,8 @@ def report(
         Path | None, typer.Option("--bundle", metavar="FILE.zip", help="Also all that may be passed on, as one file.")
     ] = None,
     suite: Annotated[
-        str | None, typer.Option("--suite", help="This ablation study alone: its table and figure.")
+        str | None,
+        typer.Option("--suite", callback=checked_names, help="This ablation study alone: its table and figure."),
     ] = None,
     method: Annotated[str | None, typer.Option("--method", help="Of this method, where several have --suite.")] = None,
 ) -> None:
@@ -38,31 +42,47 @@ def report(
 
     With --suite the table and figure of an ablation study that vsbench ablate ran, and nothing else.
     """
+    from contextlib import nullcontext
+
     from vsbench.errors import UsageError
+    from vsbench.files import only_ours
     from vsbench.report.ablations import suite_report
     from vsbench.report.build import build_report
 
     folder = out or results / "report"
-    if suite is not None:
-        if bundle is not None:
-            raise UsageError("--bundle is of the whole report: leave out --suite")
-        written = suite_report(results, suite, folder, method, print_warning)
-    else:
-        if method is not None:
-            raise UsageError("--method is for --suite")
-        written = build_report(
-            results,
-            folder,
-            latex=latex,
-            figures=figures,
-            page=html,
-            interval=interval,
-            papers=printed_papers(published),
-            bundle=bundle,
-            warn=print_warning,
-        )
+    if suite is not None and bundle is not None:
+        raise UsageError("--bundle is of the whole report: leave out --suite")
+    if suite is None and method is not None:
+        raise UsageError("--method is for --suite")
+    with nullcontext() if out is None else only_ours(folder, "--out"):
+        if suite is not None:
+            written = suite_report(results, suite, folder, method, print_warning)
+        else:
+            written = build_report(
+                results,
+                folder,
+                latex=latex,
+                figures=figures,
+                page=html,
+                interval=interval,
+                papers=printed_papers(published),
+                bundle=bundle,
+                warn=print_warning,
+            )
+    for line in main_files(written, folder):
+        say(line)
+
+
+def main_files(written: Sequence[Path], folder: Path) -> list[str]:
+    """The files in the folder itself and outside of it, and of each folder in it how many files were written."""
+    inside: Counter[Path] = Counter()
+    lines = []
     for path in written:
-        typer.echo(path)
+        if folder in path.parents and path.parent != folder:
+            inside[folder / path.relative_to(folder).parts[0]] += 1
+        else:
+            lines.append(str(path))
+    return lines + [f"{part} ({count} file{'s' * (count != 1)})" for part, count in inside.items()]
 
 
 def printed_papers(folder: Path | None) -> "list[Paper]":
@@ -76,4 +96,4 @@ def printed_papers(folder: Path | None) -> "list[Paper]":
 
 def print_warning(sentence: str) -> None:
     """One line on standard error."""
-    typer.echo(f"warning: {sentence}", err=True)
+    note(f"warning: {sentence}")

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_names
+from vsbench.cli.output import say
 
 if TYPE_CHECKING:
     from vsbench.evaluation.validity import Validity
@@ -21,7 +22,7 @@ def _group() -> None:
 @app.command()
 def validity(
     dataset: Annotated[str, typer.Option("--dataset", help="Data set that can stain its tissue anew.")] = "phantom",
-    stain: Annotated[str, typer.Option("--stain", help="Stain: her2, ki67, er, pr.")] = "ki67",
+    stain: Annotated[str, typer.Option("--stain", callback=checked_names, help="Stain: her2, ki67, er, pr.")] = "ki67",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is random in the degradations.")] = 0,
     also: Annotated[
         list[str] | None,
@@ -57,14 +58,14 @@ def validity(
         found = study_validity(study, instrument, display.count)
     _print_ranking(found)
     for path in write_validity(found, out or results / "report" / "validity" / f"{dataset}-{stain}"):
-        typer.echo(path)
+        say(path)
 
 
 def _print_ranking(found: "Validity") -> None:
     """The rank correlations, as the tables have them."""
-    from rich.console import Console
     from rich.table import Table
 
+    from vsbench.cli.display import Console
     from vsbench.report.validity import COLUMNS, cells, reasons
 
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -73,9 +74,7 @@ def _print_ranking(found: "Validity") -> None:
         table.add_column(label, justify="right")
     for name, row in cells(found).iterrows():
         table.add_row(str(name), *row)
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 250
+    console = Console()
     console.print("Spearman's rank correlation of each value's getting worse (+) with:")
     console.print(table)
     for reason, names in reasons(found).items():

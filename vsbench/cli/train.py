@@ -1,13 +1,13 @@
 """``vsbench train METHOD``."""
 
 import atexit
-import json
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain, checked_row
+from vsbench.cli.output import note, say, say_json
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers; part of the run folder's name.")]
 
@@ -24,7 +24,9 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; repeatable.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of settings; --set wins over it.")] = None,
-    label: Annotated[str | None, typer.Option("--label", help="Name of the row, in place of method+variant.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", callback=checked_row, help="Name of the row, in place of method+variant.")
+    ] = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     device: Device = "auto",
@@ -124,7 +126,10 @@ def train(
     fabric = make_fabric(device, devices, precision, nodes)
     if dry_run:
         plan = estimate(request, fabric, rhythm)
-        print(json.dumps(plan, indent=2) if json_ else "\n".join(lines(plan)))
+        if json_:
+            say_json(plan)
+        for line in [] if json_ else lines(plan):
+            say(line)
         return
     fabric.launch()
     atexit.register(leave)
@@ -134,10 +139,10 @@ def train(
     except Interrupted as stop:
         if not fabric.is_global_zero:  # a launcher would kill the first process for the failure of another
             raise typer.Exit from None
-        typer.echo(f"{stop}; the same command with --resume goes on", err=True)
+        note(f"{stop}; the same command with --resume goes on")
         raise typer.Exit(stop.exit_code) from None
     if fabric.is_global_zero:
-        print(run.folder)
+        say(run.folder)
 
 
 def _settings_file(path: Path | None) -> dict[str, Any]:

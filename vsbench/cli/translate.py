@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from vsbench.cli.options import Device
+from vsbench.cli.output import say
 
 
 def translate(
@@ -68,4 +69,4 @@ def translate(
             display.count("translated", len(written), len(files))
 
         translate_files(method, files, one_device(device).device, done, translate)
-    print(f"{len(written)} images: {out}")
+    say(f"{len(written)} images: {out}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vsbench.cli.output import note, say, say_json
+
 if TYPE_CHECKING:
     from vsbench.weights import Weights
     from vsbench.weights.fetch import Progress
@@ -26,9 +28,7 @@ def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
 
     rows = [_row(weights) for weights in MANIFEST.values()]
     if as_json:
-        import json
-
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        say_json(rows)
         return
     _print_table(rows)
 
@@ -49,11 +49,11 @@ def add(
     for file in files:
         try:
             weights, path = add_file(file)
-            print(f"{weights.name}: {path}")
+            say(f"{weights.name}: {path}")
         except UserError as error:
             failures.append(error)
     for failure in failures[:-1]:
-        print("error:", failure, file=sys.stderr)
+        note(f"error: {failure}")
     if failures:
         raise failures[-1]  # printed like the others, and the exit code is its own
 
@@ -80,13 +80,13 @@ def fetch(
         weights = MANIFEST[name]
         here, wrong = status(weights)
         if here is not None and wrong is None:
-            print(f"{name}: {here} (already here)")
+            say(f"{name}: {here} (already here)")
             continue
         wanted.append(weights)
-        print(f"{name}, for {', '.join(weights.metrics)}")
-        print(f"  from     {weights.url}")
-        print(f"  bytes    {(weights.archive or weights).size:,}")
-        print(f"  licence  {weights.licence}")
+        say(f"{name}, for {', '.join(weights.metrics)}")
+        say(f"  from     {weights.url}")
+        say(f"  bytes    {(weights.archive or weights).size:,}")
+        say(f"  licence  {weights.licence}")
     if not wanted:
         return
     if not yes:
@@ -96,7 +96,7 @@ def fetch(
     for weights in wanted:
         with _bar(weights.name) as progress:
             path = fetching.fetch(weights, progress)
-        print(f"{weights.name}: {path}")
+        say(f"{weights.name}: {path}")
 
 
 @app.command()
@@ -114,14 +114,14 @@ def verify() -> None:
             files += 1
             try:
                 verify_file(weights, path)
-                print(f"ok   {weights.name}: {path}")
+                say(f"ok   {weights.name}: {path}")
             except WeightsError as error:
                 failures.append(error)
-                print(f"bad  {weights.name}: {path}")
+                say(f"bad  {weights.name}: {path}")
     if not files:
-        print("no weights are here; vsbench weights list says which there are")
+        say("no weights are here; vsbench weights list says which there are")
     for failure in failures[:-1]:
-        print("error:", failure, file=sys.stderr)
+        note(f"error: {failure}")
     if failures:
         raise failures[-1]
 
@@ -147,8 +147,9 @@ def _row(weights: "Weights") -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from vsbench.cli.display import Console
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("name", "state", "for", "download", "licence"):
@@ -157,21 +158,20 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         size = f"{row['download_bytes'] / 1e6:.0f} MB"
         use = ", ".join(row["metrics"]) + (f" (in place of {row['stands_for']})" if row["stands_for"] else "")
         table.add_row(row["name"], row["state"], use, size, row["licence"])
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 250  # a pipe has no edge to wrap at
+    console = Console()
     console.print(table)
 
 
 @contextmanager
 def _bar(title: str) -> "Iterator[Progress]":
     """A progress bar on standard error where that is a terminal; nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True, markup=False, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
+    from vsbench.cli.display import Console, PlainColumn
+
+    console = Console(stderr=True)
+    columns = (PlainColumn("{task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
     with Bar(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

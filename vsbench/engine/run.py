@@ -4,16 +4,13 @@
     run.json  log.csv  validation.csv  checkpoints/  samples/  tensorboard/  images/<split>/  evaluation/<protocol>/
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsbench.errors import RunError, UsageError
-from vsbench.records.artefact import NAMES
+from vsbench.names import checked_name
 from vsbench.records.run import Kind, RunRecord, TrainedRecord, read_record
-
-NAME = re.compile(NAMES)
 
 
 @dataclass(frozen=True)
@@ -89,15 +86,6 @@ def row_name(method: str, variant: str, preset: str, label: str | None) -> str:
     if label is not None:
         return checked_name(label, "--label")
     return "+".join(part for part in (method, variant, "" if preset == "paper" else preset) if part)
-
-
-def checked_name(name: str, option: str) -> str:
-    """``name`` if it can be a folder. Raises UsageError."""
-    if not NAME.fullmatch(name) or len(name) > 100:
-        raise UsageError(
-            f"{option} {name!r}: use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit"
-        )
-    return name
 
 
 def group_folder(results: Path, dataset: str, stain: str) -> Path:

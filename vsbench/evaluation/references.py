@@ -17,10 +17,11 @@ from PIL import Image as Picture
 
 from vsbench.data.decode import read_rgb, read_size, require_equal_sizes
 from vsbench.data.pairs import Pair
-from vsbench.errors import DataError
+from vsbench.errors import DataError, UsageError
 from vsbench.evaluation.onepass import Maker
 from vsbench.files import digest
 from vsbench.metric import Image
+from vsbench.names import checked_name
 from vsbench.stain import transfer
 from vsbench.stain.density import SCANNER_EOSIN, SCANNER_HAEMATOXYLIN, optical_density, stain_matrix
 
@@ -226,3 +227,19 @@ REFERENCES = {
         ReferenceRow("shuffled", "Real IHC of another tile", False, _fit_shuffled, _shuffled),
     )
 }
+
+OURS = {"he": "H&E", "ihc": "IHC"}  # the two sides of a pair
+
+
+def checked_row_name(name: str, option: str) -> str:
+    """A user's name for a row, if it can be a folder and is not taken by a row of ours, however spelt; UsageError."""
+    plain = _letters(checked_name(name, option))
+    taken = OURS | {reference.name: reference.title for reference in REFERENCES.values()}
+    for reserved, title in taken.items():
+        if plain in (_letters(reserved), _letters(title)):
+            raise UsageError(f"{option} {name}: the name of a row that is always there ({title}); choose another")
+    return checked_name(name, option)
+
+
+def _letters(name: str) -> str:
+    return "".join(sign for sign in name.casefold() if sign.isalnum())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vsbench import __version__, ranks
 from vsbench.data.pairs import few
 from vsbench.engine.checkpoint import chosen_checkpoint, load_method
-from vsbench.engine.run import Run, checked_name, require_one_row
+from vsbench.engine.run import Run, require_one_row
 from vsbench.engine.surroundings import device_name
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
 from vsbench.errors import DataError, RunError, UserError
@@ -17,6 +17,7 @@ from vsbench.evaluation.onepass import Maker
 from vsbench.evaluation.outside import find, foreign_inputs, reader, resize_warning
 from vsbench.evaluation.references import REFERENCES, ReferenceRow
 from vsbench.files import digest, file_digest
+from vsbench.names import checked_name
 from vsbench.records.images import Stamp
 from vsbench.records.run import ExternalRecord, ReferenceRecord, RunRecord
 

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vsbench import __version__
+from vsbench.cells import plain
 from vsbench.errors import DataError, RunError, UsageError
 from vsbench.files import digest, file_digest, read_json
 from vsbench.records.summary import PairFiles
@@ -154,7 +155,7 @@ def _slides(run: EvaluatedRun) -> dict[str, str | None]:
     path = run.summary.parent / "per_image.csv"
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return {line["id"]: line["slide"] or None for line in csv.DictReader(file)}
+            return {plain(line["id"]): plain(line["slide"]) or None for line in csv.DictReader(file)}
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{path}: damaged ({error}); run vsbench evaluate {run.folder} again") from None
 

@@ -139,7 +139,8 @@ function show() {
 }
 
 function save() {
-  const quoted = text => '"' + String(text).replaceAll('"', '""') + '"';
+  const neutral = text => /^'*[=+\\-@\\t\\r]/.test(text) ? "'" + text : text;  // for a spreadsheet no formula
+  const quoted = text => '"' + neutral(String(text)).replaceAll('"', '""') + '"';
   const lines = [["study", "reader", "item", "question", "score"]];
   for (const item of study.items)
     for (const question of questions)

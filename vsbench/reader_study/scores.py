@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vsbench.cells import plain
 from vsbench.errors import DataError
 from vsbench.reader_study.agreement import SCORES
 from vsbench.reader_study.draw import Key
@@ -78,7 +79,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            head, *rows = [(reader.line_num, row) for row in reader if row] or [(0, [])]
+            head, *rows = [(reader.line_num, [plain(cell) for cell in row]) for row in reader if row] or [(0, [])]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: can't be read ({' '.join(str(error).split())}); save the scores again") from None
     if head[1] != HEAD:

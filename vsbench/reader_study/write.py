@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from vsbench.audit.document import Heading, Page, Table, Text
+from vsbench.cells import neutral_table
 from vsbench.files import write_text
 from vsbench.reader_study.agreement import SCORES
 from vsbench.reader_study.analyse import Findings
@@ -36,7 +37,7 @@ def write_findings(findings: Findings, scores: pd.DataFrame, folder: Path) -> li
     }
     page = build_page(findings)
     texts = {"index.md": page.markdown(), "index.html": page.html()}
-    texts |= {f"{name}.csv": table.to_csv(index=False) for name, table in tables.items()}
+    texts |= {f"{name}.csv": neutral_table(table).to_csv(index=False) for name, table in tables.items()}
     for name, text in texts.items():
         write_text(folder / name, text)
     drawn = readers(findings.means, folder, (SCORES[0], SCORES[-1]))

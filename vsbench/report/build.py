@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vsbench.cells import neutral_table
 from vsbench.errors import RunError, UserError
 from vsbench.files import write_json, write_text
 from vsbench.report.ablations import suite_report
@@ -86,8 +87,8 @@ def build_report(
     made = records(whole)
     tables = [decision_table(decision) for decision in decisions]
     parts = {
-        "summary.csv": tidy(everything).to_csv(index=False),
-        "decision.csv": pd.concat(tables, ignore_index=True).to_csv(index=False) if tables else "",
+        "summary.csv": neutral_table(tidy(everything)).to_csv(index=False),
+        "decision.csv": neutral_table(pd.concat(tables, ignore_index=True)).to_csv(index=False) if tables else "",
         "provenance.csv": as_csv(made),
     }
     if latex:

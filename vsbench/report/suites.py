@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsbench.cells import neutral_row
 from vsbench.evaluation.ablate import Study, StudyRow, state
 from vsbench.files import write_text
 from vsbench.report.notation import decimals
@@ -212,7 +213,7 @@ def tidy(table: SuiteTable) -> str:
                     line |= _reading(runs[seed], name)
                 else:
                     line["reason"] = table.missing[row.name, seed]
-                writer.writerow(line)
+                writer.writerow(neutral_row(line))
     return text.getvalue()
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from vsbench.cells import neutral_table
 from vsbench.evaluation.degrade import DEGRADATIONS
 from vsbench.evaluation.validity import CONSTANT, TRUE_ERROR, YARDSTICK, Validity
 from vsbench.files import write_json, write_text
@@ -50,7 +51,7 @@ def write_validity(validity: Validity, folder: Path) -> list[Path]:
     paths = []
     for name, table in tables.items():
         paths.append(folder / f"{name}.csv")
-        write_text(paths[-1], table.to_csv(index=False, lineterminator="\n"))
+        write_text(paths[-1], neutral_table(table).to_csv(index=False, lineterminator="\n"))
     for suffix, text in (("md", markdown(validity)), ("tex", latex(validity))):
         paths.append(folder / f"validity.{suffix}")
         write_text(paths[-1], text)

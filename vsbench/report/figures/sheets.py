@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from vsbench.cells import neutral_table, plain_table
 from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
 from vsbench.files import write_text
@@ -186,6 +187,7 @@ def _densities(run: EvaluatedRun) -> pd.DataFrame:
     try:
         names = {"id": str, "slide": str}  # an id may be "NA" or "007"
         table = pd.read_csv(path, usecols=COLUMNS, dtype=names, keep_default_na=False)
+        table = plain_table(table)
         density = table["intden_real"] / (table["height"] * table["width"])
         table = pd.DataFrame({"id": table["id"], "slide": table["slide"], "density": density})
     except (OSError, ValueError, TypeError) as error:
@@ -233,7 +235,7 @@ def _draw(lines: Sequence[Line], top: float, drawn: Drawn) -> None:
             smaller = image.get_size()[1] > (right - left) * DPI
             image.set_interpolation("antialiased" if smaller else "nearest")  # never blurred by enlarging
         save(figure, drawn.file("png"))
-    write_text(drawn.file("csv"), _data(lines, top).to_csv(index=False))
+    write_text(drawn.file("csv"), neutral_table(_data(lines, top)).to_csv(index=False))
 
 
 def _draw_tile(page: Axes, tile: Tile, window: Window, box: Box) -> None:

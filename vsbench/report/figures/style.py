@@ -14,6 +14,7 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from vsbench.cells import neutral_table
 from vsbench.files import atomic, write_text
 from vsbench.report.figures.drawn import Drawn
 
@@ -64,4 +65,4 @@ def write(figure: Figure, drawn: Drawn, table: pd.DataFrame) -> None:
     """Write a figure as PDF and PNG, and its data as CSV."""
     for suffix in ("pdf", "png"):
         save(figure, drawn.file(suffix))
-    write_text(drawn.file("csv"), table.to_csv(index=False, lineterminator="\n"))
+    write_text(drawn.file("csv"), neutral_table(table).to_csv(index=False, lineterminator="\n"))

@@ -15,9 +15,10 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from vsbench.cells import plain_table
 from vsbench.data.decode import read_image
 from vsbench.errors import DataError, RunError
-from vsbench.files import write_text
+from vsbench.files import ask, write_text
 from vsbench.metric import Value
 from vsbench.report.notation import markup, slug, stain_name
 from vsbench.report.page.texts import address, embedded
@@ -143,6 +144,7 @@ def write_small(jobs: Iterable[Job], name: str, warn: Callable[[str], None]) -> 
 
 def _write_small(job: Job) -> tuple[Path, str | None]:
     source, target = job
+    ask(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         image = read_image(source)
@@ -190,10 +192,11 @@ def _slides(run: EvaluatedRun) -> dict[str, str]:
 def _read(path: Path) -> pd.DataFrame:
     wanted = {"id", "slide", *declared_columns()}
     numbers = {column: [""] for column in declared_columns()}  # an id may be "NA" or "007"
-    return pd.read_csv(
+    table = pd.read_csv(
         path,
         usecols=lambda name: name in wanted,
         dtype={"id": str, "slide": str} | dict.fromkeys(declared_columns(), float),
         keep_default_na=False,
         na_values=numbers,
     )
+    return plain_table(table)

@@ -1,0 +1,71 @@
+"""Atomic writes, and output that never takes the place of somebody's own file."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from vsbench.errors import RunError
+from vsbench.files import atomic, has_first_line, only_ours, require_replaceable, write_text
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vsbench.files import atomic
+with atomic(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_writers_file_is_cleared_by_the_next_and_a_living_ones_stays(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.json")], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    with atomic(tmp_path / "b.json") as living:
+        write_text(tmp_path / "c.json", "")
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([living.name, "c.json"])
+
+
+def test_threads_never_write_with_wider_rights_than_the_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: write_text(tmp_path / f"{n}.txt", "x"), range(400)))
+            list(pool.map(lambda n: (tmp_path / f"plain-{n}").touch(), range(400)))
+    finally:
+        assert os.umask(before) == 0o077
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / f"{'x' * 250}.csv", "")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_only_what_we_wrote_is_written_over(tmp_path: Path) -> None:
+    theirs = tmp_path / "index.html"
+    theirs.write_text("mine")
+    (tmp_path / "tables").symlink_to(tmp_path)
+    for _ in range(2):
+        with only_ours(tmp_path, "--out"):
+            write_text(tmp_path / "page" / "a.js", "ours")
+            with pytest.raises(RunError, match="--out"):
+                write_text(theirs, "ours")
+            with pytest.raises(RunError, match="--out"):
+                write_text(tmp_path / "tables", "ours")
+    assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n", b"file,widthx\n", b"file"])
+def test_a_table_is_told_from_other_files_by_its_head(content: bytes, tmp_path: Path) -> None:
+    ours = tmp_path / "ours.csv"
+    ours.write_text("file,width\n1,2\n")
+    require_replaceable(ours, has_first_line("file,width"), "--csv")
+    require_replaceable(tmp_path / "none.csv", has_first_line("file,width"), "--csv")
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    for path in (other, tmp_path):
+        with pytest.raises(RunError, match="not written by vsbench"):
+            require_replaceable(path, has_first_line("file,width"), "--csv")

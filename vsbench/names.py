@@ -1,0 +1,47 @@
+"""Names from outside: the one gate for those that become part of a path, and how any text is shown in one line."""
+
+import re
+import unicodedata
+
+from vsbench.errors import UsageError
+
+NAME = re.compile(r"\w[\w.+-]*")
+LONGEST = 100  # characters, and twice as many bytes: a file system takes 255, and a name is joined with others
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows no files
+# control characters with line feeds and the ends of lines that Unicode has, what turns the direction of writing, and
+# lone surrogates: bytes of a file name that are no UTF-8
+_UNSEEN = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+UNSEEN = re.compile(f"[{_UNSEEN}]")
+UNSEEN_IN_JSON = re.compile(f"[{_UNSEEN}]".replace(r"\x00-\x1f", ""))  # which JSON escapes, or has between its values
+
+
+def checked_name(name: str, option: str) -> str:
+    """``name``, composed (NFC), if it can be a file or folder on every system, and nothing but one.
+
+    ``option``: where it was given, for the message: ``--stain``, or a file that was read. Raises UsageError.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    if not NAME.fullmatch(composed):
+        raise UsageError(
+            f"{option} {brief(name)}: use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit"
+        )
+    if len(composed) > LONGEST or len(composed.encode()) > 2 * LONGEST:
+        raise UsageError(f"{option} {brief(name)}: too long for a folder; {LONGEST} letters are the most")
+    if composed.endswith(".") or DEVICES.fullmatch(composed):
+        raise UsageError(f"{option} {brief(name)}: no name for a folder on every system; choose another")
+    return composed
+
+
+def brief(text: str) -> str:
+    """A text from outside as it stands in a message: quoted, escaped, and its beginning alone where it is long."""
+    return repr(text) if len(text) <= LONGEST else f"{text[: LONGEST // 2]!r}…"
+
+
+def shown(text: str) -> str:
+    r"""``text`` with what a terminal would act on escaped: ``\n``, ``\x1b``, ``\u202e``. The rest stays as it is."""
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape", "backslashreplace").decode(), text)
+
+
+def shown_json(text: str) -> str:
+    r"""JSON with the same escaped where JSON allows them raw; the values it holds stay what they are."""
+    return UNSEEN_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
