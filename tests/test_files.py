@@ -55,6 +55,8 @@ def test_only_what_we_wrote_is_written_over(tmp_path: Path) -> None:
                 write_text(theirs, "ours")
             with pytest.raises(RunError, match="--out"):
                 write_text(tmp_path / "tables", "ours")
+    with pytest.raises(RunError, match="--out"), only_ours(tmp_path, "--out", ["a.csv", "index.html"]):
+        pytest.fail("was let in")
     assert theirs.read_text() == "mine"
 
 

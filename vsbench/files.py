@@ -113,10 +113,11 @@ def _machine() -> str:
 
 
 @contextmanager
-def only_ours(folder: Path, option: str) -> Iterator[None]:
+def only_ours(folder: Path, option: str, expected: Iterable[str] = ()) -> Iterator[None]:
     """While this holds, what lies under ``folder`` is written over only where vsbench wrote it: names are kept there.
 
-    Raises RunError at the first file of somebody else, which stays as it is. ``option``: what named the folder.
+    Raises RunError at the first file of somebody else, which stays as it is: of ``expected``, which will surely be
+    written, before anything is. ``option``: what named the folder.
     """
     ledger = folder.absolute() / LEDGER
     known = set(ledger.read_text(encoding="utf-8").split("\0")) if ledger.is_file() else set()
@@ -131,6 +132,9 @@ def only_ours(folder: Path, option: str) -> Iterator[None]:
             file.write(f"{name}\0")
         known.add(name)
 
+    for name in expected:
+        if name not in known:
+            require_replaceable(folder / name, lambda _: False, option)
     with watched(folder, check):
         yield
 

@@ -9,6 +9,9 @@ import typer
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Results, checked_names
 from vsbench.cli.output import note, say, say_json
 
+FILES = ("index.html", "index.md", "tiles.csv", "duplicates.csv", "slides.csv", "summary.json")
+
+FILES = ("index.html", "index.md", "tiles.csv", "duplicates.csv", "slides.csv", "summary.json")
 Stains = Annotated[
     list[str] | None,
     typer.Option("--stain", callback=checked_names, help="Stain; repeatable. Else all stains there are."),
@@ -65,7 +68,7 @@ def audit(
     if not audits:
         raise DataError(absent[0])
     folder = out or results / "audit" / "-".join([dataset, *dict.fromkeys(stain or [])])
-    with nullcontext() if out is None else only_ours(folder, "--out"):
+    with nullcontext() if out is None else only_ours(folder, "--out", FILES):
         written = write_tables(audits, dataset, folder)
         page = build_page(audits, source.card.title, [*source.card.warnings, *absent])
         for name, text in (("index.md", page.markdown()), ("index.html", page.html())):

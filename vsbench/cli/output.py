@@ -15,13 +15,13 @@ from vsbench.names import shown, shown_json
 
 def say(text: object = "") -> None:
     """One line on standard output."""
-    print(shown(str(text)))
+    print(f"{shown(str(text))}\n", end="")  # one write: lines of two streams never mix
 
 
 def note(text: object) -> None:
     """One line on standard error; where that can't be written, nothing ends by it."""
     with suppress(OSError):
-        print(shown(str(text)), file=sys.stderr, flush=True)
+        print(f"{shown(str(text))}\n", end="", file=sys.stderr, flush=True)
 
 
 def say_json(value: Any) -> None:

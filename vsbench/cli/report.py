@@ -13,6 +13,7 @@ from vsbench.cli.output import note, say
 if TYPE_CHECKING:
     from vsbench.report.published import Paper
 
+FILES = ("summary.csv", "decision.csv", "provenance.csv", "provenance.json", "main.tex")  # the last with --latex
 PUBLISHED = RESULTS / "published"
 
 
@@ -54,7 +55,9 @@ def report(
         raise UsageError("--bundle is of the whole report: leave out --suite")
     if suite is None and method is not None:
         raise UsageError("--method is for --suite")
-    with nullcontext() if out is None else only_ours(folder, "--out"):
+    expected = [] if suite is not None else FILES[: None if latex else -1]
+    own_place = folder.resolve() == (results / "report").resolve()
+    with nullcontext() if own_place else only_ours(folder, "--out", expected):
         if suite is not None:
             written = suite_report(results, suite, folder, method, print_warning)
         else:
