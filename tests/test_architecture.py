@@ -30,7 +30,7 @@ LAYERS = (
 )
 # What these import is less than their layer allows: mathematics that someone may want without the rest.
 NARROW = {
-    "records": {"errors", "files"},
+    "records": {"errors", "files", "names"},
     "stain": {"errors"},
     "nn": {"precision", "ranks"},
     "losses": {"precision", "ranks", "stain"},

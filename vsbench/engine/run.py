@@ -89,8 +89,8 @@ def row_name(method: str, variant: str, preset: str, label: str | None) -> str:
 
 
 def group_folder(results: Path, dataset: str, stain: str) -> Path:
-    """The folder of all rows of a data set's stain."""
-    return results / "runs" / f"{dataset}-{stain}"
+    """The folder of all rows of a data set's stain. Raises UsageError for names that lead elsewhere."""
+    return results / "runs" / checked_name(f"{dataset}-{stain}", "data set and stain")
 
 
 def require_same(run: Run, record: TrainedRecord) -> TrainedRecord:

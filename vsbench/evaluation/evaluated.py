@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench import registry
+from vsbench.cells import plain_table
 from vsbench.engine.run import Run
 from vsbench.errors import RunError, UsageError
 from vsbench.metric import Value
@@ -93,7 +94,7 @@ def read_table(folder: Path) -> pd.DataFrame:
     try:
         names = {"id": str, "slide": str}  # 01 is no number, and a slide may be called NA: only empty is missing
         table = pd.read_csv(folder / "per_image.csv", dtype=names, keep_default_na=False, na_values=[""])
-        table = table.set_index("id")
+        table = plain_table(table).set_index("id")
         table["slide"]
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{folder}: damaged ({error}); remove it and evaluate again") from None

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vsbench import __version__, ranks
+from vsbench.cells import neutral_table
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
 from vsbench.evaluation.group import SPLIT, Group
@@ -97,7 +98,7 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
     summary = Summary.checked(content, folder / "summary.json")
     if ranks.rank() != 0:
         return summary
-    write_text(folder / TABLE, table.to_csv(lineterminator="\n"))
+    write_text(folder / TABLE, neutral_table(table).to_csv(lineterminator="\n"))
     if measured.features:
         with atomic(folder / FEATURES) as temporary, temporary.open("wb") as out:
             np.savez(out, allow_pickle=False, **measured.features)

@@ -11,10 +11,17 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from vsbench.errors import RunError
+from vsbench.errors import RunError, UsageError
 from vsbench.files import read_json, write_json
+from vsbench.names import checked_name
 
-NAMES = r"[\w][\w.+-]*"  # of folders: no separator, nothing that a shell or a file system reads otherwise
+
+def _checked(name: str) -> str:
+    """A name that becomes a folder's passes the gate of all names."""
+    try:
+        return checked_name(name, "name")
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 def _finite(value: Any) -> Any:
@@ -26,7 +33,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, Field(pattern=rf"^{NAMES}$", max_length=100)]
+Name = Annotated[str, AfterValidator(_checked)]
 Text = Annotated[str, Field(max_length=10_000)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=2**53)]

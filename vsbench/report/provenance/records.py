@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from vsbench.cells import neutral
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
 from vsbench.files import digest
@@ -53,7 +54,7 @@ def as_csv(records_: Sequence[dict[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     if records_:
         writer.writerow(records_[0])
-        writer.writerows([_flat(value) for value in record.values()] for record in records_)
+        writer.writerows([neutral(_flat(value)) for value in record.values()] for record in records_)
     return out.getvalue()
 
 
