@@ -1,16 +1,20 @@
 """Archives are looked through before anything is unpacked, and what they claim is not believed while they are read."""
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import stat
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from vsbench.data import archive
+from vsbench.data import archive, member_names
 from vsbench.data.archive import opened, stem_of
 from vsbench.errors import DataError
 
@@ -120,7 +124,7 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for path in (zipped(tmp_path / "x.zip", {"a.png": NOISE}), tarred(tmp_path / "x.tar.gz", {"a.png": NOISE})):
         with pytest.raises(DataError, match=r"'a\.png': 4,096 bytes unpacked, more than 4,095"), opened(path):
             pass
-    monkeypatch.setattr(archive, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(member_names, "MAX_ENTRIES", 1)
     with (
         pytest.raises(DataError, match="more than 1 entries"),
         opened(zipped(tmp_path / "x.zip", {"a": b"", "b": b""})),
@@ -162,7 +166,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
         assert b"".join(found.blocks("b.png")) == NOISE[::-1]
         with pytest.raises(DataError, match=r"a\.png is damaged"):
             list(found.blocks("a.png"))
-    for broken in (content[:3000], b"<html>", b""):
+    for broken in (content[:3000], b"PK\3\4", b"no archive"):
         path.write_bytes(broken)
         with pytest.raises(DataError, match=r"x\.zip: no zip .* fetch it again"), opened(path):
             pass
@@ -178,3 +182,115 @@ def test_a_cut_tar_is_named(tmp_path: Path) -> None:
 def test_the_ending_of_an_archive_is_no_part_of_its_name() -> None:
     names = ["HER2-004.zip", "HER2-004.TAR.GZ", "HER2-004", "HER2-004.tgz"]
     assert {stem_of(Path("x", name)) for name in names} == {"HER2-004"}
+
+
+def tar_bytes(files: dict[str, bytes], format: int = tarfile.PAX_FORMAT, **records: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=format) as file:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.pax_headers = len(content), records
+            file.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def refusal(path: Path, content: bytes | bytearray) -> str:
+    path.write_bytes(content)
+    with pytest.raises(DataError) as refused:
+        contents(path)
+    message = str(refused.value)
+    assert message.startswith(f"{path}: ")
+    assert message.isprintable()
+    assert len(message) < 500
+    return message
+
+
+@pytest.mark.parametrize(("pack", "trailer"), [(gzip.compress, -8), (bz2.compress, -6), (lzma.compress, -30)])
+def test_a_wrong_checksum_is_noticed(pack: Callable[[bytes], bytes], trailer: int, tmp_path: Path) -> None:
+    content = bytearray(pack(tar_bytes({"a.png": NOISE})))
+    content[trailer] ^= 1
+    assert "a damaged tar file" in refusal(tmp_path / "x.tar", content)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
+def test_a_tar_cut_anywhere_is_noticed(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    whole = pack(tar_bytes({"a.png": NOISE, "b.png": NOISE}))
+    for length in range(20, 10_240 if pack is bytes else len(whole), 256):
+        assert "fetch it again" in refusal(tmp_path / "x.tar", whole[:length][: 2 * 512 + 2 * 4096])
+
+
+def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
+    content = bytearray(tar_bytes({"a.png": NOISE, "b.png": NOISE}))
+    content[512 + 4096 + 3] ^= 1
+    assert "a damaged header" in refusal(tmp_path / "x.tar", content)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_headers_are_bounded_before_they_are_read(kind: bytes, tmp_path: Path) -> None:
+    for size in (archive.MAX_HEADER + 1, 8 << 30, -512):
+        member = tarfile.TarInfo("x")
+        member.type, member.size = kind, size
+        assert f"{size:,}" in refusal(tmp_path / "x.tar", member.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+    chain = b"".join(tarfile.TarInfo.create_pax_global_header({"a": "b"}) for _ in range(2000))
+    if kind == tarfile.GNUTYPE_LONGNAME:
+        member = tarfile.TarInfo("x")
+        member.type, member.size = kind, 512
+        chain = 2000 * (member.tobuf(tarfile.GNU_FORMAT) + b"a" * 512)
+    refusal(tmp_path / "x.tar", chain + bytes(1024))
+
+
+def test_sizes_in_pax_records_are_not_believed(tmp_path: Path) -> None:
+    for records in (
+        {"size": "-4096"},
+        {"GNU.sparse.realsize": "9" * 20},
+        {"GNU.sparse.major": "1"},
+        {"size": "9" * 30},
+    ):
+        refusal(tmp_path / "x.tar", tar_bytes({"a.png": NOISE}, **records))
+    member = tarfile.TarInfo("a.png")
+    member.type, member.size = tarfile.GNUTYPE_SPARSE, 1 << 40
+    assert "sparse" in refusal(tmp_path / "x.tar", member.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+
+
+@pytest.mark.parametrize("name", ["d/" * 2000 + "a.png", "a" * 300 + ".png", "ä" * 140 + ".png", "\udce4.png"])
+def test_names_that_can_not_be_written_are_refused(name: str, tmp_path: Path) -> None:
+    refusal(tmp_path / "x.tar", tar_bytes({name: NOISE}, format=tarfile.GNU_FORMAT))
+    if name.isprintable():
+        path = zipped(tmp_path / "made", {name: NOISE})
+        refusal(tmp_path / "x.zip", path.read_bytes())
+
+
+def test_unicode_forms_of_one_name_are_one(tmp_path: Path) -> None:
+    files = {unicodedata.normalize(form, "Blöcke.png"): NOISE for form in ("NFC", "NFD")}
+    assert "has the same name" in refusal(tmp_path / "x.tar", tar_bytes(files))
+    assert "has the same name" in refusal(tmp_path / "x.zip", zipped(tmp_path / "made", files).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"7z\xbc\xaf\x27\x1c" + bytes(100), "7z"),
+        (b"Rar!\x1a\x07\x01\0" + bytes(100), "RAR"),
+        (b"\x28\xb5\x2f\xfd" + bytes(100), "Zstandard"),
+        (b"\xef\xbb\xbf\n <HTML><title>Sign in</title>", "a web page"),
+        (b'{"error": "quota"}', "a server's answer"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (b"", "an empty file"),
+    ],
+)
+def test_what_is_no_archive_is_named(content: bytes, what: str, tmp_path: Path) -> None:
+    for name in ("x.zip", "x.tar.gz", "x"):
+        assert what in refusal(tmp_path / name, content)
+
+
+@pytest.mark.parametrize("name", ["x.zip.001", "x.zip.002", "x.z01", "x.7z.001", "x.part1.rar", "x.tar.gz.aa"])
+def test_parts_of_a_split_archive_are_named(name: str, tmp_path: Path) -> None:
+    whole = zipped(tmp_path / "whole", {"a.png": NOISE}).read_bytes()
+    for part in (whole[:2000], whole[2000:]):
+        assert "a part of a split archive" in refusal(tmp_path / name, part)
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.zip")
+    with pytest.raises(DataError, match="neither a folder nor a regular file"), opened(tmp_path / "x.zip"):
+        pass

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,12 @@ class Placer:
         if size > (free := shutil.disk_usage(home).free):
             raise DataError(f"{home}: {size:,} bytes are needed, {free:,} are free; make room or give another DEST")
 
+    def require_sound(self, items: Sequence[Item]) -> None:
+        """Raise DataError where a checksum in the archive does not hold for a file that is not there yet."""
+        if self.archive is not None:
+            missing = (item.name for item in items if not (self.manifest.home / item.target).exists())
+            self.archive.check(dict.fromkeys(missing))
+
     def _place(self, item: Item) -> tuple[How, Record]:
         target = self.manifest.home / item.target
         try:
@@ -100,8 +106,9 @@ class Placer:
             self._require_damaged(item, target)
         if not self.copy and _hard_link(path, target):
             return "linked"
-        with atomic(target) as temporary:
-            shutil.copyfile(path, temporary)
+        with atomic(target) as temporary, temporary.open("wb") as file:
+            file.writelines(_blocks(path))
+            file.flush()
             if file_digest(temporary) != file_digest(path):
                 raise DataError(f"{path}: its copy has other bytes; was it changed meanwhile? Run the same again")
         return "copied"
@@ -152,7 +159,19 @@ class Placer:
     def _called(self, item: Item, source: Path | None = None) -> str:
         """The file of the source, as messages call it; with ``source`` the source's own path."""
         source = source or self.source
-        return f"{source}: {item.name}" if self.archive is not None else str(source / item.name)
+        return f"{source}: {self.archive.entries[item.name].name}" if self.archive else str(source / item.name)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """A file's bytes, in pieces. Raises DataError where it can't be read: what fails besides is the writing."""
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+    except OSError as error:
+        raise DataError(
+            f"{path}: {(error.strerror or str(error)).lower()}; mend that, and run the same again"
+        ) from None
 
 
 def _hard_link(path: Path, target: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from vsbench.data.archive import Archive, opened, stem_of
 from vsbench.data.manifest import Manifest
+from vsbench.data.member_names import unwritable
 from vsbench.data.pairs import Pair, few
 from vsbench.data.place import Half, How, Item, Placer
 from vsbench.data.search import find_folders, subfolders, the_one
@@ -69,16 +70,18 @@ def prepare(
     home = dest / name
     _require_apart(source, dest, home)
     result = Prepared(home)
-    with _opened(source) as found:
-        pairs = _side_by_side(reader, found, stains) if left else _pairs(reader, found, stains, optional, result)
-        if not pairs:
-            raise DataError("; ".join([*result.refused, *result.absent.values()]))
+    with _no_trouble(home), _opened(source) as top:
+        if left:
+            found, pairs = top, _side_by_side(reader, top, stains)
+        else:
+            found, pairs = _found(reader, top, stains, optional, result)
         result.pairs = {key: len(some) for key, some in pairs.items()}
         manifest = Manifest(home)
         items = _plan(reader, manifest, found, pairs, left)
         result.spare = sorted(set(filter(is_image, found.names)) - {item.name for item in items})
-        home.mkdir(parents=True, exist_ok=True)
         placer = Placer(manifest, found.path, found.root, found.archive, copy)
+        placer.require_sound(items)
+        home.mkdir(parents=True, exist_ok=True)
         placer.require_space(items)
         saved = time.monotonic()
         try:
@@ -92,6 +95,16 @@ def prepare(
         finally:
             manifest.save()
     return result
+
+
+@contextmanager
+def _no_trouble(home: Path) -> Iterator[None]:
+    """The machine's troubles, where no file of the source is at fault, as a DataError."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"{error.filename or home}: {reason}; mend that, and run the same again") from None
 
 
 def _require_apart(source: Path, dest: Path, home: Path) -> None:
@@ -108,7 +121,11 @@ def _require_apart(source: Path, dest: Path, home: Path) -> None:
 def _opened(path: Path) -> Iterator[Source]:
     """A folder as it is; of an archive the names, and the texts unpacked, in a temporary folder."""
     if path.is_dir():
-        yield Source(path, path, tuple(files_below(path)), None)
+        names = tuple(files_below(path))
+        for name in names:
+            if reason := unwritable(name):
+                raise DataError(f"{path}: {name!a}: {reason}; rename it")
+        yield Source(path, path, names, None)
         return
     with opened(path) as archive:
         names = tuple(name for name in archive.entries if not is_hidden(name) and (is_image(name) or is_text(name)))
@@ -117,6 +134,37 @@ def _opened(path: Path) -> Iterator[Source]:
                 with (root / name).open("wb") as file:
                     file.writelines(archive.blocks(name))
             yield Source(path, root, names, archive)
+
+
+def _found(
+    reader: Reader, top: Source, stains: Sequence[str], optional: bool, result: Prepared
+) -> tuple[Source, Listed]:
+    """The source, or the folder that it holds alone, and that in turn, in which the reader finds pairs.
+
+    Raises DataError with the reasons of the source itself, and of the innermost such folder, where it finds none.
+    """
+    source, tried = top, list[str]()
+    while True:
+        pairs = _pairs(reader, source, stains, optional, result)
+        if pairs:
+            return source, pairs
+        tried.append("; ".join([*result.refused, *result.absent.values()]))
+        if not (inner := _only_folder(source)):
+            raise DataError("; or, within the folder that it holds: ".join(dict.fromkeys((tried[0], tried[-1]))))
+        source = inner
+        result.refused.clear()
+        result.absent.clear()
+
+
+def _only_folder(source: Source) -> Source | None:
+    """The one folder that holds all images of a source: every desktop packs a folder so."""
+    tops = {name.split("/", 1)[0] if "/" in name else "" for name in source.names if is_image(name)}
+    if len(tops) != 1 or "" in tops:
+        return None
+    (folder,) = tops
+    names = tuple(name.removeprefix(f"{folder}/") for name in source.names if name.startswith(f"{folder}/"))
+    archive = source.archive and source.archive.below(folder)
+    return Source(source.path if archive else source.path / folder, source.root / folder, names, archive)
 
 
 def _pairs(reader: Reader, source: Source, stains: Sequence[str], optional: bool, result: Prepared) -> Listed:
