@@ -352,3 +352,32 @@ def test_metadata_is_plain_json(saved: Checkpoint) -> None:
     metadata = json.loads(content[8 : 8 + length])["__metadata__"]
     assert metadata["method"] == "cyclegan"
     assert json.loads(metadata["config"])["pool_size"] == 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda value: value.fill_(float("nan")), r"is not finite"),
+        (lambda value: value.index_fill_(0, torch.tensor(0), float("inf")), r"is not finite"),
+        (lambda value: value.double().fill_(1e300), r"is not finite"),
+        (lambda value: (value * 100).to(torch.int64), r"holds int64, not weights of CUT"),
+        (lambda value: value.to(torch.uint8), r"holds uint8, not weights of CUT"),
+        (lambda value: value > 0, r"holds bool, not weights of CUT"),
+    ],
+)
+def test_weights_that_are_no_finite_numbers_are_refused(
+    build: Build, spoil: Callable[[torch.Tensor], torch.Tensor], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.safetensors"
+    save_weights(path, "cut", build("cut"))
+    with safe_open(path, "pt") as file:
+        metadata = {key: value for key, value in file.metadata().items() if key != "digest"}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
+    for key in (min(tensors), max(tensors)):
+        save_file(tensors | {key: spoil(tensors[key].clone())}, path, metadata)
+        with pytest.raises(RunError, match=rf"cut\.safetensors: {key} {reason}"):
+            load_method(path)
+        with pytest.raises(RunError, match=reason):
+            load_weights(path, build("cut"))
+    save_file({key: value.half() for key, value in tensors.items()}, path, metadata)
+    load_method(path)  # less precise, and still numbers

@@ -1,6 +1,8 @@
 """Whole images of any size: padded for the network, cut back, written losslessly."""
 
+import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vsbench.data.tensors import to_images, to_tensor
-from vsbench.engine.translate import translate_files, translate_image
-from vsbench.errors import DataError
+from vsbench.engine.checkpoint import save_weights
+from vsbench.engine.tiles import Tiling
+from vsbench.engine.translate import Translate, translate_files, translate_fitting, translate_image, translate_tiles
+from vsbench.errors import DataError, RunError
 from vsbench.method import Batch, Method, MethodConfig, Phase
 
 CPU = torch.device("cpu")
 Build = Callable[..., Method[Any]]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 class Negative(Method[MethodConfig]):
@@ -121,3 +126,108 @@ def test_a_bad_image_is_named_and_the_ones_before_it_stay(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"bad\.png"):
         translate_files(Negative(), [(path, tmp_path / "out" / path.name) for path in (good, bad)], CPU)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+class NotFinite(Negative):
+    """What comes out of overflowing activations."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def translate(self, he: Tensor) -> Tensor:
+        fake = -he
+        fake[..., -1, -1] = self.value
+        return fake
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_becomes_no_image(value: float, tmp_path: Path) -> None:
+    method, source = NotFinite(value), tmp_path / "he.png"
+    Image.fromarray(picture(64, 64)).save(source)
+    ways: list[Translate] = [translate_image, translate_fitting, partial(translate_tiles, tiling=Tiling(32, 8, 16))]
+    for translate in ways:
+        with pytest.raises(RunError, match=r"he\.png: the output of NotFinite is not finite"):
+            translate_files(method, [(source, tmp_path / "out" / "ihc.png")], CPU, translate=translate)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_images_may_be_passed_over(tmp_path: Path) -> None:
+    good, bad, last = (tmp_path / f"{name}.png" for name in ("a", "b", "c"))
+    for path in (good, last):
+        Image.fromarray(picture(16, 16)).save(path)
+    bad.write_bytes(good.read_bytes()[:50])
+    told: list[str] = []
+    files = [(path, tmp_path / "out" / path.name) for path in (good, bad, last)]
+    translate_files(Negative(), files, CPU, bad=lambda error: told.append(str(error)))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert len(told) == 1
+    assert str(bad) in told[0]
+
+
+@pytest.fixture
+def weights(build: Build, tmp_path: Path) -> Path:
+    save_weights(tmp_path / "cut.safetensors", "cut", build("cut"))
+    return tmp_path / "cut.safetensors"
+
+
+@pytest.fixture
+def he(tmp_path: Path) -> Path:
+    """A folder of three images, the second of them bad."""
+    folder = tmp_path / "he"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg", "c.png"):
+        Image.fromarray(picture(24, 24)).save(folder / name)
+    (folder / "b.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_a_folder_goes_on_after_a_bad_image(vsbench: Command, weights: Path, he: Path, tmp_path: Path) -> None:
+    stopped = vsbench("translate", weights, he, "out")
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert "b.jpg: " in stopped.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    before = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    again = vsbench("translate", weights, he, "out")
+    assert again.returncode == 1
+    assert "out/a.png: exists already (1 such files); add --skip-existing to go on" in again.stderr
+    done = vsbench("translate", weights, he, "out", "--skip-existing", "--on-bad", "skip")
+    assert (done.returncode, done.stdout) == (0, "1 images, 1 there already, 1 skipped: out\n")
+    assert done.stderr.startswith("skipped: ")
+    assert "b.jpg: " in done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
+
+
+def test_where_every_image_is_bad_nothing_was_done(vsbench: Command, weights: Path, he: Path, tmp_path: Path) -> None:
+    done = vsbench("translate", weights, he / "b.jpg", "out.png", "--on-bad", "skip")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no image could be translated" in done.stderr
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_out_is_what_was_given_or_refused(vsbench: Command, weights: Path, he: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(he)
+    before = {path: path.read_bytes() for path in he.iterdir()}
+    for source, out, reason in (
+        (he, he, "IN and OUT are one folder"),
+        (he, "link", "IN and OUT are one folder"),
+        (he / "a.png", he / "a.png", "IN and OUT are one file"),
+        (he / "a.png", "link", "IN and OUT are one file"),
+        (he / "a.png", "out.jpg", "PNG is written"),
+        (he / "a.png", "out.v2", "PNG is written"),
+        (he / "a.png", "out", "PNG is written"),
+        (he, weights, "a file, and"),
+    ):
+        refused = vsbench("translate", weights, source, out, "--overwrite")
+        assert (refused.returncode, refused.stdout) == (2, ""), (source, out)
+        assert reason in refused.stderr
+    assert {path: path.read_bytes() for path in he.iterdir()} == before
+    assert not list(tmp_path.glob("out*"))
+    both = vsbench("translate", weights, he, "out", "--overwrite", "--skip-existing")
+    assert both.returncode == 2
+    (tmp_path / "there").mkdir()
+    for out, written in (("ihc.v2.png", "ihc.v2.png"), ("there", "there/a.png")):
+        done = vsbench("translate", weights, he / "a.png", out)
+        assert done.stdout == f"1 images: {written}\n"
+        assert (tmp_path / written).is_file()

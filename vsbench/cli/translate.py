@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from vsbench.cli.options import Device
-from vsbench.cli.output import say
+from vsbench.cli.output import note, say
 
 
 def translate(
@@ -30,6 +30,12 @@ def translate(
         ),
     ] = "sample",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace images that are there already.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Go on: leave images that are there already as they are.")
+    ] = False,
+    on_bad: Annotated[
+        Literal["stop", "skip"], typer.Option("--on-bad", help="At a bad H&E image, stop, or skip it and list it.")
+    ] = "stop",
 ) -> None:
     """Translate H&E images to IHC, losslessly, in their own size.
 
@@ -39,23 +45,27 @@ def translate(
 
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import one_device
-    from vsbench.data.pairs import images_by_stem
     from vsbench.engine.checkpoint import chosen_checkpoint, load_method
     from vsbench.engine.run import Run
     from vsbench.engine.tiles import Tiling
     from vsbench.engine.translate import Translate, translate_files, translate_fitting, translate_tiles
-    from vsbench.errors import UsageError, UserError
+    from vsbench.errors import DataError, UsageError, UserError
 
     if overlap is not None and tile is None:
         raise UsageError("--overlap without --tile: tiles chosen by memory share a quarter; add --tile")
     weights = chosen_checkpoint(Run(source)).weights if source.is_dir() else source
-    if he.is_dir():
-        files = [(path, out / f"{stem}.png") for stem, path in images_by_stem(he).items()]
-    else:
-        files = [(he, out / f"{he.stem}.png" if out.is_dir() else out.with_suffix(".png"))]
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing: give one of them")
+    files = _files(he, out)
+    place = out if he.is_dir() else files[0][1]
     there = [target for _, target in files if target.exists()]
-    if there and not overwrite:
-        raise UserError(f"{there[0]}: exists already ({len(there)} such files); add --overwrite, or choose another OUT")
+    if there and not (overwrite or skip_existing):
+        raise UserError(
+            f"{there[0]}: exists already ({len(there)} such files); add --skip-existing to go on, or --overwrite, or "
+            "choose another OUT"
+        )
+    if skip_existing:
+        files = [(image, target) for image, target in files if not target.exists()]
     method = load_method(weights)
     with TrainingDisplay() as display:
         translate: Translate = partial(translate_fitting, statistics=statistics, say=display.say)
@@ -63,10 +73,45 @@ def translate(
             tiling = Tiling(tile, tile // 4 if overlap is None else overlap, method.size_multiple)
             translate = partial(translate_tiles, tiling=tiling, statistics=statistics)
         written: list[Path] = []
+        skipped: list[str] = []
 
         def done(path: Path) -> None:
             written.append(path)
             display.count("translated", len(written), len(files))
 
-        translate_files(method, files, one_device(device).device, done, translate)
-    say(f"{len(written)} images: {out}")
+        def bad(error: DataError) -> None:
+            skipped.append(str(error))
+
+        skip = bad if on_bad == "skip" else None
+        translate_files(method, files, one_device(device).device, done, translate, skip)
+    for reason in skipped:
+        note(f"skipped: {reason}")
+    if skipped and not written:
+        raise UserError(f"{he}: no image could be translated; mend what is listed above")
+    kept = f", {len(there)} there already" if skip_existing else ""
+    left = f", {len(skipped)} skipped" if skipped else ""
+    say(f"{len(written)} images{kept}{left}: {place}")
+
+
+def _files(he: Path, out: Path) -> list[tuple[Path, Path]]:
+    """(H&E, PNG to write) of one image or a folder of them.
+
+    Raises UsageError where OUT can't be what is asked, or where an H&E, or its folder, would be written to.
+    """
+    from vsbench.data.pairs import images_by_stem
+    from vsbench.errors import UsageError
+
+    if he.is_dir():
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out}: a file, and {he} is a folder; give a folder as OUT")
+        if out.resolve() == he.resolve():
+            raise UsageError(f"{out}: IN and OUT are one folder; give another OUT")
+        return [(path, out / f"{stem}.png") for stem, path in images_by_stem(he).items()]
+    target = out / f"{he.stem}.png" if out.is_dir() else out
+    if target.suffix.lower() != ".png":
+        raise UsageError(
+            f"{out}: PNG is written, lossless; give OUT a name that ends in .png, or a folder that is there"
+        )
+    if target.resolve() == he.resolve():
+        raise UsageError(f"{target}: IN and OUT are one file; give another OUT")
+    return [(he, target)]

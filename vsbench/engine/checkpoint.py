@@ -190,7 +190,10 @@ def save_weights(path: Path, name: str, method: Method[Any]) -> None:
 
 
 def load_weights(path: Path, method: Method[Any]) -> None:
-    """Fill a method with weights. Raises RunError where the file is damaged or holds other tensors."""
+    """Fill a method with weights.
+
+    Raises RunError where the file is damaged, holds other tensors or other kinds of numbers, or any that is not finite.
+    """
     _fill(path, method, _read_weights(path)[0])
 
 
@@ -231,6 +234,13 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor]) -> None:
+    kinds = {key: value.is_floating_point() for key, value in method.state_dict().items()}
+    for key, value in tensors.items():
+        if kinds.get(key, value.is_floating_point()) != value.is_floating_point():
+            dtype = str(value.dtype).removeprefix("torch.")
+            raise RunError(f"{path}: {key} holds {dtype}, not weights of {type(method).__name__}")
+        if not value.float().isfinite().all():  # as single precision, in which it will be used
+            raise RunError(f"{path}: {key} is not finite (NaN or infinite); take a checkpoint before it")
     try:
         method.load_state_dict(tensors)
     except RuntimeError:

@@ -19,7 +19,7 @@ from vsbench.data.tensors import to_images, to_tensor
 from vsbench.engine.memory import available_memory, bytes_per_pixel
 from vsbench.engine.statistics import Statistics, imposing, recording
 from vsbench.engine.tiles import Tiling, mosaics, padded_pixels, spans, thumbnail
-from vsbench.errors import RunError
+from vsbench.errors import DataError, RunError
 from vsbench.files import atomic
 from vsbench.method import Method
 
@@ -29,6 +29,10 @@ GB = 1e9
 RGB = NDArray[np.uint8]
 TileStatistics = Literal["tile", "image", "sample"]
 Translate = Callable[[Method[Any], RGB, torch.device], RGB]
+
+
+class NotFiniteError(RunError):
+    """What a method makes of an image is no image."""
 
 
 @dataclass
@@ -129,6 +133,8 @@ def translate_fitting(
     if not reason:
         try:
             return translate_image(method, he, device)
+        except NotFiniteError:
+            raise
         except RunError:
             if not tilings:
                 raise
@@ -140,6 +146,8 @@ def translate_fitting(
         )
         try:
             return translate_tiles(method, he, device, tiling, statistics)
+        except NotFiniteError:
+            raise
         except RunError:
             if not smaller:
                 raise
@@ -152,11 +160,26 @@ def translate_files(
     device: torch.device,
     done: Callable[[Path], None] | None = None,
     translate: Translate = translate_image,
+    bad: Callable[[DataError], None] | None = None,
 ) -> None:
-    """Translate H&E files to PNG files (lossless, written atomically), calling ``done`` with each path written."""
+    """Translate H&E files to PNG files (lossless, written atomically), calling ``done`` with each path written.
+
+    ``bad``: told of an H&E that can't be read, and the next is taken; without it the error is raised. Raises RunError
+    naming the H&E for which memory is short, or whose translation is not finite.
+    """
     method = method.to(device).eval()
     for source, target in files:
-        fake = translate(method, read_rgb(source), device)
+        try:
+            he = read_rgb(source)
+        except DataError as error:
+            if bad is None:
+                raise
+            bad(error)
+            continue
+        try:
+            fake = translate(method, he, device)
+        except RunError as error:
+            raise RunError(f"{source}: {error}") from None
         with atomic(target) as temporary:
             Image.fromarray(fake).save(temporary, format="PNG")
         if done is not None:
@@ -164,10 +187,19 @@ def translate_files(
 
 
 def _translated(method: Method[Any], he: RGB, device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 → (1, 3, H', W') in [−1, 1], with the padding at the end of both sides."""
+    """(H, W, 3) uint8 → (1, 3, H', W') in [−1, 1], with the padding at the end of both sides.
+
+    Raises RunError where a value is not finite: as a pixel it would be black.
+    """
     rows, columns = (padded_pixels(side, method.size_multiple) for side in he.shape[:2])
     with torch.inference_mode():
-        return method.translate(to_tensor([he[np.ix_(rows, columns)]]).to(device))
+        fake = method.translate(to_tensor([he[np.ix_(rows, columns)]]).to(device))
+        if not fake.isfinite().all():
+            raise NotFiniteError(
+                f"the output of {type(method).__name__} is not finite (NaN or infinite), so there is no image; take an "
+                "earlier checkpoint, or train with a lower lr or a higher precision"
+            )
+    return fake
 
 
 def _stand_ins(he: RGB, tiling: Tiling, statistics: TileStatistics) -> Iterator[RGB]:
