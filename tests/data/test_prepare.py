@@ -18,7 +18,7 @@ from vsbench.data.manifest import NAME, Manifest
 from vsbench.data.prepare import prepare
 from vsbench.dataset import Dataset
 from vsbench.errors import DataError, UsageError
-from vsbench.files import file_digest
+from vsbench.files import file_digest, read_json, write_json
 from vsbench.registry import load
 
 SPLITS = ("train", "test")
@@ -398,3 +398,16 @@ def test_a_copy_that_can_not_be_written_blames_the_destination(tmp_path: Path) -
     assert "he/train/0.png" not in there
     assert all((home / name).read_bytes() == (source / name).read_bytes() for name in there)  # whole, whatever is there
     assert set(Manifest(home).files) <= there
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../../planted.png", "/planted.png", "a/../../planted.png", "d/" * 100 + "x.png"]
+)
+def test_a_manifest_that_points_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    source, home = own(tmp_path / "download"), tmp_path / "data" / "folder"
+    prepare(data_set("folder"), "folder", source, tmp_path / "data", ["ki67"])
+    content = read_json(home / NAME)
+    for entry in ({"size": 1, "sha256": "0", "source": "x"}, {"size": "1", "sha256": None, "source": "x"}):
+        write_json(home / NAME, content | {"files": content["files"] | {name: entry}})
+        with pytest.raises(DataError, match=r"vsbench-manifest\.json: no manifest that can be read"):
+            prepare(data_set("folder"), "folder", source, tmp_path / "data", ["ki67"])

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vsbench.data.member_names import unwritable
 from vsbench.errors import DataError
 from vsbench.files import file_digest, read_json, write_json
 
@@ -33,8 +34,8 @@ class Manifest:
                 content: Any = read_json(path)
                 if content["schema"] != SCHEMA:
                     raise ValueError(f"schema {content['schema']}")
-                self.files = {name: Record(**record) for name, record in content["files"].items()}
-            except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+                self.files = {name: _checked(name, Record(**record)) for name, record in content["files"].items()}
+            except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
                 raise DataError(f"{path}: no manifest that can be read ({error}); move it away") from None
 
     def save(self) -> None:
@@ -60,6 +61,14 @@ class Manifest:
         """Files with a record, right in one of these folders, that are not there."""
         paths = (self.home / name for name in self.files)
         return (path for path in paths if path.parent in folders and not path.is_file())
+
+
+def _checked(name: str, record: Record) -> Record:
+    """The record, where it may be one of ours: files are looked for, and made, under these names."""
+    types = (type(record.size), type(record.sha256), type(record.source))
+    if types != (int, str, str) or name.startswith("/") or ".." in name.split("/") or unwritable(name):
+        raise ValueError(f"an entry that prepare does not write: {name[:100]!a}")
+    return record
 
 
 def manifests(root: Path) -> list[Manifest]:
