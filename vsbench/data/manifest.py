@@ -8,6 +8,7 @@ from typing import Any
 from vsbench.data.member_names import unwritable
 from vsbench.errors import DataError
 from vsbench.files import file_digest, read_json, write_json
+from vsbench.names import brief
 
 NAME = "vsbench-manifest.json"
 SCHEMA = 1
@@ -67,7 +68,7 @@ def _checked(name: str, record: Record) -> Record:
     """The record, where it may be one of ours: files are looked for, and made, under these names."""
     types = (type(record.size), type(record.sha256), type(record.source))
     if types != (int, str, str) or name.startswith("/") or ".." in name.split("/") or unwritable(name):
-        raise ValueError(f"an entry that prepare does not write: {name[:100]!a}")
+        raise ValueError(f"an entry that prepare does not write: {brief(name)}")
     return record
 
 

@@ -4,6 +4,7 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 
 from vsbench.errors import DataError
+from vsbench.names import brief
 
 MAX_ENTRIES = 2_000_000  # the largest set we know of holds 186,000 images
 MAX_DEPTH = 32  # folders; the deepest set we have met has six
@@ -28,8 +29,7 @@ def unwritable(name: str) -> str | None:
 
 def refused(path: Path, name: str, reason: str) -> DataError:
     """The error for an entry of an archive: in one line, however long the name."""
-    shown = ascii(name if len(name) <= 100 else f"{name[:30]}…{name[-30:]}") if _is_strange(name) else repr(name)
-    return DataError(f"{path}: {shown}: {reason}; nothing is unpacked: make the archive again without it")
+    return DataError(f"{path}: {brief(name)}: {reason}; nothing is unpacked: make the archive again without it")
 
 
 class Names:
@@ -71,7 +71,3 @@ class Names:
 def one_form(name: str) -> str:
     """Names that are one file on some file systems, which ignore case or Unicode form, are equal in this form."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _is_strange(name: str) -> bool:
-    return len(name) > 100 or not name.isprintable()

@@ -16,6 +16,7 @@ from vsbench.data.place import Half, How, Item, Placer
 from vsbench.data.search import find_folders, subfolders, the_one
 from vsbench.data.skeleton import Reader, files_below, is_hidden, is_image, is_text, listed, skeleton
 from vsbench.errors import DataError, UsageError
+from vsbench.names import brief
 
 SAVE_EVERY = 30.0  # seconds between manifests: so much work is looked at anew after a crash
 NOTHING = "(?!)"  # as a regular expression: double images lie in folders of any name
@@ -124,7 +125,7 @@ def _opened(path: Path) -> Iterator[Source]:
         names = tuple(files_below(path))
         for name in names:
             if reason := unwritable(name):
-                raise DataError(f"{path}: {name!a}: {reason}; rename it")
+                raise DataError(f"{path}: {brief(name)}: {reason}; rename it")
         yield Source(path, path, names, None)
         return
     with opened(path) as archive:
