@@ -143,10 +143,10 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
             console.print(f"{outcome.summary.title}: skipped {pair}: {reason}")
     for outcome in outcomes:
         if outcome.damaged:
-            print(f"warning: {outcome.damaged.split(';')[0]}; measured again", file=sys.stderr)
+            note(f"warning: {outcome.damaged.split(';')[0]}; measured again")
     for warning, rows in _warnings(outcomes).items():
         of = "" if len(rows) == len(outcomes) else f"{', '.join(rows)}: "
-        print(f"warning: {of}{warning}", file=sys.stderr)
+        note(f"warning: {of}{warning}")
     reasons = {
         key: value.reason or ""
         for o in outcomes
