@@ -190,6 +190,24 @@ class TranslatesOutsideTheWeights(Sound):
         return super().translate(he) * (1 - 0.1 * self.tint)
 
 
+class NormalisedByTorch(Sound):
+    """In channels-last, and for a batch of one, its norm's gradient is another one."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        width = config.width
+        self.generator[1] = nn.Sequential(nn.InstanceNorm2d(width), nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
+
+
+class NormalisedByTorchInAVariant(Sound):
+    """The variant alone has the fault."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        if config.variant:
+            self.generator = NormalisedByTorch(config).generator
+
+
 class LooseConfig(Config):
     model_config = ConfigDict(extra="ignore")
 
@@ -227,6 +245,12 @@ def never_off(losses: Losses, batch: Batch) -> Losses:
 def on_cpu(losses: Losses, batch: Batch) -> Losses:
     noise = torch.rand(batch.he.shape)
     return {name: loss + (noise * batch.he).mean() for name, loss in losses.items()}
+
+
+def in_memory_order(losses: Losses, batch: Batch) -> Losses:
+    """Each image's first values as they lie in memory."""
+    first = batch.he.as_strided((len(batch.he), 10), (batch.he.stride(0), 1)).mean()
+    return {name: loss * (2 + first) for name, loss in losses.items()}
 
 
 def reads_value(losses: Losses, batch: Batch) -> Losses:
@@ -300,6 +324,9 @@ FAULTS: list[tuple[str, str, type[Sound]]] = [
     ("check_resume", "in step 3 differs", RemembersOutsideTheState),
     ("check_device", "made on the CPU", with_losses(on_cpu)),
     ("check_device", "made on the CPU", with_losses(reads_value)),
+    ("check_memory_formats", "gradient of generator off by .*batch of 1, all terms", NormalisedByTorch),
+    ("check_memory_formats", "batch of 1, variant 'narrow'", NormalisedByTorchInAVariant),
+    ("check_memory_formats", "losses off by", with_losses(in_memory_order)),
     ("check_leaves_no_trace", "prints 'done'", with_side_effect(lambda: print("done"))),
     ("check_leaves_no_trace", "writes log.txt", with_side_effect(lambda: Path("log.txt").write_text("done"))),
     ("check_leaves_no_trace", "warnings filters", with_side_effect(lambda: warnings.simplefilter("ignore"))),

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsbench.engine.checkpoint import load_state, save_checkpoint
+from vsbench.engine.step import Execution, prepare
 from vsbench.method import Batch, Method, Phase
 
 Make = Callable[..., Method[Any]]  # make(lr=1e-4): a fresh method with this setting
@@ -54,6 +55,27 @@ def first_losses(method: Method[Any]) -> dict[str, Tensor]:
     for name, loss in losses.items():
         assert loss.isfinite(), f"{name} is {loss.item()}"
     return losses
+
+
+def step_in_double(make: Callable[[], Method[Any]], size: int, device: str, execution: Execution) -> dict[str, Tensor]:
+    """One step in float64 with ``size`` pairs: its losses, and what each optimizer steps by, each as one vector.
+
+    Of a vector, since single ones may be nothing but rounding: the gradient of a bias before a norm.
+    """
+    torch.manual_seed(0)
+    method = make().double().to(device)
+    prepare(method, execution)
+    optimizers, batch = method.optimizers(), stained_batch(method)
+    he, ihc = (
+        x[:size].double().to(device).contiguous(memory_format=execution.memory_format) for x in (batch.he, batch.ihc)
+    )
+    torch.manual_seed(1)
+    losses = step(method, optimizers, Batch(he, ihc, batch.ids[:size]))
+    found = {"losses": torch.stack(list(losses.values()))}
+    for name, optimizer in optimizers.items():
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        found[f"gradient of {name}"] = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    return found
 
 
 def outcome(make: Make, seed: int, steps: int, stop_after: int | None = None) -> dict[str, Tensor]:

@@ -7,12 +7,14 @@ method fresh, with its ``cpu`` preset and the options that the check gives.
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from unittest import mock
@@ -20,9 +22,10 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from vsbench.checks._training import Make, assert_same, first_losses, outcome, stained_batch, step
+from vsbench.checks._training import Make, assert_same, first_losses, outcome, stained_batch, step, step_in_double
 from vsbench.engine.checkpoint import load_weights, save_weights
 from vsbench.engine.log import HEAD
+from vsbench.engine.step import Execution
 from vsbench.errors import UsageError
 from vsbench.method import Batch, Card, Method, Phase
 from vsbench.names import NAME
@@ -32,6 +35,7 @@ Check = Callable[[Make], None]
 
 STEPS = 60
 RATES = (2e-4, 1e-5)  # spectrally normalised networks want the small one: the raw weights they divide by are small
+FORMAT_ERROR = 1e-9  # relative, in float64: rounding gives 1e-15 or so
 
 
 def maker(method: type[Method[Any]]) -> Make:
@@ -54,6 +58,7 @@ def method_checks() -> list[Check]:
         check_weights_file,
         check_resume,
         check_device,
+        check_memory_formats,
         check_leaves_no_trace,
         check_learns_the_stain,
     ]
@@ -268,6 +273,24 @@ def check_device(make: Make) -> None:
     elsewhere = [name for name, loss in losses.items() if not loss.is_meta]
     assert not elsewhere, f"losses that are not on the batch's device: {elsewhere}"
     assert fake.is_meta, f"translate moves images to {fake.device}"
+
+
+def check_memory_formats(make: Make) -> None:
+    """A whole step in float64 has the same losses and gradients with contiguous and with channels-last weights and
+    images, for a batch of one and of two: the format changes the speed alone. On a GPU too, where there is one.
+    """
+    # Variants as they are as well: a term that is switched on can change in which format gradients arrive.
+    builds: dict[str, Callable[[], Method[Any]]] = {"all terms": partial(_complete, make)}
+    builds |= {f"variant {name!r}": partial(make, variant=name) for name in ("", *type(make()).variants)}
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for device, (which, build), size in itertools.product(devices, builds.items(), (1, 2)):
+        expected, found = (step_in_double(build, size, device, Execution(channels_last=last)) for last in (False, True))
+        for name, vector in expected.items():
+            error = float((found[name] - vector).norm() / vector.norm())
+            assert error < FORMAT_ERROR, (
+                f"{name} off by {error:.1e} in channels-last, batch of {size}, {which}, {device}: what is computed, "
+                "drawn and differentiated must not depend on how images lie in memory (vsbench.nn.norm)"
+            )
 
 
 def check_leaves_no_trace(make: Make) -> None:

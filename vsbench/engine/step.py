@@ -30,6 +30,11 @@ class Execution:
     accumulate: int = 1
     checkpoint_activations: bool = False  # the networks run again in the backward pass, and keep less until then
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of weights and images."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
 
 def prepare(method: Method[Any], execution: Execution) -> None:
     """Make a fresh method's networks run as asked; its weights and their names stay.
@@ -97,8 +102,8 @@ def take_step(
 
 def _micro_batches(batch: Batch, execution: Execution) -> list[Batch]:
     """A step's images in pieces that follow each other."""
-    layout = torch.channels_last if execution.channels_last else torch.contiguous_format
-    he, ihc = (x.contiguous(memory_format=layout).chunk(execution.accumulate) for x in (batch.he, batch.ihc))
+    images = (x.contiguous(memory_format=execution.memory_format) for x in (batch.he, batch.ihc))
+    he, ihc = (x.chunk(execution.accumulate) for x in images)
     size = len(he[0])
     ids = [batch.ids[start : start + size] for start in range(0, len(batch.he), size)]
     return [Batch(*parts) for parts in zip(he, ihc, ids, strict=True)]

@@ -1,16 +1,30 @@
-"""Batch norm and dropout over the combined batch of all ranks: in a single process torch's own, bit for bit.
+"""Norms and dropout that give the same in every memory format, batch norm and dropout over the batch of all ranks.
 
-torch's SyncBatchNorm does the first on GPUs only.
+For contiguous images in a single process they are torch's own, bit for bit. (SyncBatchNorm is for GPUs only.)
+
+torch's backward passes (2.6 to 2.14, CPU) take an image in channels-last for a contiguous one, or the reverse, where
+the strides of a batch of one leave it open: the gradient is wrong without a warning. Instance norm makes its images
+one batch of one, so it meets that always; batch norm where the first dimension was made by ``unsqueeze`` or ``[None]``.
+Nothing is open where image and gradient are both contiguous.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsbench.ranks import ranks, share, sum_over_ranks
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """nn.InstanceNorm2d with the right gradient in every memory format; it gives contiguous images, as torch's does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same."""
+        return _contiguous_gradient(super().forward(x))
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -22,6 +36,8 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape and type."""
         if ranks() == 1 or not (self.training and self.track_running_stats):
+            if len(x) == 1:
+                return _contiguous_gradient(super().forward(x.contiguous()))
             return super().forward(x)
         wide, ways = x.float(), ranks()
         mean = sum_over_ranks(wide.mean((0, 2, 3))) / ways  # all ranks hold equally many images
@@ -43,14 +59,35 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout; the mask is drawn for the images of all ranks, and each rank applies its share."""
+    """nn.Dropout; the mask is drawn for the images of all ranks, and each rank applies its share.
+
+    torch draws it in the order of the memory, so channels-last would drop other values.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, …) → the same."""
-        if ranks() == 1 or not self.training:
+        if not self.training or (ranks() == 1 and x.is_contiguous()):
             return super().forward(x)
-        kept = F.dropout(torch.cat([torch.ones_like(x)] * ranks()), self.p)  # 0 or 1/(1 − p), in x's memory format
+        kept = F.dropout(x.new_ones((ranks() * len(x), *x.shape[1:])), self.p)  # 0 or 1/(1 − p)
         return x * share(kept)
+
+
+class _ContiguousGradient(torch.autograd.Function):
+    """What comes in; the gradient goes on contiguous. (A tensor's hook would interrupt torch.compile.)"""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.contiguous()
+
+
+def _contiguous_gradient(x: Tensor) -> Tensor:
+    """The same values, whose gradient reaches what made them in contiguous memory."""
+    passed: Tensor = _ContiguousGradient.apply(x)
+    return passed
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
-from vsbench.nn.norm import BatchNorm
+from vsbench.nn.norm import BatchNorm, InstanceNorm
 from vsbench.nn.recompute import recomputed
 from vsbench.nn.resample import BlurDown
 from vsbench.nn.spectral import add_spectral_norm
@@ -33,7 +33,7 @@ class PatchDiscriminator(nn.Module):
         init: Literal["normal", "xavier"] = "xavier",
     ) -> None:
         super().__init__()
-        normalise = nn.InstanceNorm2d if norm == "instance" else BatchNorm
+        normalise = InstanceNorm if norm == "instance" else BatchNorm
         stride = 1 if antialias else 2
         modules: list[nn.Module] = []
         previous = channels

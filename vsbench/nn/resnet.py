@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
+from vsbench.nn.norm import InstanceNorm
 from vsbench.nn.recompute import recomputed
 from vsbench.nn.resample import BlurDown, BlurUp
 from vsbench.nn.spectral import add_spectral_norm
@@ -21,11 +22,11 @@ class ResidualBlock(nn.Module):
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
             nn.ReLU(),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -111,4 +112,4 @@ class ResnetGenerator(nn.Module):
 
 
 def _normalised(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()]
+    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU()]
