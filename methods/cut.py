@@ -9,39 +9,28 @@ must be nearer to the same patch of he than to he's other patches.
 FastCUT leaves the identity term out, weights the other with 10, and mirrors the input of G half of the time.
 """
 
-from collections.abc import Iterator, Sequence
-
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
-from torch.optim import Adam, Optimizer
 
-from vsbench.losses.adversarial import least_squares
-from vsbench.losses.contrastive import layered_patch_nce
-from vsbench.method import Batch, Card, DecayPhase, Loader, Method, MethodConfig, Phase
+from vsbench.method import Card, DecayPhase, Loader
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator
 
+from ._contrastive import Contrastive, ContrastiveConfig, Passes, Seen
 
-class Config(MethodConfig):
+
+class Config(ContrastiveConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
     epochs: PositiveInt = 200
     decay_epochs: NonNegativeInt = 200
     decay_phase: DecayPhase = "shrink"
     loader: Loader = "unaligned"
-    width: PositiveInt = 64
-    blocks: PositiveInt = 9
-    taps: tuple[int, ...] = (0, 4, 8, 12, 16)  # layers of G that PatchNCE compares; 0 is the padded image itself
     discriminator_layers: PositiveInt = 3
-    patches: PositiveInt = 256  # per layer and image
-    temperature: PositiveFloat = 0.07
-    lambda_adversarial: NonNegativeFloat = 1.0
-    lambda_nce: NonNegativeFloat = 1.0
-    lambda_identity: NonNegativeFloat = 1.0  # NCE(G(ihc), ihc): what is IHC already stays as it is
     mirror: bool = False  # FastCUT's flip equivariance
 
 
-class CUT(Method[Config]):
+class CUT(Contrastive[Config]):
     """Antialiased ResNet, 70 × 70 PatchGAN, PatchNCE in G's encoder."""
 
     card = Card(
@@ -70,66 +59,17 @@ class CUT(Method[Config]):
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.generator = ResnetGenerator(config.width, config.blocks)
-        self.discriminator = PatchDiscriminator(config.width, config.discriminator_layers)
-        self.heads = PatchSampler(self.generator.channels(config.taps), config.patches)
+        generator = ResnetGenerator(config.width, config.blocks)
+        discriminator = PatchDiscriminator(config.width, config.discriminator_layers)
+        super().__init__(
+            config, generator, discriminator, PatchSampler(generator.channels(config.taps), config.patches)
+        )
 
-    @property
-    def size_multiple(self) -> int:
-        """Two halvings."""
-        return self.generator.size_multiple
+    def passes(self) -> Passes:
+        """CUT translates the IHC too; FastCUT mirrors half of the H&E."""
+        mirrored = self.config.mirror and bool(torch.rand(()) < 0.5)
+        return Passes(identity=self.config.lambda_identity > 0, mirrored=mirrored)
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        """One Adam for D, one for G and the heads (their official Adams have equal settings)."""
-        c = self.config
-        return {
-            "discriminator": Adam(self.discriminator.parameters(), c.lr, c.betas),
-            "generator": Adam([*self.generator.parameters(), *self.heads.parameters()], c.lr, c.betas),
-        }
-
-    def training_step(self, batch: Batch) -> Iterator[Phase]:
-        """D on ihc and fake; then G and the heads."""
-        c, he, ihc, n = self.config, batch.he, batch.ihc, len(batch.he)
-        mirrored = c.mirror and bool(torch.rand(()) < 0.5)
-        source = he.flip(3) if mirrored else he
-        inputs = torch.cat([source, ihc]) if c.lambda_identity > 0 else source
-        outputs, features = self.generator.forward_with_features(inputs, c.taps)
-        fake = outputs[:n]
-
-        if c.lambda_adversarial > 0:
-            real_scores, fake_scores = self.discriminator(torch.cat([ihc, fake.detach()])).split(n)
-            yield Phase(
-                drives=("discriminator",),
-                losses={
-                    "d_real": 0.5 * least_squares(real_scores, real=True),
-                    "d_fake": 0.5 * least_squares(fake_scores, real=False),
-                },
-            )
-
-        losses = {}
-        if c.lambda_adversarial > 0:
-            losses["g_adversarial"] = c.lambda_adversarial * least_squares(self.discriminator(fake), real=True)
-        if c.lambda_nce > 0 or c.lambda_identity > 0:
-            share = 0.5 if c.lambda_identity > 0 else 1.0  # as released: the mean of the two terms, not their sum
-            encoded = [f.split(n) for f in self.generator.features(outputs, c.taps)]
-            if c.lambda_nce > 0:
-                queries = [of_fake.flip(3) if mirrored else of_fake for of_fake, *_ in encoded]
-                with torch.no_grad():  # a mirrored pass does not serve: convolutions do not commute with mirroring
-                    keys = self.generator.features(he, c.taps) if mirrored else [f[:n] for f in features]
-                losses["g_nce"] = share * c.lambda_nce * self.nce(queries, keys)
-            if c.lambda_identity > 0:
-                keys = [f[n:] for f in features]
-                losses["g_identity"] = share * c.lambda_identity * self.nce([made for _, made in encoded], keys)
-        yield Phase(drives=("generator",), losses=losses)
-
-    def nce(self, outputs: Sequence[Tensor], sources: Sequence[Tensor]) -> Tensor:
-        """PatchNCE between features of output and source, mean over ``taps``; a scalar, 0 at best."""
-        positions = self.heads.draw(sources)
-        with torch.no_grad():  # keys are constants of the loss
-            keys = self.heads([f.detach() for f in sources], positions)
-        return layered_patch_nce(self.heads(outputs, positions), keys, self.config.temperature)
-
-    def translate(self, he: Tensor) -> Tensor:
-        """(B, 3, H, W) in [−1, 1] → the same. H and W must be multiples of 4. Deterministic."""
-        return self.generator(he)
+    def terms(self, seen: Seen) -> dict[str, Tensor]:
+        """½ λ [ NCE(G(he), he) + NCE(G(ihc), ihc) ]."""
+        return self.contrast(seen)

@@ -14,11 +14,13 @@ from typing import Literal
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import cross_entropy
 from vsbench.method import Batch, Card, Method, MethodConfig, Phase
 from vsbench.nn import PatchDiscriminator, UNetGenerator
+
+from ._optimizers import adams
 
 
 class Config(MethodConfig):
@@ -72,11 +74,7 @@ class Pix2Pix(Method[Config]):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """One Adam for each network."""
-        c = self.config
-        return {
-            "discriminator": Adam(self.discriminator.parameters(), c.lr, c.betas),
-            "generator": Adam(self.generator.parameters(), c.lr, c.betas),
-        }
+        return adams(self.config, discriminator=(self.discriminator,), generator=(self.generator,))
 
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """D on (he, ihc) and (he, fake); then G."""

@@ -21,14 +21,13 @@ from typing import Literal
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
-from torch.optim import Adam, Optimizer
 
 from vsbench.losses.adversarial import cross_entropy, least_squares
-from vsbench.losses.contrastive import SAME_POSITION, layered_patch_nce
+from vsbench.losses.contrastive import SAME_POSITION
 from vsbench.losses.correlation import correlation_gap
 from vsbench.losses.stain import density_gap, focal_calibration, focal_optical_density
 from vsbench.losses.transport import cosine_cost, penalty_of_slack, released_plan, scaled_plan, unbalanced_plan
-from vsbench.method import Batch, Card, Method, MethodConfig, Phase
+from vsbench.method import Batch, Card, Phase
 from vsbench.nn import (
     PatchDiscriminator,
     PatchSampler,
@@ -40,10 +39,11 @@ from vsbench.nn import (
 from vsbench.nn.patches import unit_length_shifted
 from vsbench.precision import full_precision
 
+from ._contrastive import Contrastive, ContrastiveConfig, Passes, Seen
 from ._usigan_suites import declare_suites
 
 
-class Config(MethodConfig):
+class Config(ContrastiveConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
     batch_size: PositiveInt = 2
@@ -51,20 +51,13 @@ class Config(MethodConfig):
     decay_epochs: NonNegativeInt = 40
     load_size: NonNegativeInt = 1024
     crop_size: PositiveInt = 512
-    width: PositiveInt = 64
     blocks: PositiveInt = 6
-    taps: tuple[int, ...] = (0, 4, 8, 12, 16)  # layers of G whose features are compared; 0 is the padded image itself
     discriminator_width: PositiveInt = 32
     discriminator_layers: PositiveInt = 5
     spectral_generator: bool = True  # the official launcher's setting; the paper is silent
     spectral_discriminator: bool = True
     iterate_in_translation: bool = False  # True: translation takes the power iteration one step on
-    patches: PositiveInt = 256  # per layer and image
-    temperature: PositiveFloat = 0.07
     gan: Literal["lsgan", "log"] = "lsgan"  # log: the logarithmic form that the paper prints
-    lambda_adversarial: NonNegativeFloat = 1.0
-    lambda_nce: NonNegativeFloat = 1.0
-    lambda_identity: NonNegativeFloat = 1.0
     lambda_tcyc: NonNegativeFloat = 10_000.0
     lambda_cc: NonNegativeFloat = 10.0
     lambda_odc: NonNegativeFloat = 1.0
@@ -96,7 +89,7 @@ class Config(MethodConfig):
         return self
 
 
-class USIGAN(Method[Config]):
+class USIGAN(Contrastive[Config]):
     """Spectrally normalised antialiased ResNet-6, five-layer PatchGAN, transport and correlation losses."""
 
     card = Card(
@@ -150,81 +143,38 @@ class USIGAN(Method[Config]):
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config)
         c = config
-        self.generator = ResnetGenerator(c.width, c.blocks, spectral=c.spectral_generator)
-        self.discriminator = PatchDiscriminator(
+        generator = ResnetGenerator(c.width, c.blocks, spectral=c.spectral_generator)
+        discriminator = PatchDiscriminator(
             c.discriminator_width, c.discriminator_layers, spectral=c.spectral_discriminator
         )
-        self.heads = PatchSampler(self.generator.channels(c.taps), c.patches, normalise=unit_length_shifted)
+        heads = PatchSampler(generator.channels(c.taps), c.patches, normalise=unit_length_shifted)
+        adversarial = least_squares if c.gan == "lsgan" else cross_entropy
+        super().__init__(config, generator, discriminator, heads, adversarial)
 
-    @property
-    def size_multiple(self) -> int:
-        """Two halvings."""
-        return self.generator.size_multiple
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        """One Adam for D, one for G and the heads (their official Adams have equal settings)."""
+    def passes(self) -> Passes:
+        """The IHC for its translation, or for its features alone."""
         c = self.config
-        return {
-            "discriminator": Adam(self.discriminator.parameters(), c.lr, c.betas),
-            "generator": Adam([*self.generator.parameters(), *self.heads.parameters()], c.lr, c.betas),
-        }
+        return Passes(identity=c.lambda_identity > 0, ihc=c.lambda_tcyc > 0 or c.lambda_cc > 0)
 
     def training_step(self, batch: Batch) -> Iterator[Phase]:
-        """D on ihc and fake; then G and the heads."""
-        c, he, ihc, n = self.config, batch.he, batch.ihc, len(batch.he)
-        adversarial = least_squares if c.gan == "lsgan" else cross_entropy
+        """The family's step, under one spectral norm."""
         advance_spectral_norm(self.generator, self.discriminator)
         with one_spectral_norm(self.generator):
-            inputs = torch.cat([he, ihc]) if c.lambda_identity > 0 or self.compares_features else he
-            outputs, features = self.generator.forward_with_features(inputs, c.taps)
-            fake = outputs[:n]
+            yield from super().training_step(batch)
 
-            if c.lambda_adversarial > 0:
-                real_scores, fake_scores = self.discriminator(torch.cat([ihc, fake.detach()])).split(n)
-                yield Phase(
-                    drives=("discriminator",),
-                    losses={
-                        "d_real": 0.5 * adversarial(real_scores, real=True),
-                        "d_fake": 0.5 * adversarial(fake_scores, real=False),
-                    },
-                )
-
-            losses = {}
-            if c.lambda_adversarial > 0:
-                losses["g_adversarial"] = c.lambda_adversarial * adversarial(self.discriminator(fake), real=True)
-            if c.lambda_nce > 0 or c.lambda_identity > 0 or self.compares_features:
-                features = [f.detach() for f in features]  # targets: constants of every loss
-                of_he, of_ihc = [f[:n] for f in features], [f[n:] for f in features]
-                encoded = self.generator.features(outputs if c.lambda_identity > 0 else fake, c.taps)
-                parts = [f.split(n) for f in encoded]
-                of_fake = [part[0] for part in parts]
-                share = 0.5 if c.lambda_identity > 0 else 1.0
-                if c.lambda_nce > 0:
-                    losses["g_nce"] = share * c.lambda_nce * self.nce(of_fake, of_he)
-                if c.lambda_identity > 0:
-                    losses["g_identity"] = share * c.lambda_identity * self.nce([part[1] for part in parts], of_ihc)
-                if c.lambda_tcyc > 0:
-                    losses["g_tcyc"] = c.lambda_tcyc * self.transport_gap(of_he, of_ihc, of_fake)
-                if c.lambda_cc > 0:
-                    gaps = [correlation_gap(real, made) for real, made in zip(of_ihc, of_fake, strict=True)]
-                    losses["g_cc"] = c.lambda_cc * torch.stack(gaps).mean()
-            if c.lambda_odc > 0:
-                losses["g_odc"] = c.lambda_odc * self.density_correlation(ihc, fake)
-            yield Phase(drives=("generator",), losses=losses)
-
-    @property
-    def compares_features(self) -> bool:
-        """Whether a loss reads the features of the real IHC."""
-        return self.config.lambda_tcyc > 0 or self.config.lambda_cc > 0
-
-    def nce(self, outputs: Sequence[Tensor], sources: Sequence[Tensor]) -> Tensor:
-        """PatchNCE between features of output and source, mean over ``taps``; a scalar, 0 at best."""
-        positions = self.heads.draw(sources)
-        with torch.no_grad():
-            keys = self.heads(sources, positions)
-        return layered_patch_nce(self.heads(outputs, positions), keys, self.config.temperature)
+    def terms(self, seen: Seen) -> dict[str, Tensor]:
+        """PatchNCE, UOT-CTM and PC-SCM; the features of H&E and real IHC are constants of each."""
+        c = self.config
+        losses = self.contrast(seen)
+        if c.lambda_tcyc > 0:
+            losses["g_tcyc"] = c.lambda_tcyc * self.transport_gap(seen.of_he, seen.of_ihc, seen.of_fake)
+        if c.lambda_cc > 0:
+            gaps = [correlation_gap(real, made) for real, made in zip(seen.of_ihc, seen.of_fake, strict=True)]
+            losses["g_cc"] = c.lambda_cc * torch.stack(gaps).mean()
+        if c.lambda_odc > 0:
+            losses["g_odc"] = c.lambda_odc * self.density_correlation(seen.ihc, seen.fake)
+        return losses
 
     def transport_gap(self, he: Sequence[Tensor], ihc: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
         """L_tcyc (eq. 11): embedded patches of the three images, their plans, mean over ``taps``; 0 at best."""
@@ -288,4 +238,4 @@ class USIGAN(Method[Config]):
     def translate(self, he: Tensor) -> Tensor:
         """(B, 3, H, W) in [−1, 1] → the same. H and W must be multiples of 4. Deterministic."""
         with iterated_further(self.generator) if self.config.iterate_in_translation else nullcontext():
-            return self.generator(he)
+            return super().translate(he)

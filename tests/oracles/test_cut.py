@@ -84,7 +84,7 @@ def step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(method.heads, "draw", draw)
         patch.setattr(method.generator, "forward_with_features", recorded_generate)
-        patch.setattr(f"{CUT.__module__}.layered_patch_nce", recorded_nce)
+        patch.setattr("vsbench.methods._contrastive.layered_patch_nce", recorded_nce)
         patch.setattr(torch, "rand", lambda _: torch.tensor(0.25 if mirrored else 0.75))
         losses = {name: loss for phase in method.training_step(batch) for name, loss in phase.losses.items()}
     outputs, features = made[0]
