@@ -150,6 +150,7 @@ def train(data_root: Path, tiny: Callable[..., dict[str, Any]]) -> Callable[...,
         *,
         root: Path = data_root,
         resume: bool = False,
+        accept_data: bool = False,
         stop_at: int | None = None,
         log: int = 1,
         checkpoint: int = 2,
@@ -162,7 +163,8 @@ def train(data_root: Path, tiny: Callable[..., dict[str, Any]]) -> Callable[...,
             name, "folder", "er", "cpu", tiny(name, **options), data_root=root, results=results, **(request or {})
         )
         fabric = make_fabric("cpu", 1, precision)
-        return start(asked, fabric, resume, 0, Rhythm(log, 100, checkpoint, **(rhythm or {})), Watch(stop_at))
+        kept = Rhythm(log, 100, checkpoint, **(rhythm or {}))
+        return start(asked, fabric, resume, 0, kept, Watch(stop_at), accept_data)
 
     return run
 

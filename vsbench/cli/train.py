@@ -29,6 +29,10 @@ def train(
     ] = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    accept_data: Annotated[
+        bool,
+        typer.Option("--accept-data", help="With --resume: go on though training images have changed; it is recorded."),
+    ] = False,
     device: Device = "auto",
     devices: Annotated[
         int, typer.Option("--devices", min=1, help="How many GPUs (or CPU processes), each with batch_size.")
@@ -100,8 +104,11 @@ def train(
     from vsbench.engine.start import start
     from vsbench.engine.step import Execution
     from vsbench.engine.trainer import Rhythm
+    from vsbench.errors import UsageError
     from vsbench.ranks import leave
 
+    if accept_data and not resume:
+        raise UsageError("--accept-data: goes with --resume")
     options = _settings_file(config) | parse_settings(settings or [])
     if variant is not None:
         options["variant"] = variant
@@ -135,7 +142,7 @@ def train(
     atexit.register(leave)
     try:
         with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
-            run = start(request, fabric, resume, workers, rhythm, display)
+            run = start(request, fabric, resume, workers, rhythm, display, accept_data)
     except Interrupted as stop:
         if not fabric.is_global_zero:  # a launcher would kill the first process for the failure of another
             raise typer.Exit from None

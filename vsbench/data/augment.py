@@ -66,16 +66,22 @@ class Augmentation:
         """
         path, tile = next(iter(tiles.items()))
         height, width = tile.size
-        if min(height, width) < self.crop_size:
-            raise DataError(
-                f"{path}: {height}×{width} pixels hold no crop of {self.crop_size}; "
-                "lower crop_size, or set load_size to enlarge the tiles"
-            )
+        require_crop(path, tile.size, self.crop_size)
         top = int(rng.integers(height - self.crop_size + 1))
         left = int(rng.integers(width - self.crop_size + 1))
         mirrored = self.flip and rng.random() < 0.5
         crops = [tile.cut(top, left, self.crop_size) for tile in tiles.values()]
         return [mirror(crop) if mirrored else crop for crop in crops]
+
+
+def require_crop(path: Path, size: tuple[int, int], crop_size: int) -> None:
+    """Raise DataError, naming the file, where a tile of (height, width) is smaller than the crop."""
+    height, width = size
+    if min(height, width) < crop_size:
+        raise DataError(
+            f"{path}: {height}×{width} pixels hold no crop of {crop_size}; "
+            "lower crop_size, or set load_size to enlarge the tiles"
+        )
 
 
 def mirror(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """Whether what is asked fits: settings with each other, data with the method, the row with its folder.
 
-All of it before the first step, and in a dry run.
+All of it before the first step, and in a dry run; of images the headers alone are read.
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from vsbench import registry
+from vsbench.data.headers import require_trainable
 from vsbench.engine.request import Resolved
 from vsbench.errors import UsageError
 from vsbench.method import Batch, Method, MethodConfig
@@ -18,6 +19,9 @@ def require_all(found: Resolved) -> None:
     if not found.paired:
         require_no_pairs(found.method_class, found.config, found.request.validates)
     require_fit(found.method_class, found.config)
+    config, pairs = found.config, found.pairs
+    cut = 0 if config.load_size else config.crop_size  # resized tiles hold the crop, as the settings see to it
+    require_trainable(pairs.train, pairs.validation, cut, config.loader == "aligned")
 
 
 def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Method[Any], Batch]:

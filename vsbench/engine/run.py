@@ -1,16 +1,19 @@
 """A run folder on disk: where it lies, what it holds, and that it never mixes two configurations.
 
 <results>/runs/<dataset>-<stain>/<method>[+<variant>][+<preset>]/seed-<n>/
-    run.json  log.csv  validation.csv  checkpoints/  samples/  tensorboard/  images/<split>/  evaluation/<protocol>/
+    run.json  data.json  log.csv  validation.csv  checkpoints/  samples/  tensorboard/
+    images/<split>/  evaluation/<protocol>/
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsbench.errors import RunError, UsageError
 from vsbench.names import checked_name
 from vsbench.records.run import Kind, RunRecord, TrainedRecord, read_record
+
+DATA = ("train_digest",)  # what differs in a record where the training images have changed
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Run:
     def write_record(self, record: RunRecord) -> None:
         """Write run.json."""
         record.write(self.record_file)
+
+    @property
+    def data_file(self) -> Path:
+        """The training images that it learns from: ``records.data.TrainingData``."""
+        return self.folder / "data.json"
 
     @property
     def log_file(self) -> Path:
@@ -93,11 +101,17 @@ def group_folder(results: Path, dataset: str, stain: str) -> Path:
     return results / "runs" / checked_name(f"{dataset}-{stain}", "data set and stain")
 
 
-def require_same(run: Run, record: TrainedRecord) -> TrainedRecord:
-    """The folder's own record, if it is of the same training as ``record``. Raises RunError naming what differs."""
+def require_same(run: Run, record: TrainedRecord, but: Sequence[str] = ()) -> TrainedRecord:
+    """The folder's own record, if it is of the same training as ``record``, whatever differs in ``but``.
+
+    Raises RunError naming what differs.
+    """
     there = run.trained
-    if differing := record.differences(there):
-        raise RunError(f"{run.folder}: holds another run ({', '.join(differing)}); choose another --label or --seed")
+    if differing := [what for what in record.differences(there) if what not in but]:
+        other = "choose another --label or --seed"
+        if set(differing) <= set(DATA) and not there.finished:
+            other = f"if that is meant, go on with --resume --accept-data; else {other}"
+        raise RunError(f"{run.folder}: holds another run ({', '.join(differing)}); {other}")
     return there
 
 

@@ -1,6 +1,7 @@
 """What is done: train in a run folder, and write down how."""
 
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,28 +12,46 @@ import torch
 from vsbench import ranks
 from vsbench.data.augment import TileReader
 from vsbench.data.loader import TrainingBatches
-from vsbench.data.pairs import pairs_digest
+from vsbench.data.pairs import Pair, few, pairs_digest
+from vsbench.data.threads import in_threads
 from vsbench.data.tile_cache import TileCache
 from vsbench.engine.checkpoint import checkpoints, remove_leftovers
 from vsbench.engine.fit import require_all
 from vsbench.engine.lock import locked_by_first
 from vsbench.engine.log import summary_writer
 from vsbench.engine.request import Request, Resolved, resolve
-from vsbench.engine.run import Run, require_one_row, require_same
+from vsbench.engine.run import DATA, Run, require_one_row, require_same
 from vsbench.engine.step import prepare
 from vsbench.engine.surroundings import device_name, git_commit, versions
 from vsbench.engine.trainer import Display, Rhythm, Training, plan, train
 from vsbench.engine.validate import METRIC, Validation
 from vsbench.errors import RunError
+from vsbench.files import file_digest
 from vsbench.method import Method
-from vsbench.records.run import HeldOutSlides, Keeping, TrainedRecord
+from vsbench.records.data import TrainingData
+from vsbench.records.run import AcceptedData, HeldOutSlides, Keeping, TrainedRecord
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+NAMED = 100  # images in a record, by name
 
-def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm: Rhythm, display: Display) -> Run:
+
+def start(
+    request: Request,
+    fabric: "Fabric",
+    resume: bool,
+    workers: int,
+    rhythm: Rhythm,
+    display: Display,
+    accept_data: bool = False,
+) -> Run:
     """Train, or return at once where the very same run is finished already.
+
+    ``accept_data``: an unfinished training goes on though its training images have changed since; which, is said and
+    recorded. Where their number changes, an epoch has another number of steps: the draws go on with the batch of the
+    same number as the new set has it, so images may come once more, or not, in the epoch that was under way. Where
+    nothing was trained yet, no checkpoint being there, it simply begins.
 
     Raises UsageError for unknown names and settings, DataError naming a bad image, RunError where the folder holds
     another run, or an unfinished one and ``resume`` is not set, or another process trains in it, and Interrupted after
@@ -44,7 +63,12 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
     require_all(found)
     run = found.run
     training = _training(found, fabric, rhythm)
-    record = _record(found, training, fabric, rhythm)
+    data = _data(found.pairs.train)
+    record = _record(found, training, data, fabric, rhythm)
+    if not _begun(run):
+        resume = False
+    elif resume and accept_data:
+        record = _accepted(found, record, data, display)
     require_one_row(run, record)
     if _finished(run, record):
         display.say(f"{run.folder}: finished already")
@@ -57,6 +81,7 @@ def start(request: Request, fabric: "Fabric", resume: bool, workers: int, rhythm
         if fabric.is_global_zero:
             remove_leftovers(run.checkpoints)
             run.write_record(record)
+            data.write(run.data_file)
         fabric.barrier()
         spent = train(training, fabric, rhythm, display, resume, workers)
         peaks = [peak for peak in ranks.collect(spent.peak_memory) if peak is not None]
@@ -86,7 +111,14 @@ def _training(found: Resolved, fabric: "Fabric", rhythm: Rhythm) -> Training:
     return Training(request.method, found.row, method, batches, schedule, found.run, request.execution, validation)
 
 
-def _record(found: Resolved, training: Training, fabric: "Fabric", rhythm: Rhythm) -> TrainedRecord:
+def _data(pairs: list[Pair]) -> TrainingData:
+    """The digests of the training images, each file read once."""
+    files = list(dict.fromkeys(file for pair in pairs for file in pair.images))
+    digests = dict(zip(files, in_threads(file_digest, files), strict=True))
+    return TrainingData(files={pair.id: [digests[file] for file in pair.images] for pair in pairs})
+
+
+def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fabric", rhythm: Rhythm) -> TrainedRecord:
     """How the training is done, before it is."""
     request, pairs, validation = found.request, found.pairs.train, training.validation
     held_out = None
@@ -110,7 +142,7 @@ def _record(found: Resolved, training: Training, fabric: "Fabric", rhythm: Rhyth
         data_root=str(found.root),
         train_pairs=len(pairs),
         train_slides=len({p.slide for p in pairs}) if all(p.slide for p in pairs) else None,
-        train_digest=pairs_digest(pairs),
+        train_digest=pairs_digest(pairs, dict(_by_file(pairs, data)).__getitem__),
         select=request.select,
         validation=held_out,
         checkpoints=Keeping(every=rhythm.checkpoint, keep=rhythm.keep, keep_every=rhythm.keep_every),
@@ -135,19 +167,62 @@ def _cached(folder: Path, batches: TrainingBatches, display: Display) -> TileRea
     return cache.tile
 
 
+def _by_file(pairs: list[Pair], data: TrainingData) -> Iterator[tuple[Path, str]]:
+    for pair in pairs:
+        yield from zip(pair.images, data.files[pair.id], strict=True)
+
+
+def _accepted(found: Resolved, record: TrainedRecord, data: TrainingData, display: Display) -> TrainedRecord:
+    """The record of a training that goes on with other images, of which is said which they are."""
+    run, there = found.run, found.run.trained
+    before, after = there.train_digest, record.train_digest
+    if there.finished or before is None or after is None or before == after:
+        return record.model_copy(update={"accepted_data": there.accepted_data})
+    names = []
+    if run.data_file.exists():
+        images = {pair.id: [_below(found.root, file) for file in pair.images] for pair in found.pairs.train}
+        names = TrainingData.read(run.data_file).changed(data, images) or ["slides"]
+    step = _newest(run)
+    what = few(names) if names else "which, was not recorded"
+    display.say(f"{run.folder}: from step {step} on with other training images: {what}")
+    accepted = AcceptedData(step=step, before=before, after=after, files=names[:NAMED])
+    return record.model_copy(update={"accepted_data": [*there.accepted_data, accepted]})
+
+
+def _below(root: Path, file: Path) -> str:
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+
+
+def _newest(run: Run) -> int:
+    """The step of the newest checkpoint; 0 where there is none."""
+    return max((checkpoint.step for checkpoint in checkpoints(run.checkpoints)), default=0)
+
+
+def _begun(run: Run) -> bool:
+    """Whether there is a training to go on with: not where it stopped before its first checkpoint."""
+    return run.record_file.exists() and (_newest(run) > 0 or run.trained.finished)
+
+
+def _may_differ(run: Run, record: TrainedRecord) -> Sequence[str]:
+    """What of the data may be another than in the folder: where nothing was trained, or the user accepted it."""
+    if not _begun(run):
+        return (*DATA, "validation")
+    accepted = record.accepted_data[-1:]
+    return DATA if accepted and accepted[0].before == run.trained.train_digest else ()
+
+
 def _finished(run: Run, record: TrainedRecord) -> bool:
     """Whether the folder holds this very run, and its last checkpoint. Raises RunError where it holds another."""
     if not run.record_file.exists():
         return False
     steps = [checkpoint.step for checkpoint in checkpoints(run.checkpoints)]
-    return require_same(run, record).finished and record.steps in steps
+    return require_same(run, record, _may_differ(run, record)).finished and record.steps in steps
 
 
 def _goes_on(run: Run, record: TrainedRecord, resume: bool) -> bool:
     """Whether there is something to go on from. Raises RunError where there is, and ``resume`` is not set."""
-    if not run.record_file.exists():
+    if not _begun(run):
         return False
     if not resume and not require_same(run, record).finished:
-        step = max((checkpoint.step for checkpoint in checkpoints(run.checkpoints)), default=0)
-        raise RunError(f"{run.folder}: unfinished at step {step} of {record.steps}; add --resume, or remove it")
+        raise RunError(f"{run.folder}: unfinished at step {_newest(run)} of {record.steps}; add --resume, or remove it")
     return True

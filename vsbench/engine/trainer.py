@@ -21,6 +21,7 @@ from vsbench.engine.schedule import Schedule
 from vsbench.engine.step import Execution, broadcast, finite, take_step
 from vsbench.engine.surroundings import forget_peak_memory, peak_memory
 from vsbench.engine.validate import Validation
+from vsbench.errors import UserError
 from vsbench.method import Batch, Method
 
 SHEET_PAIRS = 3
@@ -93,8 +94,9 @@ def train(
 
     ``resume`` takes the method, its optimizers and all random generators back to the newest checkpoint that is whole,
     and the batches go on where they were. Raises RunError when a loss is not finite (naming step, term and tiles; the
-    last checkpoint stays) or memory is short, DataError naming a bad image, and Interrupted after Ctrl-C or SIGTERM,
-    when the running step is done and a checkpoint of it written.
+    last checkpoint stays) or memory is short, DataError naming a bad image, with a checkpoint of the last step that was
+    done (where several processes train: if the first one meets it), and Interrupted after Ctrl-C or SIGTERM, when the
+    running step is done and a checkpoint of it written.
     """
     method, run, validation = training.method, training.run, training.validation
     name, batches, schedule = training.name, training.batches, training.schedule
@@ -118,56 +120,72 @@ def train(
         log = TrainingLog(run.log_file, method.card.losses, start, run.tensorboard if rhythm.tensorboard else None)
         if validation is not None:
             validation.go_on_from(start)
+            if validation.is_due(start, schedule.steps):  # it stopped at a bad image, before it was measured
+                with averaged(average, method):
+                    validation.measure(start, method, fabric.device)
     method.train()
 
     def ahead() -> Iterator[Sampled]:
         return stream(batches, start, schedule.steps, workers, fabric.device.type == "cuda")
 
     begun = since = time.monotonic()
-    images = 0
+    images, done, saved = 0, start, start
+    whole = True  # whether weights, optimizers and averages are those of a step that is done
+
+    def save(step: int) -> None:
+        kept = {"tally": tally.state(), "precision": precision.state_dict(), **asdict(_spent(before, begun, fabric))}
+        with averaged(average, method) as own:
+            save_checkpoint(run.checkpoints, step, name, method, plain, kept | {"own": own})
+        best = validation.best if validation is not None else None
+        prune(run.checkpoints, step, rhythm.keep, rhythm.keep_every, best)
+
     with Interrupt() as interrupt, sheltered(ahead) as batches_ahead:
-        for step, (he, ihc, ids) in enumerate(batches_ahead, start):
-            batch = Batch(fabric.to_device(he), fabric.to_device(ihc), ids)
-            rate = config.lr * schedule.factor(step)
-            for optimizer in plain.values():
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
+        try:
+            for step, (he, ihc, ids) in enumerate(batches_ahead, start):
+                batch = Batch(fabric.to_device(he), fabric.to_device(ihc), ids)
+                rate = config.lr * schedule.factor(step)
+                for optimizer in plain.values():
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate
 
-            losses = take_step(fabric, method, batch, optimizers, execution)
-            tally.add(finite(losses, step, ids))
-            images += len(ids) * fabric.world_size
+                whole = False
+                losses = take_step(fabric, method, batch, optimizers, execution)
+                tally.add(finite(losses, step, ids))
+                images += len(ids) * fabric.world_size
 
-            done = step + 1
-            if average is not None:
-                average.update(method, done)
-            last = done == schedule.steps
-            stop = interrupt.agreed(fabric)
-            if log is not None:
-                if done % rhythm.log == 0 or last:
-                    now = time.monotonic()
-                    epoch = step // batches.draws.batches_per_epoch + 1
-                    progress = Progress(done, schedule.steps, epoch, images / (now - since), tally.means)
-                    log.append(_row(progress, rate, fabric))
-                    display.step(training.title, progress)
-                    since, images, tally = now, 0, Tally()
-                if done % rhythm.sheet == 0 or last:
-                    sheet = run.samples / f"step-{done:08d}.png"
-                    with averaged(average, method):
-                        draw_sheet(sheet, method, pairs[:SHEET_PAIRS], SHEET_SIZE, fabric.device)
-                measured = validation is not None and (done % validation.every == 0 or last)
-                if validation is not None and measured:
-                    with averaged(average, method):
-                        validation.measure(done, method, fabric.device)
-                if rhythm.writes_checkpoint(done) or measured or stop or last:
-                    kept = {"tally": tally.state(), "precision": precision.state_dict()}
-                    kept |= asdict(_spent(before, begun, fabric))
-                    with averaged(average, method) as own:
-                        save_checkpoint(run.checkpoints, done, name, method, plain, kept | {"own": own})
-                    best = validation.best if validation is not None else None
-                    prune(run.checkpoints, done, rhythm.keep, rhythm.keep_every, best)
-            if stop and not last:
-                fabric.barrier()  # none ends before the checkpoint is there
-                raise Interrupted(f"stopped at step {done} of {schedule.steps}, checkpoint written", stop)
+                done = step + 1
+                if average is not None:
+                    average.update(method, done)
+                whole = True
+                last = done == schedule.steps
+                stop = interrupt.agreed(fabric)
+                if log is not None:
+                    if done % rhythm.log == 0 or last:
+                        now = time.monotonic()
+                        epoch = step // batches.draws.batches_per_epoch + 1
+                        progress = Progress(done, schedule.steps, epoch, images / (now - since), tally.means)
+                        log.append(_row(progress, rate, fabric))
+                        display.step(training.title, progress)
+                        since, images, tally = now, 0, Tally()
+                    if done % rhythm.sheet == 0 or last:
+                        sheet = run.samples / f"step-{done:08d}.png"
+                        with averaged(average, method):
+                            draw_sheet(sheet, method, pairs[:SHEET_PAIRS], SHEET_SIZE, fabric.device)
+                    measured = validation is not None and validation.is_due(done, schedule.steps)
+                    if validation is not None and measured:
+                        with averaged(average, method):
+                            validation.measure(done, method, fabric.device)
+                    if rhythm.writes_checkpoint(done) or measured or stop or last:
+                        saved = done
+                        save(done)
+                if stop and not last:
+                    fabric.barrier()  # none ends before the checkpoint is there
+                    raise Interrupted(f"stopped at step {done} of {schedule.steps}, checkpoint written", stop)
+        except UserError:
+            if log is not None and whole and done > saved:
+                save(done)
+                display.say(f"stopped at step {done} of {schedule.steps}, checkpoint written")
+            raise
     return _spent(before, begun, fabric)
 
 

@@ -70,6 +70,10 @@ class Validation:
         self.values = {int(number): float(value) for number, value, _ in (row.split(",") for row in rows)}
         self._write()
 
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether a step of a training of ``steps`` is to be measured, and is not yet."""
+        return step > 0 and (step % self.every == 0 or step == steps) and step not in self.values
+
     def measure(self, step: int, method: Method[Any], device: torch.device) -> float:
         """The mean error of the whole images' DAB density, in OD; added to the table."""
         was_training = method.training

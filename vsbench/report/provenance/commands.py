@@ -11,6 +11,7 @@ import yaml
 
 from vsbench import registry
 from vsbench.config import parse_settings
+from vsbench.data.pairs import few
 from vsbench.engine.run import row_name
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import PluginError, UsageError
@@ -73,6 +74,12 @@ def training(record: TrainedRecord, places: Places) -> Command:
             notes.append(f"{key} is not recorded: the command takes the default")
     if (record.world or 1) > 1:
         notes.append(f"{record.world} processes; on how many machines is not recorded (--nodes)")
+    for accepted in record.accepted_data:
+        which = f" ({few([places.text(file) for file in accepted.files])})" if accepted.files else ""
+        notes.append(
+            f"from step {accepted.step} on it learnt from training images that had changed{which}, at its user's word: "
+            f"digest {accepted.before[:12]} before, {accepted.after[:12]} after"
+        )
     if (record.git or "").endswith("+"):
         notes.append("the source had changes that were not committed")
     return Command(tuple(words), tuple(notes), given)
