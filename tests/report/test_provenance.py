@@ -270,6 +270,18 @@ def test_fields_of_before_they_were_recorded_say_so(add: Callable[..., Path], tr
         assert part in notes, part
 
 
+def test_accepted_data_and_weights_it_started_from_are_told(add: Callable[..., Path], tree: Tree) -> None:
+    accepted = {"step": 7, "before": "a" * 64, "after": "b" * 64, "files": ["he/train/x.png"]}
+    file = str(tree.results.absolute() / "runs" / "mist-er" / "other" / "w.safetensors")
+    add("cut", accepted_data=[accepted], started_from="c" * 64, started_from_file=file)
+    (record,) = records(comparisons_of(tree.results))
+    notes = " ".join(record["notes"])
+    for part in ("from step 7 on", "he/train/x.png", "a" * 12, "b" * 12, "c" * 12):
+        assert part in notes, part
+        assert part in appendix(comparisons_of(tree.results)).replace(r"\allowbreak{}", "").replace("{}", ""), part
+    assert "--from results/runs/mist-er/other/w.safetensors" in record["commands"][0]
+
+
 def test_a_method_that_is_not_installed_gets_all_its_settings(add: Callable[..., Path], tree: Tree) -> None:
     add("lost", method="lost", config={"variant": "", "lr": 1e-5, "name": "it's"})
     (record,) = records(comparisons_of(tree.results))

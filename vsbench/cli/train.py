@@ -29,6 +29,10 @@ def train(
     ] = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN|FILE", help="Start from these weights, of all networks, not random ones."),
+    ] = None,
     accept_data: Annotated[
         bool,
         typer.Option("--accept-data", help="With --resume: go on though training images have changed; it is recorded."),
@@ -128,6 +132,7 @@ def train(
         validate_every=validate_every,
         validation_share=validation_share,
         cache_tiles=cache_tiles,
+        start_from=start_from,
     )
     rhythm = Rhythm(log_every, sheet_every, checkpoint_every, keep, keep_every, tensorboard)
     fabric = make_fabric(device, devices, precision, nodes)

@@ -197,6 +197,19 @@ def load_weights(path: Path, method: Method[Any]) -> None:
     _fill(path, method, _read_weights(path)[0])
 
 
+def start_from(path: Path, name: str, method: Method[Any]) -> None:
+    """Fill a method with weights to begin a training with; the configuration inside may be another.
+
+    Raises RunError where the file is damaged, of another method than ``name``, or its networks are of other shapes.
+    """
+    tensors, metadata = _read_weights(path)
+    if metadata.get("method") != name:
+        other = metadata.get("method", "no method of vsbench")
+        raise RunError(f"{path}: weights of {other}, not of {name}; a training starts from weights of its own method")
+    device = next(method.parameters()).device  # meta where only shapes are looked at
+    _fill(path, method, {key: tensor.to(device) for key, tensor in tensors.items()})
+
+
 def load_method(path: Path) -> Method[Any]:
     """The trained method of a weights file, on the CPU, in evaluation mode. RunError where it is no such file."""
     tensors, metadata = _read_weights(path)

@@ -9,16 +9,19 @@ import torch
 
 from vsbench import registry
 from vsbench.data.headers import require_trainable
+from vsbench.engine.checkpoint import start_from
 from vsbench.engine.request import Resolved
 from vsbench.errors import UsageError
 from vsbench.method import Batch, Method, MethodConfig
 
 
 def require_all(found: Resolved) -> None:
-    """All that is looked at before anything is written. Raises UsageError and DataError."""
+    """All that is looked at before anything is written. Raises UsageError, DataError and RunError."""
     if not found.paired:
         require_no_pairs(found.method_class, found.config, found.request.validates)
     require_fit(found.method_class, found.config)
+    if found.weights is not None:
+        start_from(found.weights, found.request.method, on_meta(found.method_class, found.config)[0])
     config, pairs = found.config, found.pairs
     cut = 0 if config.load_size else config.crop_size  # resized tiles hold the crop, as the settings see to it
     require_trainable(pairs.train, pairs.validation, cut, config.loader == "aligned")

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vsbench import registry
 from vsbench.dataset import data_folder
+from vsbench.engine.checkpoint import chosen_checkpoint
 from vsbench.engine.run import Run, group_folder, row_name
 from vsbench.engine.step import Execution
 from vsbench.engine.validate import HeldOut, hold_out
@@ -28,7 +29,8 @@ class Request:
 
     ``select``: which checkpoint stands for the run, the last or the best on the slides that validation holds out of the
     training set. They are held out where ``validate_every`` is given, or ``select`` needs them (it is then the steps
-    between checkpoints). ``cache_tiles``: where the training tiles are kept decoded.
+    between checkpoints). ``cache_tiles``: where the training tiles are kept decoded. ``start_from``: a run folder, or a
+    file of weights, from whose weights the training starts, all networks; its optimizers start afresh.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -48,6 +50,7 @@ class Request:
     validate_every: int | None = None
     validation_share: float = 0.2
     cache_tiles: Path | None = None
+    start_from: Path | None = None
 
     def __post_init__(self) -> None:
         if self.select not in get_args(Select):
@@ -87,6 +90,7 @@ class Resolved:
     root: Path
     pairs: HeldOut
     paired: bool  # whether H&E and IHC of a training pair belong together
+    weights: Path | None = None  # of which the training starts; None: drawn at random
 
     @property
     def row(self) -> str:
@@ -116,4 +120,14 @@ def resolve(request: Request) -> Resolved:
     parts = HeldOut(pairs, [])
     if request.validates and dataset.paired:
         parts = hold_out(pairs, request.validation_share, request.seed)
-    return Resolved(request, method_class, config, run, root, parts, dataset.paired)
+    weights = None if request.start_from is None else _weights(request.start_from)
+    return Resolved(request, method_class, config, run, root, parts, dataset.paired, weights)
+
+
+def _weights(given: Path) -> Path:
+    """The weights of a run folder, or the file itself. Raises UsageError where there is neither."""
+    if given.is_dir():
+        return chosen_checkpoint(Run(given)).weights
+    if not given.is_file():
+        raise UsageError(f"--from {given}: no run folder and no file; give one of them")
+    return given

@@ -15,7 +15,7 @@ from vsbench.data.loader import TrainingBatches
 from vsbench.data.pairs import Pair, few, pairs_digest
 from vsbench.data.threads import in_threads
 from vsbench.data.tile_cache import TileCache
-from vsbench.engine.checkpoint import checkpoints, remove_leftovers
+from vsbench.engine.checkpoint import checkpoints, remove_leftovers, start_from
 from vsbench.engine.fit import require_all
 from vsbench.engine.lock import locked_by_first
 from vsbench.engine.log import summary_writer
@@ -100,6 +100,8 @@ def _training(found: Resolved, fabric: "Fabric", rhythm: Rhythm) -> Training:
     np.random.seed(request.seed)  # noqa: NPY002  plugins may use the global generator
     torch.manual_seed(request.seed)
     method: Method[Any] = found.method_class(found.config)
+    if found.weights is not None:
+        start_from(found.weights, request.method, method)
     prepare(method, request.execution)
     batches, schedule = plan(
         method, pairs.train, request.seed, fabric.global_rank, fabric.world_size, request.execution.accumulate
@@ -143,6 +145,8 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
         train_pairs=len(pairs),
         train_slides=len({p.slide for p in pairs}) if all(p.slide for p in pairs) else None,
         train_digest=pairs_digest(pairs, dict(_by_file(pairs, data)).__getitem__),
+        started_from=None if found.weights is None else file_digest(found.weights),
+        started_from_file=None if found.weights is None else str(found.weights.absolute()),
         select=request.select,
         validation=held_out,
         checkpoints=Keeping(every=rhythm.checkpoint, keep=rhythm.keep, keep_every=rhythm.keep_every),

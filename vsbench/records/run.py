@@ -92,7 +92,8 @@ class TrainedRecord(_OfMethod):
     train_slides: Count | None = None
     train_digest: Digest | None = None
     accepted_data: list[AcceptedData] = []
-    started_from: Text | None = None  # the digest of weights that were there before the first step
+    started_from: Text | None = None  # the digest of the file of weights with which the first step began
+    started_from_file: Text | None = None  # where it lay
     select: Literal["last", "best"] | None = None
     validation: HeldOutSlides | None = None
     checkpoints: Keeping | None = None

@@ -55,6 +55,9 @@ def training(record: TrainedRecord, places: Places) -> Command:
     words += [word for setting in settings for word in ("--set", setting)]
     if record.row != row_name(record.method, variant, preset, None):
         words += ["--label", record.row]
+    if record.started_from is not None:
+        words += ["--from", _weights(record, places)]
+        notes.append(f"it started from the weights {words[-1]}, digest {record.started_from[:12]}")
     words += _selection(record, notes)
     execution = record.execution or {}
     words += [flag for key, flag in EXECUTION.items() if execution.get(key)]
@@ -112,6 +115,12 @@ def evaluation(record: RunRecord | None, summary: Summary, folder: str, places: 
     if summary.skipped:
         words += ["--on-bad", "skip"]
     return Command(tuple(words), tuple(notes))
+
+
+def _weights(record: TrainedRecord, places: Places) -> str:
+    """The file of weights from which a training started, as a command names it."""
+    place = places.text(record.started_from_file or f"{ELSEWHERE}/weights")
+    return f"{RESULTS}/{place}" if place.startswith("runs/") else place
 
 
 def data_words(dataset: str, options: dict[str, Any] | None, places: Places, notes: list[str]) -> list[str]:
