@@ -227,6 +227,27 @@ def test_another_size_is_an_error_unless_a_rule_is_given(tmp_path: Path) -> None
     np.testing.assert_array_equal(reader(files)(pair, real, real), pattern(32, 48, seed=3))
 
 
+@pytest.mark.parametrize("size", [(32, 32), (31, 48), (48, 32), (64, 48), (16, 26)])
+def test_resizing_never_changes_the_aspect_ratio(tmp_path: Path, size: tuple[int, int]) -> None:
+    real, pair = pattern(32, 48), Pair("a", tmp_path / "he.png", tmp_path / "ihc.png", None, "test")
+    files = {"a": saved(tmp_path / "a.png", pattern(*size))}
+    with pytest.raises(DataError) as caught:
+        reader(files, "bicubic")(pair, real, real)
+    assert str(caught.value) == (
+        f"{files['a']}: {size[0]}×{size[1]} pixels, but the real IHC has 32×48: --resize bicubic would change the "
+        "aspect ratio; crop or make it anew in the aspect ratio of the real IHC"
+    )
+
+
+@pytest.mark.parametrize(("stored", "wanted"), [((16, 24), (33, 49)), ((17, 25), (33, 49)), ((66, 98), (33, 49))])
+def test_sides_in_whole_pixels_are_no_other_aspect_ratio(
+    tmp_path: Path, stored: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    real, pair = pattern(*wanted), Pair("a", tmp_path / "he.png", tmp_path / "ihc.png", None, "test")
+    files = {"a": saved(tmp_path / "a.png", pattern(*stored))}
+    assert reader(files, "bicubic")(pair, real, real).shape == real.shape
+
+
 def test_the_summary_can_say_what_was_resized(tmp_path: Path) -> None:
     files = [saved(tmp_path / f"{n}.png", pattern(16, 24 if n else 32)) for n in range(3)]
     assert resize_warning(files, "box").startswith("stored at 16×24 (2), 16×32 (1); resized")

@@ -100,7 +100,8 @@ def resize(image: Image, size: tuple[int, int], rule: str) -> Image:
 def reader(files: Mapping[str, Path], rule: str | None = None) -> Maker:
     """Reads the generated image of a pair and brings it to the size of the real IHC by a resize rule.
 
-    Without a rule, an image of another size raises DataError with both sizes.
+    Without a rule, an image of another size raises DataError with both sizes; with one, an image of another aspect
+    ratio does, since that would squeeze the tissue.
     """
     if rule is not None:
         checked_rule(rule)
@@ -108,6 +109,7 @@ def reader(files: Mapping[str, Path], rule: str | None = None) -> Maker:
     def read(pair: Pair, he: Image, real: Image) -> Image:
         fake = read_rgb(files[pair.id])
         if rule is not None:
+            _require_aspect(files[pair.id], fake, real, rule)
             return resize(fake, (real.shape[0], real.shape[1]), rule)
         try:
             require_equal_sizes({pair.ihc: real, files[pair.id]: fake})
@@ -116,6 +118,19 @@ def reader(files: Mapping[str, Path], rule: str | None = None) -> Maker:
         return fake
 
     return read
+
+
+def _require_aspect(file: Path, fake: Image, real: Image, rule: str) -> None:
+    """Raise DataError where no one scale, with sides in whole pixels, leads from one size to the other."""
+    (height, width), (real_height, real_width) = fake.shape[:2], real.shape[:2]
+    if (height, width) == (real_height, real_width):
+        return
+    longest = max(height, width, real_height, real_width)
+    if abs(height * real_width - width * real_height) >= longest:  # a pixel of the smaller image's shorter side
+        raise DataError(
+            f"{file}: {height}×{width} pixels, but the real IHC has {real_height}×{real_width}: --resize {rule} would "
+            f"change the aspect ratio; crop or make it anew in the aspect ratio of the real IHC"
+        )
 
 
 def resize_warning(files: Iterable[Path], rule: str) -> str:
