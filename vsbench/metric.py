@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vsbench.errors import UsageError
+
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Which = Literal["fake", "real", "he", "truth"]
 T = TypeVar("T")
@@ -19,7 +21,8 @@ T = TypeVar("T")
 class Sample:
     """One test pair: the generated image, the adjacent section's real IHC, the H&E, and the true IHC where known.
 
-    All are (H, W, 3) uint8 RGB of one size. ``labels``: what the data set says of the pair (a category, a score).
+    All are (H, W, 3) uint8 RGB of one size, and read-only: others see them too.
+    ``labels``: what the data set says of the pair (a category, a score).
 
     What several metrics work out from one image is worked out once: ``once`` and ``features``. Samples made by
     ``judging`` share what is known of their real images, so that these cost nothing for a second method.
@@ -157,3 +160,25 @@ class Metric(ABC):
     @abstractmethod
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Set values by name from the per-image table (one row per pair, all columns) and the stacked features."""
+
+
+def declared_columns(metrics: Mapping[str, Metric]) -> dict[str, str]:
+    """Column → the metric that declares it, with a value of that name or of that mean."""
+    return {
+        column: name
+        for name, metric in metrics.items()
+        for value in metric.values
+        for column in (value.name, value.column)
+        if column is not None
+    }
+
+
+def require_distinct(metrics: Mapping[str, Metric]) -> None:
+    """Raise UsageError naming two metrics that declare the same value or column."""
+    owners: dict[str, str] = {}
+    for name, metric in metrics.items():
+        for column in declared_columns({name: metric}):
+            if owners.setdefault(column, name) != name:
+                raise UsageError(
+                    f"metrics {owners[column]} and {name} both give {column}; remove or rename one of them"
+                )

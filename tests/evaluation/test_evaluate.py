@@ -20,7 +20,7 @@ from vsbench.engine.start import start
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import DataError, RunError, UsageError, UserError
 from vsbench.evaluation import evaluate as evaluation
-from vsbench.evaluation.evaluate import Outcome, evaluate_images, evaluate_rows, evaluate_runs
+from vsbench.evaluation.evaluate import Outcome, evaluate_images, evaluate_rows, evaluate_runs, unevaluated
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.rows import reference_rows, trained_row
@@ -335,6 +335,19 @@ def test_resized_images_are_of_a_protocol_of_their_own(place: Path) -> None:
     again, _ = evaluate_runs([outcome.run], place / "own", place / "results", Instrument.build("cpu"), CPU)
     assert again[-1].summary == outcome.summary
     assert again[-1].cached
+
+
+def test_images_made_elsewhere_alone_are_measured_again_without_a_data_root(place: Path) -> None:
+    """Their record says where the data lay, as a training's does."""
+    outcome = evaluate_copy(place, outside(place))
+    shutil.rmtree(outcome.run.evaluation("native"))
+    shutil.rmtree(run_of(place).folder)
+    again, failures = evaluate_runs(
+        unevaluated(place / "results"), None, place / "results", Instrument.build("cpu"), CPU
+    )
+    assert not failures
+    assert [o.summary.row for o in again] == [*ROWS, "copy"]
+    assert again[-1].summary == outcome.summary
 
 
 def test_bad_images_are_skipped_and_listed_where_that_is_asked_for(place: Path) -> None:

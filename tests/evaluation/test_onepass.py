@@ -1,8 +1,9 @@
 """One pass: every file is decoded once, whatever is measured; bad pairs are named."""
 
+import re
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
-from vsbench.errors import DataError
+from vsbench.errors import DataError, UsageError
 from vsbench.evaluation import onepass
 from vsbench.evaluation.onepass import Maker, Measured, measure, set_values
 from vsbench.evaluation.references import REFERENCES, mean_colour
@@ -78,7 +79,7 @@ def test_each_file_is_decoded_once(pairs: list[Pair], monkeypatch: pytest.Monkey
         return read_rgb(path)
 
     monkeypatch.setattr(onepass, "read_rgb", counted)
-    metrics = {"a": Counting("a"), "b": Counting("b"), "dab": DabDensity(), "structure": Structure()}
+    metrics = {"a": Counting("a"), "dab": DabDensity(), "structure": Structure()}
     measure(pairs, {"first": MAKE, "second": MAKE}, metrics)
     assert Counter(read) == Counter([file for p in pairs for file in (p.he, p.ihc, p.truth)])
 
@@ -117,14 +118,107 @@ def test_a_value_that_is_no_number_is_absent_with_a_reason(pairs: list[Pair]) ->
     assert values["nothing"] == Absent("undefined on these images")
 
 
-def test_a_value_that_is_not_declared_is_a_fault(pairs: list[Pair]) -> None:
+def test_a_value_that_is_not_declared_ends_its_own_metric(pairs: list[Pair]) -> None:
     class Forgetful(Counting):
         def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
             return {"mean_height": 1.0}
 
     metrics: dict[str, Metric] = {"a": Forgetful("a")}
-    with pytest.raises(TypeError, match="metric a declares"):
-        set_values(metrics, measure_one(pairs, MAKE, metrics))
+    values = set_values(metrics, measure_one(pairs, MAKE, metrics))
+    why = "a failed: TypeError: declares ['mean_height', 'nothing'] and returned ['mean_height']"
+    assert values == {"mean_height": Absent(why), "nothing": Absent(why)}
+
+
+class Planted(Metric):
+    """A plug-in with one value; ``gives`` makes its update from the samples."""
+
+    values = (Value("planted", "", "1", "low", "", "planted"),)
+
+    def __init__(self, gives: Callable[[Sequence[Sample]], Any]) -> None:
+        self.gives = gives
+
+    def update(self, samples: Sequence[Sample]) -> Update:
+        update: Update = self.gives(samples)
+        return update
+
+    def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
+        table["ssim"] = 1.0  # of its own copy
+        return {"planted": 0.0}
+
+
+class PlantedAlone(Planted):
+    """The same, measured image by image."""
+
+    update = Metric.update
+
+    def per_image(self, sample: Sample) -> dict[str, float]:
+        columns: dict[str, float] = self.gives([sample])
+        return columns
+
+
+def overwrites_he(samples: Sequence[Sample]) -> Update:
+    samples[0].he[:] = 0
+    return Update({}, {})
+
+
+def raises(samples: Sequence[Sample]) -> Update:
+    raise RuntimeError("no such\nkernel")
+
+
+def array(rows: int, fill: float = 0, kind: str = "float32") -> dict[str, Any]:
+    return {"planted": np.full((rows, 2), fill, dtype=kind)}
+
+
+BAD: dict[str, tuple[Callable[[Sequence[Sample]], Any], str]] = {
+    "overwrites ssim": (lambda s: Update({"ssim": [1.0] * len(s)}, {}), "gives ssim, which belongs to structure"),
+    "overwrites a column": (lambda s: Update({"intden": [1.0] * len(s)}, {}), "gives intden, which belongs to dab"),
+    "overwrites slide": (lambda s: Update({"slide": [1.0] * len(s)}, {}), "slide, which belongs to the engine"),
+    "writes into the H&E": (overwrites_he, "read-only"),
+    "raises": (raises, "RuntimeError: no such kernel"),
+    "wrong length": (lambda s: Update({"planted": [1.0] * (len(s) + 1)}, {}), "9 numbers for 8 images"),
+    "no numbers": (lambda s: Update({"planted": ["1"] * len(s)}, {}), "not plain numbers"),
+    "no update": (lambda s: None, "NoneType"),
+    "features of NaN": (lambda s: Update({}, array(len(s), np.nan)), "not finite"),
+    "too few features": (lambda s: Update({}, array(len(s) - 1)), r"shape \(7, 2\) for 8 images"),
+    "features of another type": (lambda s: Update({}, array(len(s), kind="float64")), "no float32"),
+    "at times another column": (lambda s: Update({f"n{len(s)}": [1.0] * len(s)}, {}), "for one image than for another"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_bad_metric_ends_its_own_values_only(pairs: list[Pair], fault: str, first: bool) -> None:
+    gives, why = BAD[fault]
+    good: dict[str, Metric] = {"dab": DabDensity(), "structure": Structure()}
+    bad: dict[str, Metric] = {"bad": Planted(gives)}
+    expected = measure_one(pairs, MAKE, good)
+    metrics = bad | good if first and fault != "overwrites a column" else good | bad
+    measured = measure_one(pairs, MAKE, metrics)
+    pd.testing.assert_frame_equal(measured.table, expected.table)
+    assert not measured.features
+    values = set_values(metrics, measured)
+    planted = values.pop("planted")
+    assert isinstance(planted, Absent)
+    assert re.search(f"^bad failed: .*{why}", planted.reason), planted
+    assert values == set_values(good, expected)
+
+
+def test_a_metric_that_fails_on_one_image_ends_its_own_values_only(pairs: list[Pair]) -> None:
+    def late(samples: Sequence[Sample]) -> Any:
+        return {"planted": 1.0 / (samples[0].id != pairs[12].id)}
+
+    metrics: dict[str, Metric] = {"bad": PlantedAlone(late), "dab": DabDensity()}
+    measured = measure_one(pairs, MAKE, metrics)
+    assert measured.failed == {"bad": "ZeroDivisionError: float division by zero"}
+    pd.testing.assert_frame_equal(measured.table, measure_one(pairs, MAKE, {"dab": DabDensity()}).table)
+
+
+def test_two_metrics_of_one_value_are_refused_before_anything_is_measured(pairs: list[Pair]) -> None:
+    def made(*_: Any) -> Any:
+        pytest.fail("measured")
+
+    with pytest.raises(UsageError, match="metrics one and two both give planted"):
+        measure(pairs, {"only": made}, {"one": Planted(raises), "two": Planted(raises)})
 
 
 def failing_at(*ids: str) -> Maker:

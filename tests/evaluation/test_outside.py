@@ -230,7 +230,7 @@ def test_another_size_is_an_error_unless_a_rule_is_given(tmp_path: Path) -> None
 @pytest.mark.parametrize("size", [(32, 32), (31, 48), (48, 32), (64, 48), (16, 26)])
 def test_resizing_never_changes_the_aspect_ratio(tmp_path: Path, size: tuple[int, int]) -> None:
     real, pair = pattern(32, 48), Pair("a", tmp_path / "he.png", tmp_path / "ihc.png", None, "test")
-    files = {"a": saved(tmp_path / "a.png", pattern(*size))}
+    files = {"a": saved(tmp_path / "a.png", np.zeros((*size, 3), np.uint8))}
     with pytest.raises(DataError) as caught:
         reader(files, "bicubic")(pair, real, real)
     assert str(caught.value) == (
@@ -243,8 +243,8 @@ def test_resizing_never_changes_the_aspect_ratio(tmp_path: Path, size: tuple[int
 def test_sides_in_whole_pixels_are_no_other_aspect_ratio(
     tmp_path: Path, stored: tuple[int, int], wanted: tuple[int, int]
 ) -> None:
-    real, pair = pattern(*wanted), Pair("a", tmp_path / "he.png", tmp_path / "ihc.png", None, "test")
-    files = {"a": saved(tmp_path / "a.png", pattern(*stored))}
+    real, pair = np.zeros((*wanted, 3), np.uint8), Pair("a", tmp_path / "he.png", tmp_path / "ihc.png", None, "test")
+    files = {"a": saved(tmp_path / "a.png", np.zeros((*stored, 3), np.uint8))}
     assert reader(files, "bicubic")(pair, real, real).shape == real.shape
 
 

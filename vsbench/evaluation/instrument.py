@@ -7,7 +7,7 @@ from typing import Literal
 from vsbench import registry
 from vsbench.data.pairs import Pair
 from vsbench.errors import UserError
-from vsbench.metric import Metric
+from vsbench.metric import Metric, require_distinct
 
 OnMissing = Literal["n/a", "error"]
 
@@ -27,7 +27,8 @@ class Instrument:
         """All registered metrics, and those on request that ``also`` names.
 
         ``random_seed``: networks of random weights in place of the published ones; their values say so. Raises
-        UserError, with the mend, where something is missing and ``on_missing`` says so.
+        UserError, with the mend, where something is missing and ``on_missing`` says so; UsageError where two metrics
+        declare the same value or column.
         """
         loaded, faults = registry.load_all("vsbench.metrics")
         metrics: dict[str, Metric] = {}
@@ -44,6 +45,7 @@ class Instrument:
                 metrics[name] = metric
             else:
                 absent.append((name, metric, reason))
+        require_distinct(metrics | {name: metric for name, metric, _ in absent})
         if on_missing == "error" and absent:
             raise UserError("; ".join(f"{name}: {reason}" for name, _, reason in absent))
         return cls(metrics, tuple(absent), tuple(f"metric not measured: {fault}" for fault in faults.values()))

@@ -29,6 +29,7 @@ class KnownFeatures:
                     return
                 for number, protocol in enumerate(stored["protocols"].tolist()):
                     images, rows = stored[f"images_{number}"].tolist(), stored[f"features_{number}"]
+                    rows.flags.writeable = False  # all rows of an evaluation see them
                     self.rows[protocol] = dict(zip(images, rows, strict=True))
         except FileNotFoundError:
             return
@@ -45,6 +46,7 @@ class KnownFeatures:
         """Keep what has been worked out of the pair's real image."""
         image = self.digests.of(pair.ihc)
         for protocol, row in sample.features("real").items():
+            row.flags.writeable = False
             if not protocol.startswith("_") and image not in self.rows.get(protocol, {}):
                 self.rows.setdefault(protocol, {})[image] = row
                 self.changed = True

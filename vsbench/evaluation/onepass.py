@@ -8,6 +8,7 @@ table and features.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from numbers import Real
 from threading import Lock
 from typing import Literal, Protocol, TypeVar
 
@@ -19,10 +20,13 @@ from vsbench import ranks
 from vsbench.data.decode import read_rgb, require_equal_sizes
 from vsbench.data.pairs import Pair
 from vsbench.errors import DataError
-from vsbench.metric import Absent, Image, Metric, Sample
+from vsbench.metric import Absent, Image, Metric, Sample, Update, declared_columns, require_distinct
 
 CHUNK = 8  # pairs in memory at once, and the batch that networks see
 THREADS = 2  # decoding and most arithmetic release the interpreter lock
+OF_THE_ENGINE = ("id", "slide", "height", "width")  # columns that no metric may give
+
+CHANGES = "gives other columns or features for one image than for another"
 
 Maker = Callable[[Pair, Image, Image], Image]  # (pair, H&E, real IHC) → the image to be judged
 OnBad = Literal["stop", "skip"]
@@ -45,12 +49,14 @@ class Known(Protocol):
 class Measured:
     """The per-image table of a row (index id; slide, height, width, then the metrics' columns) and its features.
 
-    Both in the order of the pairs. ``skipped``: pair id → what was wrong, of the pairs that are not in it.
+    Both in the order of the pairs. ``skipped``: pair id → what was wrong, of the pairs that are not in it. ``failed``:
+    metric → what was wrong with it; nothing it gave is in table or features.
     """
 
     table: pd.DataFrame
     features: Features
     skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def measure(
@@ -64,9 +70,13 @@ def measure(
     """Measure several rows on the same pairs; ``done`` is told the number of images measured so far.
 
     A bad generated image (unreadable, of another size) ends its own row, whose result is then the error, or is skipped
-    in it. A bad real image ends all: raises DataError; or it is skipped in all rows. Of several ranks each measures
-    every R-th chunk, and all get the results.
+    in it. A bad real image ends all: raises DataError; or it is skipped in all rows. A metric that raises anything
+    else, or breaks its contract, ends its own values in that row only. Images are read-only for makers and metrics.
+    Of several ranks each measures every R-th chunk, and all get the results.
+
+    Raises UsageError, before an image is read, where two metrics declare the same value or column.
     """
+    require_distinct(metrics)
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     mine = chunks[ranks.rank() :: ranks.ranks()]
     part = _measure(mine, makers, metrics, on_bad, known, done)
@@ -79,18 +89,41 @@ def measure(
 
 
 def set_values(metrics: Mapping[str, Metric], measured: Measured) -> dict[str, float | Absent]:
-    """All set values by name. A metric that gave NaN without a reason is one fault; a value it forgot another."""
+    """All set values by name; those of a metric that failed are Absent and say why, as is NaN without a reason."""
     values: dict[str, float | Absent] = {}
     for name, metric in metrics.items():
-        finished = metric.finish(measured.table, measured.features)
-        declared = [value.name for value in metric.values]
-        if sorted(finished) != sorted(declared):
-            raise TypeError(f"metric {name} declares {declared} and returned {list(finished)}")
-        for key in declared:
-            value = finished[key]
-            undefined = isinstance(value, float) and np.isnan(value)
-            values[key] = Absent("undefined on these images") if undefined else value
+        failure = measured.failed.get(name)
+        if failure is None:
+            try:
+                values |= _finished(metric, measured)
+            except DataError:
+                raise
+            except Exception as error:  # a plug-in may raise anything
+                failure = _reason(error)
+        if failure is not None:
+            values |= {value.name: Absent(f"{name} failed: {failure}") for value in metric.values}
     return values
+
+
+def _finished(metric: Metric, measured: Measured) -> dict[str, float | Absent]:
+    """The values of one metric. Raises TypeError where they are not those that it declares, or no numbers."""
+    finished = metric.finish(measured.table.copy(), dict(measured.features))  # what it changes is its own
+    declared = [value.name for value in metric.values]
+    if sorted(finished) != sorted(declared):
+        raise TypeError(f"declares {declared} and returned {list(finished)}")
+    values: dict[str, float | Absent] = {}
+    for key in declared:
+        value = finished[key]
+        if not isinstance(value, Absent | Real):
+            raise TypeError(f"{key} is a {type(value).__name__}, neither a number nor Absent")
+        undefined = not isinstance(value, Absent) and np.isnan(value)
+        values[key] = Absent("undefined on these images") if undefined else value
+    return values
+
+
+def _reason(error: Exception) -> str:
+    """In one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class _Source:
@@ -115,23 +148,33 @@ class _Source:
                         self.known.give(self.pair, self.base)
         if self.base is None:
             raise self.error or AssertionError("neither read nor failed")
-        return self.base.judging(make(self.pair, self.base.he, self.base.real))
+        return self.base.judging(_read_only(make(self.pair, self.base.he, self.base.real)))
+
+
+def _read_only(image: Image) -> Image:
+    """The same image, or a view of it: nobody may write into what others see. One that is read-only stays itself."""
+    if image.flags.writeable:
+        image = image.view()
+        image.flags.writeable = False
+    return image
 
 
 def read_pair(pair: Pair) -> Sample:
-    """Decode the real images of a pair; the H&E stands for the generated one.
+    """Decode the real images of a pair, read-only; the H&E stands for the generated one.
 
     Raises DataError naming a bad file, or two whose sizes differ.
     """
-    images = {path: read_rgb(path) for path in (pair.he, pair.ihc, pair.truth) if path is not None}
+    images = {path: _read_only(read_rgb(path)) for path in (pair.he, pair.ihc, pair.truth) if path is not None}
     require_equal_sizes(images)
     he, real = images[pair.he], images[pair.ihc]
     truth = images[pair.truth] if pair.truth is not None else None
     return Sample(pair.id, he, real, he, truth, pair.labels)
 
 
-Good = tuple[_Source, Sample, Columns]
-Job = tuple[_Source, "Future[tuple[Sample, Columns]]"]
+Alone = dict[str, Columns | Exception]  # by metric
+Good = tuple[_Source, Sample, Alone]
+Job = tuple[_Source, "Future[tuple[Sample, Alone]]"]
+Form = dict[str, tuple[int, ...]]  # what a metric gives: column → (), features → the shape of a row
 
 
 @dataclass
@@ -141,6 +184,8 @@ class _Row:
     table: list[dict[str, object]] = field(default_factory=list)
     features: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    forms: dict[str, Form] = field(default_factory=dict)
     error: DataError | None = None
 
 
@@ -161,8 +206,7 @@ def _measure(
     done: Callable[[int], None] | None,
 ) -> _Part:
     part = _Part({name: _Row() for name in makers})
-    alone = [metric for metric in metrics.values() if metric.measures_alone]
-    together = [metric for metric in metrics.values() if not metric.measures_alone]
+    alone = {name: metric for name, metric in metrics.items() if metric.measures_alone}
     count = 0
     with ThreadPoolExecutor(THREADS) as pool:
 
@@ -181,7 +225,7 @@ def _measure(
                 pool.shutdown(wait=True, cancel_futures=True)
                 break
             if row.error is None and batch:
-                _measure_together(batch, together, row, on_bad)
+                _measure_together(batch, metrics, row, on_bad)
             if known is not None:
                 for source, sample, _ in batch:
                     known.take(source.pair, sample)
@@ -200,13 +244,18 @@ def _one_ahead(tasks: Iterator[T]) -> Iterator[T]:
         current = following
 
 
-def _measure_alone(source: _Source, make: Maker, metrics: Sequence[Metric]) -> tuple[Sample, Columns]:
+def _measure_alone(source: _Source, make: Maker, metrics: Mapping[str, Metric]) -> tuple[Sample, Alone]:
     """Decode, and measure what needs no batch; runs in a thread. Raises DataError."""
     sample = source.sample(make)
-    columns: Columns = {}
-    for metric in metrics:
-        columns |= metric.per_image(sample)
-    return sample, columns
+    found: Alone = {}
+    for name, metric in metrics.items():
+        try:
+            found[name] = metric.per_image(sample)
+        except DataError:
+            raise
+        except Exception as error:  # a plug-in may raise anything
+            found[name] = error
+    return sample, found
 
 
 def _results(jobs: Sequence[Job], row: _Row, on_bad: OnBad) -> list[Good]:
@@ -225,17 +274,34 @@ def _results(jobs: Sequence[Job], row: _Row, on_bad: OnBad) -> list[Good]:
     return good
 
 
-def _measure_together(batch: list[Good], metrics: Sequence[Metric], row: _Row, on_bad: OnBad) -> None:
-    """Measure what sees a batch, and add the batch to the row."""
+def _measure_together(batch: list[Good], metrics: Mapping[str, Metric], row: _Row, on_bad: OnBad) -> None:
+    """Measure what sees a batch, and add the batch to the row: of each metric what is in order."""
     samples = [sample for _, sample, _ in batch]
     rows: list[dict[str, object]] = [
-        {"id": s.id, "slide": source.pair.slide, "height": s.real.shape[0], "width": s.real.shape[1], **columns}
-        for source, s, columns in batch
+        {"id": s.id, "slide": source.pair.slide, "height": s.real.shape[0], "width": s.real.shape[1]}
+        for source, s, _ in batch
     ]
     features: dict[str, NDArray[np.float32]] = {}
+    owners = dict.fromkeys(OF_THE_ENGINE, "the engine") | declared_columns(metrics)
     try:
-        for metric in metrics:
-            update = metric.update(samples)
+        for name, metric in metrics.items():
+            if name in row.failed:
+                continue
+            try:
+                update = (
+                    _alone([found[name] for *_, found in batch]) if metric.measures_alone else metric.update(samples)
+                )
+                form = _form(update, len(batch))
+                for column in form:
+                    if owners.setdefault(column, name) != name:
+                        raise TypeError(f"gives {column}, which belongs to {owners[column]}")
+                if row.forms.setdefault(name, form) != form:
+                    raise TypeError(CHANGES)
+            except DataError:
+                raise
+            except Exception as error:  # a plug-in may raise anything
+                row.failed[name] = _reason(error)
+                continue
             for column, numbers in update.columns.items():
                 for entry, number in zip(rows, numbers, strict=True):
                     entry[column] = number
@@ -254,6 +320,38 @@ def _measure_together(batch: list[Good], metrics: Sequence[Metric], row: _Row, o
         row.features.setdefault(name, []).append(array)
 
 
+def _alone(found: Sequence[Columns | Exception]) -> Update:
+    """The images of a batch that were measured one by one. Raises what one of them raised."""
+    rows = []
+    for columns in found:
+        if isinstance(columns, Exception):
+            raise columns
+        rows.append(columns)
+    if any(row.keys() != rows[0].keys() for row in rows):
+        raise TypeError(CHANGES)
+    return Update({name: [row[name] for row in rows] for name in rows[0]}, {})
+
+
+def _form(update: Update, count: int) -> Form:
+    """What an update of ``count`` images holds. Raises TypeError where it is not as the contract of metrics says."""
+    form: Form = {}
+    for name, numbers in update.columns.items():
+        if len(numbers) != count:
+            raise TypeError(f"{name}: {len(numbers)} numbers for {count} images")
+        if not all(isinstance(number, Real) for number in numbers):
+            raise TypeError(f"{name}: not plain numbers")
+        form[name] = ()
+    for name, array in update.features.items():
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+            raise TypeError(f"{name}: features that are no float32 array")
+        if array.ndim < 2 or len(array) != count:
+            raise TypeError(f"{name}: features of shape {array.shape} for {count} images")
+        if not np.isfinite(array).all():
+            raise TypeError(f"{name}: features that are not finite")
+        form[f"features {name}"] = array.shape[1:]
+    return form
+
+
 def _joined(parts: Sequence[_Row], order: Mapping[str, int]) -> Measured | DataError:
     """One row of all ranks, in the order of the pairs."""
     for part in parts:
@@ -263,11 +361,23 @@ def _joined(parts: Sequence[_Row], order: Mapping[str, int]) -> Measured | DataE
     rows = [entry for part in parts for entry in part.table]
     if not rows:
         return DataError(f"no image is left: {next(iter(skipped.values()))}")
-    table = pd.DataFrame(rows).set_index("id")
+    failed: dict[str, str] = {}
+    forms: dict[str, Form] = {}
+    for part in parts:
+        for name, form in part.forms.items():
+            if forms.setdefault(name, form) != form:
+                failed[name] = CHANGES
+        failed |= part.failed
+    gone = {column for name in failed for column in forms.get(name, {})}
+    table = pd.DataFrame(rows).set_index("id").drop(columns=list(gone), errors="ignore")
     features = {
         name: np.concatenate([array for part in parts for array in part.features.get(name, [])])
         for name in next(part.features for part in parts if part.table)
+        if f"features {name}" not in gone
     }
     places = np.argsort([order[name] for name in table.index])
     in_order = dict(sorted(skipped.items(), key=lambda item: order[item[0]]))
-    return Measured(table.iloc[places], {name: array[places] for name, array in features.items()}, in_order)
+    features = {name: array[places] for name, array in features.items()}
+    for array in features.values():
+        array.flags.writeable = False
+    return Measured(table.iloc[places], features, in_order, failed)
