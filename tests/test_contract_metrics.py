@@ -185,6 +185,7 @@ def test_a_broken_metric_fails_the_checks() -> None:
         (FirstOnly, "check_order"),
         (WholeBatch, "check_batch_size"),
         (InPlace, "check_leaves_no_trace"),
+        (InPlace, "check_read_only_images"),
         (UpsideDown, "check_perfect_images"),
     ):
         with pytest.raises(AssertionError):

@@ -40,6 +40,7 @@ def metric_checks() -> list[Callable[[Make], None]]:
         check_resampling,
         check_single_image,
         check_constant_images,
+        check_read_only_images,
         check_leaves_no_trace,
     ]
 
@@ -156,6 +157,18 @@ def check_constant_images(make: Make) -> None:
         one_blank = samples_for(make)
         one_blank[2] = replace(one_blank[2], fake=blank)
         assert_honest(make(), evaluate(make(), one_blank))
+
+
+def check_read_only_images(make: Make) -> None:
+    """Measures images that can't be written into, as the evaluation engine gives them."""
+    samples = samples_for(make)
+    for image in (image for sample in samples for image in _images(sample)):
+        image.flags.writeable = False
+    try:
+        results = evaluate(make(), samples)
+    except (ValueError, RuntimeError) as error:
+        raise AssertionError(f"does not measure read-only images: {error}") from error
+    assert_close(results, evaluate(make(), samples_for(make)))
 
 
 def check_leaves_no_trace(make: Make) -> None:
