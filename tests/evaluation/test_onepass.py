@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -176,7 +176,7 @@ BAD: dict[str, tuple[Callable[[Sequence[Sample]], Any], str]] = {
     "writes into the H&E": (overwrites_he, "read-only"),
     "raises": (raises, "RuntimeError: no such kernel"),
     "wrong length": (lambda s: Update({"planted": [1.0] * (len(s) + 1)}, {}), "9 numbers for 8 images"),
-    "no numbers": (lambda s: Update({"planted": ["1"] * len(s)}, {}), "not plain numbers"),
+    "no numbers": (lambda s: Update({"planted": [cast(float, "1")] * len(s)}, {}), "not plain numbers"),
     "no update": (lambda s: None, "NoneType"),
     "features of NaN": (lambda s: Update({}, array(len(s), np.nan)), "not finite"),
     "too few features": (lambda s: Update({}, array(len(s) - 1)), r"shape \(7, 2\) for 8 images"),
