@@ -273,10 +273,11 @@ def test_fields_of_before_they_were_recorded_say_so(add: Callable[..., Path], tr
 def test_accepted_data_and_weights_it_started_from_are_told(add: Callable[..., Path], tree: Tree) -> None:
     accepted = {"step": 7, "before": "a" * 64, "after": "b" * 64, "files": ["he/train/x.png"]}
     file = str(tree.results.absolute() / "runs" / "mist-er" / "other" / "w.safetensors")
-    add("cut", accepted_data=[accepted], started_from="c" * 64, started_from_file=file)
+    continued = {"step": 91, "before": {"steps": 91}, "after": {"steps": 100}}
+    add("cut", accepted_data=[accepted], continued=[continued], started_from="c" * 64, started_from_file=file)
     (record,) = records(comparisons_of(tree.results))
     notes = " ".join(record["notes"])
-    for part in ("from step 7 on", "he/train/x.png", "a" * 12, "b" * 12, "c" * 12):
+    for part in ("finished at step 91", "from step 7 on", "he/train/x.png", "a" * 12, "b" * 12, "c" * 12):
         assert part in notes, part
         assert part in appendix(comparisons_of(tree.results)).replace(r"\allowbreak{}", "").replace("{}", ""), part
     assert "--from results/runs/mist-er/other/w.safetensors" in record["commands"][0]

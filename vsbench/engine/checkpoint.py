@@ -12,7 +12,7 @@ safetensors puts the entries of a file's head in any order.
 import hashlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,30 +135,39 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def restore_newest(
-    folder: Path, name: str, method: Method[Any], optimizers: dict[str, Any], say: Callable[[str], None]
+    folder: Path,
+    name: str,
+    method: Method[Any],
+    optimizers: dict[str, Any],
+    say: Callable[[str], None],
+    but: Sequence[str] = (),
 ) -> tuple[int, dict[str, Any]]:
     """Go to the newest checkpoint that is whole, saying which are not: (its step, its ``engine``); (0, {}) if none is.
 
-    Raises RunError as ``load_state`` does where one is whole, but of another training.
+    Raises RunError as ``load_state`` does where one is whole, but of another training. Settings in ``but`` may differ.
     """
     for checkpoint in reversed(checkpoints(folder)):
         try:
-            return checkpoint.step, load_state(checkpoint, method, optimizers, name)
+            return checkpoint.step, load_state(checkpoint, method, optimizers, name, but)
         except DamagedError as error:
             say(f"{error}; going back to the checkpoint before, or to the start where there is none")
     return 0, {}
 
 
 def load_state(
-    checkpoint: Checkpoint, method: Method[Any], optimizers: dict[str, Any], name: str | None = None
+    checkpoint: Checkpoint,
+    method: Method[Any],
+    optimizers: dict[str, Any],
+    name: str | None = None,
+    but: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Take weights, optimizers, image pools and random generators back to where they were; returns ``engine``.
 
     Raises DamagedError, having changed nothing, where a file is not what was written, and RunError where they are of
-    another method than ``name`` or another configuration.
+    another method than ``name`` or another configuration, settings in ``but`` aside.
     """
     tensors, metadata = _read_weights(checkpoint.weights)
-    _require_same_training(checkpoint.weights, metadata, method, name)
+    _require_same_training(checkpoint.weights, metadata, method, name, but)
     try:
         if file_digest(checkpoint.state) != checkpoint.state_digest.read_text(encoding="utf-8").split()[0]:
             raise ValueError("not what was written")
@@ -260,12 +269,15 @@ def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor]) -> None:
         raise RunError(f"{path}: weights of another method or configuration than {type(method).__name__}'s") from None
 
 
-def _require_same_training(path: Path, metadata: dict[str, str], method: Method[Any], name: str | None) -> None:
+def _require_same_training(
+    path: Path, metadata: dict[str, str], method: Method[Any], name: str | None, but: Sequence[str]
+) -> None:
     """Weights of equal shapes may still be of another method, or trained with another learning rate."""
     if name is not None and metadata.get("method") != name:
         raise RunError(f"{path}: a checkpoint of {metadata.get('method')}, not of {name}; move it away")
     there, here = json.loads(metadata.get("config", "{}")), json.loads(method.config.model_dump_json())
-    if differing := [f"{k} = {there.get(k)!r} there, {v!r} here" for k, v in here.items() if there.get(k) != v]:
+    changed = [k for k, v in here.items() if there.get(k) != v and k not in but]
+    if differing := [f"{k} = {there.get(k)!r} there, {here[k]!r} here" for k in changed]:
         raise RunError(f"{path}: a checkpoint of another configuration ({', '.join(differing)}); move it away")
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,11 @@ from vsbench.engine.step import prepare
 from vsbench.engine.surroundings import device_name, git_commit, versions
 from vsbench.engine.trainer import Display, Rhythm, Training, plan, train
 from vsbench.engine.validate import METRIC, Validation
-from vsbench.errors import RunError
+from vsbench.errors import RunError, UsageError
 from vsbench.files import file_digest
 from vsbench.method import Method
 from vsbench.records.data import TrainingData
-from vsbench.records.run import AcceptedData, HeldOutSlides, Keeping, TrainedRecord
+from vsbench.records.run import LENGTH, AcceptedData, Continued, HeldOutSlides, Keeping, TrainedRecord
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -67,8 +67,14 @@ def start(
     record = _record(found, training, data, fabric, rhythm)
     if not _begun(run):
         resume = False
-    elif resume and accept_data:
+    else:
+        record = record.model_copy(update={"continued": run.trained.continued})
+    if resume:
+        record = _continued(run, record, display)
+    if resume and accept_data:
         record = _accepted(found, record, data, display)
+    if record.continued:
+        training = replace(training, may_differ=LENGTH)
     require_one_row(run, record)
     if _finished(run, record):
         display.say(f"{run.folder}: finished already")
@@ -197,6 +203,33 @@ def _below(root: Path, file: Path) -> str:
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
 
 
+def _continued(run: Run, record: TrainedRecord, display: Display) -> TrainedRecord:
+    """The record of a finished training that is asked for more. Raises UsageError where it is asked for less."""
+    there = run.trained
+    before, after = ({key: r.config.get(key) for key in LENGTH} for r in (there, record))
+    if not there.finished or before == after or there.steps is None or record.steps is None:
+        return record
+    if record.steps <= there.steps:
+        asked = ", ".join(f"{key} = {value}" for key, value in after.items() if value != before[key])
+        raise UsageError(
+            f"{run.folder}: {asked} comes to {record.steps} steps, and {there.steps} are done; ask for more"
+        )
+    display.say(
+        f"{run.folder}: from step {there.steps} on to {record.steps}, the learning rate as it would be had that been "
+        "asked from the start"
+    )
+    continued = [*there.continued, Continued(step=there.steps, before=before, after=after)]
+    return record.model_copy(update={"continued": continued})
+
+
+def _as_before(run: Run, record: TrainedRecord) -> TrainedRecord:
+    """The record with the length that the folder's training has, where this one continues it."""
+    there = run.trained
+    if len(record.continued) == len(there.continued):
+        return record
+    return record.model_copy(update={"config": record.config | record.continued[-1].before})
+
+
 def _newest(run: Run) -> int:
     """The step of the newest checkpoint; 0 where there is none."""
     return max((checkpoint.step for checkpoint in checkpoints(run.checkpoints)), default=0)
@@ -220,7 +253,7 @@ def _finished(run: Run, record: TrainedRecord) -> bool:
     if not run.record_file.exists():
         return False
     steps = [checkpoint.step for checkpoint in checkpoints(run.checkpoints)]
-    return require_same(run, record, _may_differ(run, record)).finished and record.steps in steps
+    return require_same(run, _as_before(run, record), _may_differ(run, record)).finished and record.steps in steps
 
 
 def _goes_on(run: Run, record: TrainedRecord, resume: bool) -> bool:

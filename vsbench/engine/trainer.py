@@ -1,7 +1,7 @@
 """Training: the loop in which each thing happens once."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -85,6 +85,7 @@ class Training:
     run: Run
     execution: Execution
     validation: Validation | None
+    may_differ: Sequence[str] = ()  # settings in which a checkpoint to go on from may be another
 
 
 def train(
@@ -104,7 +105,9 @@ def train(
     forget_peak_memory(fabric.device)
     fabric.to_device(method)
     plain = method.optimizers()
-    start, kept = restore_newest(run.checkpoints, name, method, plain, display.say) if resume else (0, {})
+    start, kept = (
+        restore_newest(run.checkpoints, name, method, plain, display.say, training.may_differ) if resume else (0, {})
+    )
     precision = fabric.strategy.precision
     if kept.get("precision"):
         precision.load_state_dict(kept["precision"])

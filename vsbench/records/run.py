@@ -73,6 +73,14 @@ class AcceptedData(Artefact):
     files: list[Text]  # some of those that differ, by name
 
 
+class Continued(Artefact):
+    """A finished training that was asked for more. From ``step`` on the rate falls as if ``after`` had held always."""
+
+    step: Count
+    before: Settings
+    after: Settings
+
+
 class _OfMethod(_Record):
     """What has a method with its settings."""
 
@@ -92,6 +100,7 @@ class TrainedRecord(_OfMethod):
     train_slides: Count | None = None
     train_digest: Digest | None = None
     accepted_data: list[AcceptedData] = []
+    continued: list[Continued] = []
     started_from: Text | None = None  # the digest of the file of weights with which the first step began
     started_from_file: Text | None = None  # where it lay
     select: Literal["last", "best"] | None = None
@@ -182,6 +191,7 @@ class ReferenceRecord(_Record):
 
 
 RunRecord = TrainedRecord | ImportedRecord | ExternalRecord | ReferenceRecord
+LENGTH = ("steps", "epochs", "decay_epochs")  # the settings in which a training that goes on may be longer
 _ANY: TypeAdapter[RunRecord] = TypeAdapter(Annotated[RunRecord, Field(discriminator="kind")])
 
 

@@ -77,6 +77,11 @@ def training(record: TrainedRecord, places: Places) -> Command:
             notes.append(f"{key} is not recorded: the command takes the default")
     if (record.world or 1) > 1:
         notes.append(f"{record.world} processes; on how many machines is not recorded (--nodes)")
+    for more in record.continued:
+        notes.append(
+            f"it was finished at step {more.step}, and continued from there: up to it, the learning rate was that of "
+            f"{', '.join(f'{key} = {value}' for key, value in more.before.items())}"
+        )
     for accepted in record.accepted_data:
         which = f" ({few([places.text(file) for file in accepted.files])})" if accepted.files else ""
         notes.append(
