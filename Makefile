@@ -5,13 +5,16 @@ SOURCES := vsbench methods datasets benchmarks tests
 # mypy reads our methods and data sets as files: their import names come from package-dir, which it cannot see
 TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_]*.py)
 
-.PHONY: demo test check install format clean
+.PHONY: demo test test-matrix check install format clean
 
 demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
 	$(BIN)/vsbench demo
 
 test: .venv/.dev    ## all tests
 	$(BIN)/pytest
+
+test-matrix: .venv/.dev   ## the fast part on the oldest and newest Python, and on the oldest releases promised
+	.ci/matrix
 
 check: .venv/.dev   ## formatting, lint, types
 	$(BIN)/ruff format --check $(SOURCES)
@@ -36,4 +39,4 @@ format: .venv/.dev
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .matrix build dist *.egg-info

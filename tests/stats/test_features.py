@@ -48,7 +48,8 @@ def frechet_of_weights(fake: Array, real: Array, weights: Array) -> float:
         return weights @ x, (centred.T * weights) @ centred * N / (N - 1)
 
     (mean_x, cov_x), (mean_y, cov_y) = moments(fake.astype(float)), moments(real.astype(float))
-    shared = np.sqrt(np.clip(np.linalg.eigvals(cov_x @ cov_y).real, 0, None)).sum()
+    shared = np.linalg.eigvals(cov_x @ cov_y).real
+    shared = np.sqrt(shared[shared > 1e-9 * shared.max()]).sum()  # with fewer images than dimensions the rest is noise
     return float(((mean_x - mean_y) ** 2).sum() + np.trace(cov_x + cov_y) - 2 * shared)
 
 
