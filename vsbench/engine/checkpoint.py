@@ -215,8 +215,7 @@ def start_from(path: Path, name: str, method: Method[Any]) -> None:
     if metadata.get("method") != name:
         other = metadata.get("method", "no method of vsbench")
         raise RunError(f"{path}: weights of {other}, not of {name}; a training starts from weights of its own method")
-    device = next(method.parameters()).device  # meta where only shapes are looked at
-    _fill(path, method, {key: tensor.to(device) for key, tensor in tensors.items()})
+    _fill(path, method, tensors)
 
 
 def load_method(path: Path) -> Method[Any]:
@@ -256,15 +255,15 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor]) -> None:
-    kinds = {key: value.is_floating_point() for key, value in method.state_dict().items()}
+    there = method.state_dict()
     for key, value in tensors.items():
-        if kinds.get(key, value.is_floating_point()) != value.is_floating_point():
+        if there.get(key, value).is_floating_point() != value.is_floating_point():
             dtype = str(value.dtype).removeprefix("torch.")
             raise RunError(f"{path}: {key} holds {dtype}, not weights of {type(method).__name__}")
         if not value.float().isfinite().all():  # as single precision, in which it will be used
             raise RunError(f"{path}: {key} is not finite (NaN or infinite); take a checkpoint before it")
-    try:
-        method.load_state_dict(tensors)
+    try:  # on the meta device, where a dry run looks at shapes only, too
+        method.load_state_dict({key: value.to(there.get(key, value).device) for key, value in tensors.items()})
     except RuntimeError:
         raise RunError(f"{path}: weights of another method or configuration than {type(method).__name__}'s") from None
 
