@@ -143,10 +143,10 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
             console.print(f"{outcome.summary.title}: skipped {pair}: {reason}")
     for outcome in outcomes:
         if outcome.damaged:
-            note(f"warning: {outcome.damaged.split(';')[0]}; measured again")
+            say(f"warning: {outcome.damaged.split(';')[0]}; measured again")
     for warning, rows in _warnings(outcomes).items():
         of = "" if len(rows) == len(outcomes) else f"{', '.join(rows)}: "
-        note(f"warning: {of}{warning}")
+        say(f"warning: {of}{warning}")
     reasons = {
         key: value.reason or ""
         for o in outcomes
