@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from vsbench.cli.ablate import ablate
 from vsbench.cli.options import make_fabric
+from vsbench.engine.fit import require_fit
 from vsbench.engine.interrupt import Interrupted
-from vsbench.engine.start import require_fit, start
+from vsbench.engine.start import start
 from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.errors import UsageError
 from vsbench.evaluation.ablate import SeedDone, Study, StudyRow, chosen, require_ready, run_study, state, study_rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_names, checked_row
-from vsbench.cli.output import note
+from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
     from vsbench.evaluation.evaluate import Outcome
