@@ -16,6 +16,7 @@ from vsbench.engine.run import Run
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import DataError, RunError
 from vsbench.records.data import TrainingData
+from vsbench.records.run import AcceptedData
 
 Train = Callable[..., Run]
 
@@ -133,6 +134,17 @@ def test_what_was_accepted_once_is_kept_and_not_asked_for_again(train: Train, ro
     assert [len(a.files) for a in accepted] == [2, 1]
     assert accepted[0].after == accepted[1].before
     train(tmp_path / "R", "pix2pix", root=root, **more)  # finished already, and the record stays
+    assert run.trained.accepted_data == accepted
+
+
+def test_what_was_accepted_stays_recorded_without_the_option(train: Train, root: Path, tmp_path: Path) -> None:
+    train(tmp_path / "R", "pix2pix", root=root, checkpoint=1)
+    run = only(tmp_path / "R")
+    record = run.trained
+    accepted = [AcceptedData(step=1, before="0" * 64, after=record.train_digest or "", files=["a"])]
+    run.write_record(record.model_copy(update={"finished": False, "accepted_data": accepted}))
+    train(tmp_path / "R", "pix2pix", root=root, resume=True, checkpoint=1)
+    assert run.trained.finished
     assert run.trained.accepted_data == accepted
 
 

@@ -10,8 +10,6 @@ from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Results, checked
 from vsbench.cli.output import note, say, say_json
 
 FILES = ("index.html", "index.md", "tiles.csv", "duplicates.csv", "slides.csv", "summary.json")
-
-FILES = ("index.html", "index.md", "tiles.csv", "duplicates.csv", "slides.csv", "summary.json")
 Stains = Annotated[
     list[str] | None,
     typer.Option("--stain", callback=checked_names, help="Stain; repeatable. Else all stains there are."),

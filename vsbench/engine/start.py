@@ -67,8 +67,9 @@ def start(
     record = _record(found, training, data, fabric, rhythm)
     if not _begun(run):
         resume = False
-    else:
-        record = record.model_copy(update={"continued": run.trained.continued})
+    else:  # what was recorded of earlier starts stays, whatever this one is asked
+        there = run.trained
+        record = record.model_copy(update={"continued": there.continued, "accepted_data": there.accepted_data})
     if resume:
         record = _continued(run, record, display)
     if resume and accept_data:
@@ -187,7 +188,7 @@ def _accepted(found: Resolved, record: TrainedRecord, data: TrainingData, displa
     run, there = found.run, found.run.trained
     before, after = there.train_digest, record.train_digest
     if there.finished or before is None or after is None or before == after:
-        return record.model_copy(update={"accepted_data": there.accepted_data})
+        return record
     names = []
     if run.data_file.exists():
         images = {pair.id: [_below(found.root, file) for file in pair.images] for pair in found.pairs.train}
@@ -196,7 +197,7 @@ def _accepted(found: Resolved, record: TrainedRecord, data: TrainingData, displa
     what = few(names) if names else "which, was not recorded"
     display.say(f"{run.folder}: from step {step} on with other training images: {what}")
     accepted = AcceptedData(step=step, before=before, after=after, files=names[:NAMED])
-    return record.model_copy(update={"accepted_data": [*there.accepted_data, accepted]})
+    return record.model_copy(update={"accepted_data": [*record.accepted_data, accepted]})
 
 
 def _below(root: Path, file: Path) -> str:

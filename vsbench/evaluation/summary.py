@@ -18,8 +18,6 @@ from vsbench.metric import Absent
 from vsbench.records.summary import Summary
 
 RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
-
-
 TABLE, FEATURES = "per_image.csv", "features.npz"
 
 

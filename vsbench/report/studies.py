@@ -41,9 +41,8 @@ def record_of(study: Study, rows: Iterable[StudyRow], seeds: Sequence[int]) -> S
 def read_studies(results: Path) -> list[StudyRecord]:
     """All studies of a results folder in the order of their files. RunError naming a file that is damaged."""
     files = sorted((results / FOLDER).glob("*.json"))
-    return [
-        StudyRecord.read(file) for file in files if not file.name.startswith(".")
-    ]  # what an interrupted writer left behind
+    whole = [file for file in files if not file.name.startswith(".")]  # the others an interrupted writer left behind
+    return [StudyRecord.read(file) for file in whole]
 
 
 def set_apart(
