@@ -418,8 +418,8 @@ def test_the_card_states_what_the_reference_rows_give(stain: str, tmp_path: Path
     for bound in stated:
         for row, number in (("best", bound.ceiling), ("he", bound.identity), ("mean-colour", bound.mean_colour)):
             now = rows[row][bound.value]
-            if now["value"] is not None:
-                assert (now["protocol"], float(now["value"])) == (bound.protocol, pytest.approx(number, rel=1e-4))
+            if now.value is not None:
+                assert (now.protocol, now.value) == (bound.protocol, pytest.approx(number, rel=1e-4))
                 compared += 1
     assert compared > 80
     assert {bound.stain for bound in Phantom.card.bounds} == set(MARKERS)

@@ -39,15 +39,18 @@ def place(home: Path, make_tree: Callable[..., Tree]) -> Tree:
         values = {"r_p": 50.0 + seed, "r_c": 40.0, "r_avg": 45.0, "fid": f"no weights in {home}/cache/weights"}
         warnings = [f"no training split here ({home}/images/train: no such folder)", "/opt/secret/50%_a&b is not there"]
         folder = tree.add("cut", values, seed=seed, title="CUT <b>x</b> 50%_a&b", warnings=warnings)
-        record = {"kind": "trained", "data_root": f"{home}/images", "seed": seed, "row": "cut", "config": {}}
-        (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+        record_too(folder, data_root=f"{home}/images")
         made = {"weights": "a" * 64, "he": "b" * 64, "seconds": 1.0, "images": 2, "device": "cpu"}
         (folder / "images/test.json").write_text(json.dumps(made), encoding="utf-8")
     folder = tree.add("theirs", {"r_p": 30.0, "r_c": 20.0, "r_avg": 25.0}, kind="external")
-    record = {"kind": "external", "images": f"{home}/secret plans/fakes", "suffix": None, "resize": None}
-    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    record_too(folder, images=f"{home}/secret plans/fakes", suffix=None, resize=None)
     tree.add("he", {"r_p": 10.0, "r_c": 20.0, "r_avg": 15.0}, kind="reference", title="H&E unchanged")
     return tree
+
+
+def record_too(folder: Path, **more: Any) -> None:
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (folder / "run.json").write_text(json.dumps(record | more), encoding="utf-8")
 
 
 @pytest.fixture

@@ -117,11 +117,12 @@ def test_the_command_asks_for_what_the_run_was_given(
     recorded = read_json(trained / "results" / printed["folder"] / "run.json")
     assert printed["notes"] == [] or all("source" in note for note in printed["notes"])
     run_command(shlex.split(printed["commands"][0])[1:])
-    ((request, fabric, resume, _, rhythm, _),) = asked
+    ((request, fabric, resume, _, rhythm, _, accept_data),) = asked
     found = resolve(request)
     assert json.loads(found.config.model_dump_json()) == recorded["config"]
     assert found.row == row
     assert not resume
+    assert not accept_data
     for key in ("method", "preset", "seed", "dataset", "dataset_options", "stain", "select"):
         assert getattr(request, key) == recorded[key], key
     assert asdict(request.execution) == recorded["execution"]

@@ -77,6 +77,7 @@ FORMULAS: dict[str, Callable[[Table], float]] = {
     "clinical_undefined": lambda t: t["category_agreement"].isna().sum(),
     "label_kappa": lambda t: kappa(t, "category_label"),
     "r_block_undefined": lambda t: t.filter(regex=r"^r_block_").isna().any(axis=1).sum(),
+    "psnr_pooled": lambda t: 10 * np.log10(255**2 / t["mse"].mean()) if t["mse"].any() else np.inf,
     "psnr_infinite": lambda t: np.isinf(t["psnr"]).sum(),
 }
 MEANS = {"clinical_accuracy": "category_agreement", "label_accuracy": "label_agreement", "npi_mae": "npi_error"}
