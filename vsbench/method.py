@@ -4,10 +4,11 @@ A method knows no device, file, log or optimizer step; the engine (``vsbench.eng
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -67,8 +68,34 @@ class MethodConfig(BaseModel):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a step stands in its training: in unit 1, 2, … of ``constant`` units at the full learning rate and then
+    ``decay`` units in which it falls. A unit is an epoch, or one step where the configuration counts steps.
+    """
+
+    unit: int = 1
+    constant: int = 1
+    decay: int = 0
+
+    @property
+    def before(self) -> float:
+        """The share of all units that is over when this one begins: 0 in the first."""
+        return (self.unit - 1) / (self.constant + self.decay)
+
+    @property
+    def after(self) -> float:
+        """The share that is over when this one ends: 1 in the last."""
+        return self.unit / (self.constant + self.decay)
+
+    @property
+    def decays_from(self) -> float:
+        """The share that is over when the decay begins."""
+        return self.constant / (self.constant + self.decay)
+
+
+@dataclass(frozen=True)
 class Batch:
-    """One training batch: (B, 3, H, W) float in [−1, 1] each, and the ids of the H&E tiles.
+    """One training batch: (B, 3, H, W) float in [−1, 1] each, the ids of the H&E tiles, and where its step stands.
 
     ``ihc[i]`` belongs to ``he[i]`` with the aligned loader, and is a random other tile with the unaligned one.
     """
@@ -76,6 +103,7 @@ class Batch:
     he: Tensor
     ihc: Tensor
     ids: tuple[str, ...] = ()
+    place: Place = Place()
 
 
 @dataclass(frozen=True)
@@ -124,6 +152,7 @@ class Method(nn.Module, ABC, Generic[C]):
     def __init__(self, config: C) -> None:
         super().__init__()
         self.config: C = config
+        self.frozen: dict[str, nn.Module] = {}  # no modules of ours to torch: no weights, parameters or averages
 
     @classmethod
     def configure(cls, preset: str = "paper", options: dict[str, Any] | None = None) -> Any:
@@ -150,7 +179,11 @@ class Method(nn.Module, ABC, Generic[C]):
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:
-        """The optimizers by the names that phases drive; each parameter belongs to exactly one."""
+        """The optimizers by the names that phases drive; each parameter belongs to exactly one.
+
+        A parameter group with ``scheduled=False`` keeps its learning rate whatever the schedule says; one with
+        ``cleared=False`` keeps its gradients, to which those of the next step are added.
+        """
 
     @abstractmethod
     def training_step(self, batch: Batch) -> Iterator[Phase]:
@@ -162,6 +195,36 @@ class Method(nn.Module, ABC, Generic[C]):
     @abstractmethod
     def translate(self, he: Tensor) -> Tensor:
         """(B, 3, H, W) float in [−1, 1] → the same; one by one as in a batch; nothing random."""
+
+    def pretrained(self) -> dict[str, nn.Module]:
+        """The frozen networks that a training step needs, by the names of their weights (``vsbench.weights``).
+
+        Built anew at each call, by the names of their tensors as torchvision has them, whatever their values.
+        """
+        return {}
+
+    def equip(self, load: Callable[[str], dict[str, Tensor]] | None) -> None:
+        """Have ``frozen`` networks for training: all that ``pretrained`` names, with the tensors that ``load`` gives.
+
+        Without ``load`` they have shapes alone, on the device ``meta``. They are no part of weights, parameters,
+        optimizers and averages, and go where the method goes. Raises ValueError where a tensor is missing or of
+        another shape.
+        """
+        with torch.device("meta"):
+            networks = self.pretrained()
+        for name, network in networks.items():
+            if load is not None:
+                own, given = network.state_dict(), load(name)
+                try:
+                    network.load_state_dict({key: given[key] for key in own if key in given}, assign=True)
+                except RuntimeError as error:
+                    raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
+            self.frozen[name] = network.eval().requires_grad_(False)
+
+    def _apply(self, change: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        for network in self.frozen.values():
+            network._apply(change, recurse)
+        return super()._apply(change, recurse)
 
     def training_state(self) -> dict[str, Any]:
         """What a resumed training needs besides weights and optimizers (image pools): tensors, lists, dicts."""

@@ -103,7 +103,7 @@ class Squares(nn.Module):
 
 def test_a_tensor_is_counted_once_while_it_is_kept_and_weights_are_not() -> None:
     network, x = Squares(), torch.ones(1000, device="meta")
-    with SavedTensors(network) as saved:  # type: ignore[arg-type]  all it asks of a method is its parameters
+    with SavedTensors(network) as saved:
         loss = network(x)
         assert saved.now == 3 * 4000  # x for both products, and each product for its square
         torch.autograd.grad(loss, [network.weight])

@@ -118,7 +118,7 @@ def test_a_finished_run_is_not_trained_again(
     ("difference", "said"),
     [
         ({"lambda_l1": 7.5}, r"lambda_l1 = 100\.0 there, 7\.5 here"),
-        ({"steps": 5}, "steps = 4 there, 5 here"),
+        ({"batch_size": 1}, "batch_size = 2 there, 1 here"),
         ({"precision": "bf16-mixed"}, "precision"),
     ],
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsbench.engine.checkpoint import load_state, save_checkpoint
-from vsbench.engine.step import Execution, prepare
+from vsbench.engine.step import Execution, clear_gradients, prepare
 from vsbench.method import Batch, Method, Phase
 
 Make = Callable[..., Method[Any]]  # make(lr=1e-4): a fresh method with this setting
@@ -40,8 +40,7 @@ def step(
         look(phase)
         driven = [optimizers[name] for name in phase.drives]
         parameters = [p for optimizer in driven for group in optimizer.param_groups for p in group["params"]]
-        for optimizer in driven:
-            optimizer.zero_grad()
+        clear_gradients(driven)
         torch.stack(list(phase.losses.values())).sum().backward(inputs=parameters)
         for optimizer in driven:
             optimizer.step()

@@ -30,6 +30,7 @@ from vsbench.errors import UsageError
 from vsbench.method import Batch, Card, Method, Phase
 from vsbench.names import NAME
 from vsbench.registry import load_all
+from vsbench.weights.seeded import seeded
 
 Check = Callable[[Make], None]
 
@@ -39,8 +40,17 @@ FORMAT_ERROR = 1e-9  # relative, in float64: rounding gives 1e-15 or so
 
 
 def maker(method: type[Method[Any]]) -> Make:
-    """A ``make`` for a method: its ``cpu`` preset, and the options that a check gives."""
-    return lambda **options: method(method.configure("cpu", options))
+    """A ``make`` for a method: its ``cpu`` preset, and the options that a check gives.
+
+    Frozen networks have random weights by a seed: what is checked holds for any.
+    """
+
+    def make(**options: Any) -> Method[Any]:
+        made = method(method.configure("cpu", options))
+        made.equip(lambda name: seeded(name, 0))
+        return made
+
+    return make
 
 
 def method_checks() -> list[Check]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vsbench.weights import Weights
     from vsbench.weights.fetch import Progress
 
-app = typer.Typer(help="Pretrained weights that metrics need, known by digest.", no_args_is_help=True)
+app = typer.Typer(help="Pretrained weights that metrics and trainings need, known by digest.", no_args_is_help=True)
 Names = Annotated[list[str], typer.Argument(help="Weights, as vsbench weights list names them.", metavar="NAME…")]
 
 
@@ -37,7 +37,7 @@ def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
 def add(
     files: Annotated[list[Path], typer.Argument(help="Files of weights, under any name.", metavar="FILE…")],
 ) -> None:
-    """Put files where the metrics find them.
+    """Put files where they are found.
 
     They are recognised by their bytes, whatever their names. A file that is none of the weights is named, with what it
     is if it is easily taken for one; the others are added all the same.
@@ -83,7 +83,7 @@ def fetch(
             say(f"{name}: {here} (already here)")
             continue
         wanted.append(weights)
-        say(f"{name}, for {', '.join(weights.metrics)}")
+        say(f"{name}, for {', '.join(weights.users)}")
         say(f"  from     {weights.url}")
         say(f"  bytes    {(weights.archive or weights).size:,}")
         say(f"  licence  {weights.licence}")
@@ -136,6 +136,7 @@ def _row(weights: "Weights") -> dict[str, Any]:
         "state": "missing" if path is None else wrong or "here",
         "path": None if path is None else str(path),
         "metrics": list(weights.metrics),
+        "methods": list(weights.methods),
         "stands_for": weights.stands_for,
         "files": list(weights.files),
         "bytes": weights.size,
@@ -156,7 +157,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(column, overflow="fold", justify="right" if column == "download" else "left")
     for row in rows:
         size = f"{row['download_bytes'] / 1e6:.0f} MB"
-        use = ", ".join(row["metrics"]) + (f" (in place of {row['stands_for']})" if row["stands_for"] else "")
+        use = ", ".join((*row["metrics"], *row["methods"]))
+        if row["stands_for"]:
+            use += f" (in place of {row['stands_for']})"
         table.add_row(row["name"], row["state"], use, size, row["licence"])
     console = Console()
     console.print(table)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vsbench.engine.fit import on_meta, require_all
 from vsbench.engine.request import Request, Resolved, resolve
@@ -24,8 +24,8 @@ class SavedTensors:
     Entered while a graph is made; what is kept until when is then known from when autograd lets go of it.
     """
 
-    def __init__(self, method: Method[Any]) -> None:
-        self.weights = {_storage(tensor) for tensor in (*method.parameters(), *method.buffers())}
+    def __init__(self, *modules: nn.Module) -> None:
+        self.weights = {_storage(tensor) for m in modules for tensor in (*m.parameters(), *m.buffers())}
         self.holders: dict[int, int] = {}  # storage → how many nodes of the graph keep it
         self.now = self.peak = 0
         self.hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Saved(tensor, self), lambda s: s.tensor)
@@ -67,7 +67,7 @@ def _storage(tensor: Tensor) -> int:
 def activation_bytes(method: Method[Any], batch: Batch) -> int:
     """The most that one step keeps for its backward passes, in bytes, at 32 bits. ``method`` is on the meta device."""
     optimizers = method.optimizers()
-    with SavedTensors(method) as saved:
+    with SavedTensors(method, *method.frozen.values()) as saved:
         for phase in method.training_step(batch):
             parameters = [
                 p for name in phase.drives for group in optimizers[name].param_groups for p in group["params"]
@@ -86,15 +86,16 @@ def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, An
     accumulate = request.execution.accumulate
     batches, schedule = plan(method, found.pairs.train, request.seed, 0, fabric.world_size, accumulate)
     trained = sum(_bytes(p) for p in method.parameters() if p.requires_grad)
-    weights = sum(map(_bytes, (*method.parameters(), *method.buffers())))
+    own = sum(map(_bytes, (*method.parameters(), *method.buffers())))
+    frozen = sum(_bytes(p) for network in method.frozen.values() for p in network.parameters())
     averaged = sum(map(_bytes, method.parameters())) if found.config.average > 0 else 0  # kept beside the weights
     memory = {
-        "weights": weights + averaged,
+        "weights": own + averaged + frozen,
         "gradients": trained,
         "optimizers": MOMENTS * trained,
         "activations": accumulate * activation_bytes(method, batch),
     }
-    checkpoint = weights + averaged + MOMENTS * trained
+    checkpoint = own + averaged + MOMENTS * trained
     kept = _kept(request, rhythm, schedule.steps)
     side = min(SHEET_SIZE, found.config.load_size or SHEET_SIZE)
     sheets = schedule.steps // rhythm.sheet + 1

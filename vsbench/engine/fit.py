@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vsbench import registry
+from vsbench import registry, weights
 from vsbench.data.headers import require_trainable
 from vsbench.engine.checkpoint import start_from
 from vsbench.engine.request import Resolved
@@ -16,12 +16,15 @@ from vsbench.method import Batch, Method, MethodConfig
 
 
 def require_all(found: Resolved) -> None:
-    """All that is looked at before anything is written. Raises UsageError, DataError and RunError."""
+    """All that is looked at before anything is written. Raises UsageError, DataError, RunError and WeightsError."""
     if not found.paired:
         require_no_pairs(found.method_class, found.config, found.request.validates)
     require_fit(found.method_class, found.config)
+    method, _ = on_meta(found.method_class, found.config)
+    for name in method.frozen:
+        weights.find(name)
     if found.weights is not None:
-        start_from(found.weights, found.request.method, on_meta(found.method_class, found.config)[0])
+        start_from(found.weights, found.request.method, method)
     config, pairs = found.config, found.pairs
     cut = 0 if config.load_size else config.crop_size  # resized tiles hold the crop, as the settings see to it
     require_trainable(pairs.train, pairs.validation, cut, config.loader == "aligned")
@@ -31,7 +34,9 @@ def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Meth
     """A method and a batch for it that have shapes only: no memory, no arithmetic."""
     with torch.device("meta"):
         shape = (config.batch_size, 3, config.crop_size, config.crop_size)
-        return method_class(config), Batch(torch.empty(shape), torch.empty(shape))
+        method = method_class(config)
+        method.equip(None)
+        return method, Batch(torch.empty(shape), torch.empty(shape))
 
 
 def require_no_pairs(method_class: type[Method[Any]], config: MethodConfig, validates: bool) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vsbench.method import MethodConfig
+from vsbench.method import MethodConfig, Place
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,13 @@ class Schedule:
         """The first step of the decay."""
         return self.constant * self.steps_per_unit
 
+    def place(self, step: int) -> Place:
+        """Where a step counted from 0 stands."""
+        return Place(step // self.steps_per_unit + 1, self.constant, self.decay)
+
     def factor(self, step: int) -> float:
         """The learning rate's factor in a step counted from 0.
 
         In unit e = 1, 2, …: 1 − max(0, e − constant)/(decay + 1), which never reaches 0.
         """
-        unit = step // self.steps_per_unit + 1
-        return 1 - max(0, unit - self.constant) / (self.decay + 1)
+        return 1 - max(0, self.place(step).unit - self.constant) / (self.decay + 1)

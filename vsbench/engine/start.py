@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from vsbench import ranks
+from vsbench import ranks, weights
 from vsbench.data.augment import TileReader
 from vsbench.data.loader import TrainingBatches
 from vsbench.data.pairs import Pair, few, pairs_digest
@@ -107,6 +107,7 @@ def _training(found: Resolved, fabric: "Fabric", rhythm: Rhythm) -> Training:
     np.random.seed(request.seed)  # noqa: NPY002  plugins may use the global generator
     torch.manual_seed(request.seed)
     method: Method[Any] = found.method_class(found.config)
+    method.equip(weights.load)
     if found.weights is not None:
         start_from(found.weights, request.method, method)
     prepare(method, request.execution)
@@ -153,6 +154,7 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
         train_slides=len({p.slide for p in pairs}) if all(p.slide for p in pairs) else None,
         train_digest=pairs_digest(pairs, dict(_by_file(pairs, data)).__getitem__),
         started_from=None if found.weights is None else file_digest(found.weights),
+        pretrained={name: weights.digest(name) for name in training.method.frozen},
         started_from_file=None if found.weights is None else str(found.weights.absolute()),
         select=request.select,
         validation=held_out,

@@ -1,6 +1,6 @@
 """One training step: the phases of a method, their gradients over all devices, and the optimizers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -80,8 +80,7 @@ def take_step(
                     parameters = [
                         p for optimizer in driven for group in optimizer.param_groups for p in group["params"]
                     ]
-                    for optimizer in driven:
-                        optimizer.zero_grad()
+                    clear_gradients(driven)
                 # inputs: no gradient is made for, or left on, the networks of other phases
                 fabric.backward(torch.stack(list(phase.losses.values())).sum() / len(steps), inputs=parameters)
                 losses.append({name: loss.detach() for name, loss in phase.losses.items()})
@@ -100,13 +99,22 @@ def take_step(
         ) from None
 
 
+def clear_gradients(optimizers: Sequence[Any]) -> None:
+    """Forget the gradients of the step before, but those of groups that keep them (``Method.optimizers``)."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            if group.get("cleared", True):
+                for parameter in group["params"]:
+                    parameter.grad = None
+
+
 def _micro_batches(batch: Batch, execution: Execution) -> list[Batch]:
     """A step's images in pieces that follow each other."""
     images = (x.contiguous(memory_format=execution.memory_format) for x in (batch.he, batch.ihc))
     he, ihc = (x.chunk(execution.accumulate) for x in images)
     size = len(he[0])
     ids = [batch.ids[start : start + size] for start in range(0, len(batch.he), size)]
-    return [Batch(*parts) for parts in zip(he, ihc, ids, strict=True)]
+    return [Batch(*parts, batch.place) for parts in zip(he, ihc, ids, strict=True)]
 
 
 def _advance(fabric: Fabric, steps: list[Iterator[Phase]]) -> Iterator[Phase]:

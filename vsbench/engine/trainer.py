@@ -145,11 +145,12 @@ def train(
     with Interrupt() as interrupt, sheltered(ahead) as batches_ahead:
         try:
             for step, (he, ihc, ids) in enumerate(batches_ahead, start):
-                batch = Batch(fabric.to_device(he), fabric.to_device(ihc), ids)
+                batch = Batch(fabric.to_device(he), fabric.to_device(ihc), ids, schedule.place(step))
                 rate = config.lr * schedule.factor(step)
                 for optimizer in plain.values():
                     for group in optimizer.param_groups:
-                        group["lr"] = rate
+                        if group.get("scheduled", True):
+                            group["lr"] = rate
 
                 whole = False
                 losses = take_step(fabric, method, batch, optimizers, execution)

@@ -6,12 +6,14 @@ from vsbench.nn.patchgan import PatchDiscriminator
 from vsbench.nn.resnet import ResnetGenerator
 from vsbench.nn.spectral import advance_spectral_norm, iterated_further, one_spectral_norm
 from vsbench.nn.unet import UNetGenerator
+from vsbench.nn.vgg import VGGFeatures
 
 __all__ = [
     "PatchDiscriminator",
     "PatchSampler",
     "ResnetGenerator",
     "UNetGenerator",
+    "VGGFeatures",
     "advance_spectral_norm",
     "initialise",
     "iterated_further",

@@ -8,25 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
-from vsbench.nn.norm import InstanceNorm
+from vsbench.nn.norm import BatchNorm, Dropout, InstanceNorm
 from vsbench.nn.recompute import recomputed
 from vsbench.nn.resample import BlurDown, BlurUp
 from vsbench.nn.spectral import add_spectral_norm
 
+Norm = Literal["instance", "batch"]
+
 
 class ResidualBlock(nn.Module):
-    """x + IN(conv(ReLU(IN(conv(x))))), 3 × 3 on reflected borders."""
+    """x + norm(conv(drop(ReLU(norm(conv(x)))))), 3 × 3 on reflected borders; no bias before a batch norm."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Norm = "instance", dropout: float = 0.0) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            InstanceNorm(channels),
-            nn.ReLU(),
+            *_normalised(nn.Conv2d(channels, channels, 3, bias=norm == "instance"), norm),
+            *([Dropout(dropout)] if dropout > 0 else []),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            InstanceNorm(channels),
+            *_normalised(nn.Conv2d(channels, channels, 3, bias=norm == "instance"), norm)[:2],
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,15 +35,15 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """(B, 3, H, W) in [−1, 1] → the same; H and W multiples of 4.
+    """(B, 3, H, W) in [−1, 1] → the same; H and W multiples of ``size_multiple`` = 2^downs.
 
-    conv7 (width), two halvings (2·width, 4·width), ``blocks`` residual blocks, two doublings, conv7, tanh; instance
-    normalisation without affine. Antialiased: stride-1 convolutions and blur (CUT); else strided and transposed
+    conv7 (width), ``downs`` halvings (2·width, 4·width, …), ``blocks`` residual blocks, as many doublings, conv7, tanh.
+    ``norm``: instance normalisation without affine, or batch normalisation after convolutions without bias;
+    ``dropout`` inside the blocks. Antialiased: stride-1 convolutions and blur (CUT); else strided and transposed
     convolutions (CycleGAN). Layer numbers are those of the official codes: with antialiasing 0 is the padded image,
-    4 and 8 the convolutions before their normalisation, 12, 13, … the residual blocks.
+    4, 8, … the halving convolutions before their normalisation, then (12, 13, … for two) the residual blocks.
     """
 
-    size_multiple = 4
     recompute = False  # True: the backward pass computes each part anew, for which less is kept in memory
 
     def __init__(
@@ -53,21 +53,27 @@ class ResnetGenerator(nn.Module):
         antialias: bool = True,
         spectral: bool = False,
         init: Literal["normal", "xavier"] = "xavier",
+        downs: int = 2,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(3, width, 7))]
-        for channels in (width, 2 * width):
+        self.size_multiple = 2**downs
+        bias = norm == "instance"
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(3, width, 7, bias=bias), norm)]
+        widths = [width * 2**depth for depth in range(downs + 1)]
+        for outer, inner in pairwise(widths):
+            stride = 1 if antialias else 2
+            layers += _normalised(nn.Conv2d(outer, inner, 3, stride, padding=1, bias=bias), norm)
             if antialias:
-                layers += [*_normalised(nn.Conv2d(channels, 2 * channels, 3, padding=1)), BlurDown(2 * channels)]
-            else:
-                layers += _normalised(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1))
-        layers += [ResidualBlock(4 * width) for _ in range(blocks)]
-        for channels in (4 * width, 2 * width):
+                layers.append(BlurDown(inner))
+        layers += [ResidualBlock(widths[-1], norm, dropout) for _ in range(blocks)]
+        for inner, outer in pairwise(reversed(widths)):
             if antialias:
-                layers += [BlurUp(channels), *_normalised(nn.Conv2d(channels, channels // 2, 3, padding=1))]
+                layers += [BlurUp(inner), *_normalised(nn.Conv2d(inner, outer, 3, padding=1, bias=bias), norm)]
             else:
-                up = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
-                layers += _normalised(up)
+                up = nn.ConvTranspose2d(inner, outer, 3, stride=2, padding=1, output_padding=1, bias=bias)
+                layers += _normalised(up, norm)
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         initialise(self, init)
@@ -107,9 +113,11 @@ class ResnetGenerator(nn.Module):
         if not taps or list(taps) != sorted(set(taps)) or not 0 <= taps[0] <= taps[-1] < len(self.model):
             raise ValueError(f"taps {tuple(taps)} must be increasing layer numbers from 0 to {len(self.model) - 1}")
         with torch.no_grad():
-            probe = next(self.parameters()).new_zeros(1, 3, 16, 16)
+            side = max(16, 2 * self.size_multiple)  # reflected borders want two positions
+            probe = next(self.parameters()).new_zeros(1, 3, side, side)
             return [f.shape[1] for f in self.features(probe, taps)]
 
 
-def _normalised(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU()]
+def _normalised(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> list[nn.Module]:
+    normalise = InstanceNorm if norm == "instance" else BatchNorm
+    return [convolution, normalise(convolution.out_channels), nn.ReLU()]

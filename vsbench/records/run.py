@@ -103,6 +103,7 @@ class TrainedRecord(_OfMethod):
     continued: list[Continued] = []
     started_from: Text | None = None  # the digest of the file of weights with which the first step began
     started_from_file: Text | None = None  # where it lay
+    pretrained: dict[str, Digest] = {}  # the files of the frozen networks that the training used
     select: Literal["last", "best"] | None = None
     validation: HeldOutSlides | None = None
     checkpoints: Keeping | None = None
@@ -125,6 +126,7 @@ class TrainedRecord(_OfMethod):
             "method": self.method,
             "config": self.config,
             "from": self.started_from,
+            "pretrained": self.pretrained,
             "select": self.select,
             "validation": None if held is None else [held.metric, held.every, held.share],
             "data": self.train_digest if held is None else None,
@@ -137,7 +139,7 @@ class TrainedRecord(_OfMethod):
         """In what the training ``there`` is another than this one; empty where this one may go on from it."""
         found = []
         for key in ("method", "config", "seed", "dataset", "stain", "train_digest", "precision", "world", "select",
-                    "validation", "started_from"):  # fmt: skip
+                    "validation", "started_from", "pretrained"):  # fmt: skip
             here, other = getattr(self, key), getattr(there, key)
             if key == "config" and here != other:
                 found += [f"{k} = {short(other.get(k))} there, {short(v)} here" for k, v in here.items()

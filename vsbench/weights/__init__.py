@@ -1,4 +1,7 @@
-"""Pretrained weights that metrics need: known by SHA-256, fetched on the user's word only, random only if asked for."""
+"""Pretrained weights that metrics and trainings need: known by SHA-256, fetched on the user's word only.
+
+Random ones take their place only where that is asked for.
+"""
 
 from vsbench.weights.manifest import MANIFEST, Archive, Weights
 from vsbench.weights.store import (

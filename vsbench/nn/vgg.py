@@ -1,0 +1,44 @@
+"""The convolutions of VGG16 and VGG19, for losses on their features."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+# convolutions of each size, with their channels (Simonyan and Zisserman, ICLR 2015)
+STAGES = {
+    "vgg16": ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
+    "vgg19": ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
+}
+
+
+class VGGFeatures(nn.Module):
+    """(B, 3, H, W) → the outputs of some ReLUs, each (B, C, H / 2^s, W / 2^s); nothing after the last is computed.
+
+    Layers have torchvision's names: ``features.N``, ReLUs and pooling counted. ``taps``: which ReLUs, by their N,
+    rising. The caller normalises images as his loss wants them.
+    """
+
+    def __init__(self, network: str, taps: Sequence[int]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        previous = 3
+        for number, (convolutions, channels) in enumerate(STAGES[network]):
+            if number:
+                layers.append(nn.MaxPool2d(2))
+            for _ in range(convolutions):
+                layers += [nn.Conv2d(previous, channels, 3, padding=1), nn.ReLU()]
+                previous = channels
+        wrong = [tap for tap in taps if tap >= len(layers) or not isinstance(layers[tap], nn.ReLU)]
+        if wrong or list(taps) != sorted(set(taps)):
+            raise ValueError(f"taps {tuple(taps)} must be rising numbers of ReLUs of {network}")
+        self.taps = tuple(taps)
+        self.features = nn.Sequential(*layers[: taps[-1] + 1])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The outputs of the ReLUs at ``taps``, in order."""
+        found = []
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in self.taps:
+                found.append(x)
+        return found
