@@ -49,22 +49,21 @@ class Passes:
     """What a step sends through G besides the H&E."""
 
     identity: bool = False  # ihc, whose translation is compared with it
-    ihc: bool = False  # ihc, for its features alone
     mirrored: bool = False  # the H&E's mirror image in its place
 
 
 class Seen:
     """What a step has seen: the images he, ihc, fake and identity, and the features of each in G's encoder.
 
-    ``identity`` and its features are there where ``Passes.identity`` asked for them, those of ihc where it or
-    ``Passes.ihc`` did. Features keep their graph.
+    ``identity`` and its features are there where ``Passes.identity`` asked for them. Features keep their graph, but
+    those of an image that G was not given to translate: they can be constants only.
     """
 
     def __init__(self, generator: ResnetGenerator, taps: Sequence[int], batch: Batch, passes: Passes) -> None:
-        self.he, self.ihc = batch.he, batch.ihc
+        self.he, self.ihc, self.place = batch.he, batch.ihc, batch.place
         self._generator, self._taps, self._passes, self._images = generator, taps, passes, len(batch.he)
         inputs = self.he.flip(3) if passes.mirrored else self.he
-        if passes.identity or passes.ihc:
+        if passes.identity:
             inputs = torch.cat([inputs, self.ihc])
         outputs, self._features = generator.forward_with_features(inputs, taps)
         self.fake = outputs[: self._images]  # of the mirrored H&E where that was passed
@@ -86,7 +85,10 @@ class Seen:
     @cached_property
     def of_ihc(self) -> Features:
         """Features of the real IHC."""
-        return [f[self._images :] for f in self._features]
+        if self._passes.identity:
+            return [f[self._images :] for f in self._features]
+        with torch.no_grad():
+            return self._generator.features(self.ihc, self._taps)
 
     @cached_property
     def of_fake(self) -> Features:

@@ -39,7 +39,7 @@ from vsbench.nn import (
 from vsbench.nn.patches import unit_length_shifted
 from vsbench.precision import full_precision
 
-from ._contrastive import Contrastive, ContrastiveConfig, Passes, Seen
+from ._contrastive import Contrastive, ContrastiveConfig, Seen
 from ._usigan_suites import declare_suites
 
 
@@ -151,11 +151,6 @@ class USIGAN(Contrastive[Config]):
         heads = PatchSampler(generator.channels(c.taps), c.patches, normalise=unit_length_shifted)
         adversarial = least_squares if c.gan == "lsgan" else cross_entropy
         super().__init__(config, generator, discriminator, heads, adversarial)
-
-    def passes(self) -> Passes:
-        """The IHC for its translation, or for its features alone."""
-        c = self.config
-        return Passes(identity=c.lambda_identity > 0, ihc=c.lambda_tcyc > 0 or c.lambda_cc > 0)
 
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """The family's step, under one spectral norm."""
