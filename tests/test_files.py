@@ -1,6 +1,7 @@
 """Atomic writes, and output that never takes the place of somebody's own file."""
 
 import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from vsbench.errors import RunError
-from vsbench.files import atomic, has_first_line, only_ours, require_replaceable, write_text
+from vsbench.files import (
+    atomic,
+    file_digest,
+    has_first_line,
+    only_ours,
+    open_regular,
+    read_json,
+    require_replaceable,
+    write_text,
+)
 
 KILLED = """
 import os, signal, sys
@@ -71,3 +81,36 @@ def test_a_table_is_told_from_other_files_by_its_head(content: bytes, tmp_path: 
     for path in (other, tmp_path):
         with pytest.raises(RunError, match="not written by vsbench"):
             require_replaceable(path, has_first_line("file,width"), "--csv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A FIFO without a writer would be waited for; a folder and a dangling link say so as ever."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    (tmp_path / "gone").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+    for name, reason in (
+        ("fifo", "a FIFO, not a file"),
+        ("link", "a FIFO, not a file"),
+        ("socket", "a socket, not a file"),
+        ("/dev/zero", "a device, not a file"),
+        (".", "Is a directory"),
+        ("gone", "No such file or directory"),
+    ):
+        for read in (open_regular, read_json, file_digest):
+            with pytest.raises(OSError) as caught:  # noqa: PT011 - the reason is looked at below
+                read(tmp_path / name)
+            assert caught.value.strerror == reason
+
+
+def test_a_fifo_put_in_a_files_place_meanwhile_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    seen = (tmp_path / "file").stat()
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setattr(Path, "stat", lambda path: seen)
+    with pytest.raises(OSError, match="a FIFO, not a file"):
+        open_regular(tmp_path / "fifo")

@@ -1,5 +1,6 @@
-"""Files: atomic writes and digests."""
+"""Files: atomic writes, reading what is a file indeed, and digests."""
 
+import errno
 import hashlib
 import json
 import math
@@ -7,17 +8,24 @@ import os
 import re
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from vsbench.errors import RunError
 
 TEMPORARY = re.compile(r"\..*\.by-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}(\.[^.]*)?")
 OLD = 24 * 3600  # seconds after which a temporary file of another machine is nobody's any more
+NOT_REGULAR = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 LEDGER = ".vsbench-files"  # in a folder that was named for output: what we wrote there
 Check = Callable[[Path], None]
 
@@ -180,15 +188,43 @@ def json_number(number: float) -> float | str | None:
     return float(number) if math.isfinite(number) else str(float(number))
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read its bytes. A FIFO, socket or device, whose reading may wait for ever, is never waited for.
+
+    Raises OSError with a ``strerror`` fit for a message: for these, a folder, and whatever ``open`` raises it for.
+    """
+    _require_regular(path, path.stat().st_mode)  # before it is opened: opening a device does something to it
+    return open(path, "rb", opener=_opened_regular)
+
+
+def _opened_regular(name: str, flags: int) -> int:
+    descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _require_regular(Path(name), os.fstat(descriptor).st_mode)
+    except OSError:  # another thing was put there in between
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _require_regular(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        kind = NOT_REGULAR.get(stat.S_IFMT(mode), "something else")
+        raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
+
+
 def read_json(path: Path) -> Any:
     """Read a UTF-8 JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    with open_regular(path) as file:
+        return json.loads(file.read().decode())
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     total = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             total.update(block)
     return total.hexdigest()
