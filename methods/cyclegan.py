@@ -98,6 +98,7 @@ class CycleGAN(Method[Config]):
         ),
         compute="not stated",
     )
+    translator = "to_ihc"
     presets = {
         "cpu": {
             "width": 16, "blocks": 3, "discriminator_layers": 2, "batch_size": 1, "load_size": 0, "crop_size": 64,

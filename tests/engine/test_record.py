@@ -15,7 +15,7 @@ from vsbench.engine.run import Run
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
 from vsbench.evaluation import rows
 from vsbench.evaluation.group import Group
-from vsbench.evaluation.rows import trained_row
+from vsbench.evaluation.rows import translated_row
 from vsbench.method import Method
 
 Train = Callable[..., Run]
@@ -120,7 +120,7 @@ def test_evaluation_notes_how_fast_the_images_were_made(
 
     def translated() -> int:
         done: list[Path] = []
-        trained_row(run, group, CPU, done.append)
+        translated_row(run, group, CPU, done.append)
         return len(done)
 
     monkeypatch.setattr(rows, "translate_image", slow)
@@ -145,14 +145,14 @@ def test_evaluation_notes_how_fast_the_images_were_made(
 def test_images_of_before_the_speed_was_noted_stay(train: Train, place: Path) -> None:
     run = train(place / "results", "pix2pix", root=place)
     group = Group("folder", {}, "er", place, place / "results")
-    trained_row(run, group, CPU)
+    translated_row(run, group, CPU)
     old = {key: stamp(run)[key] for key in ("weights", "he")}
     (run.folder / "images/test.json").write_text(json.dumps(old), encoding="utf-8")
     done: list[Path] = []
-    trained_row(run, group, CPU, done.append)
+    translated_row(run, group, CPU, done.append)
     assert not done
     assert stamp(run) == old
 
     (run.folder / "images/test.json").write_text(json.dumps(old | {"weights": "0" * 64}), encoding="utf-8")
-    trained_row(run, group, CPU, done.append)
+    translated_row(run, group, CPU, done.append)
     assert len(done) == 4, "other weights are"

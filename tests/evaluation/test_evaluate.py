@@ -23,7 +23,7 @@ from vsbench.evaluation import evaluate as evaluation
 from vsbench.evaluation.evaluate import Outcome, evaluate_images, evaluate_rows, evaluate_runs, unevaluated
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
-from vsbench.evaluation.rows import reference_rows, trained_row
+from vsbench.evaluation.rows import reference_rows, translated_row
 from vsbench.metric import Absent, Metric, Sample, Update, Value
 
 CPU = torch.device("cpu")
@@ -105,7 +105,7 @@ def translate_and_measure(place: Path, *also: str) -> tuple[Outcome, list[str]]:
     """The outcome, and the names of the images that were translated for it."""
     written: list[Path] = []
     here = group(place)
-    row = trained_row(run_of(place), here, CPU, written.append)
+    row = translated_row(run_of(place), here, CPU, written.append)
     (outcome,), failures = evaluate_rows(here, [row], Instrument.build("cpu", also))
     assert not failures
     return outcome, [path.stem for path in written]

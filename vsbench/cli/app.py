@@ -15,6 +15,7 @@ from vsbench.cli import (
     data,
     demo,
     evaluate,
+    imports,
     measure,
     published,
     reader_study,
@@ -41,6 +42,7 @@ app.command()(catalogue.metrics)
 app.command()(catalogue.doctor)
 app.command()(train.train)
 app.command()(ablate.ablate)
+app.command("import")(imports.import_)
 app.command()(translate.translate)
 app.command()(measure.measure)
 app.command()(evaluate.evaluate)

@@ -45,7 +45,7 @@ def translate(
 
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import one_device
-    from vsbench.engine.checkpoint import chosen_checkpoint, load_method
+    from vsbench.engine.checkpoint import load_method, weights_of
     from vsbench.engine.run import Run
     from vsbench.engine.tiles import Tiling
     from vsbench.engine.translate import Translate, translate_files, translate_fitting, translate_tiles
@@ -53,7 +53,7 @@ def translate(
 
     if overlap is not None and tile is None:
         raise UsageError("--overlap without --tile: tiles chosen by memory share a quarter; add --tile")
-    weights = chosen_checkpoint(Run(source)).weights if source.is_dir() else source
+    weights = weights_of(Run(source)) if source.is_dir() else source
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing: give one of them")
     files = _files(he, out)

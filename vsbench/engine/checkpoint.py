@@ -28,6 +28,9 @@ from vsbench.engine.run import Run
 from vsbench.errors import RunError
 from vsbench.files import atomic, file_digest, write_text
 from vsbench.method import Method
+from vsbench.records.run import ImportedRecord
+
+IMPORTED = "imported.safetensors"  # in place of checkpoints: the network that translates, alone
 
 
 class DamagedError(RunError):
@@ -71,6 +74,16 @@ def chosen_checkpoint(run: Run) -> Checkpoint:
     if step not in found:
         raise RunError(f"{run.folder}: holds no checkpoint" + (f" of step {step}, which was chosen" if step else ""))
     return found[step]
+
+
+def weights_of(run: Run) -> Path:
+    """The weights that stand for a run: its chosen checkpoint's, or what was imported. Raises RunError."""
+    if not isinstance(run.record, ImportedRecord):
+        return chosen_checkpoint(run).weights
+    weights = run.checkpoints / IMPORTED
+    if not weights.is_file():
+        raise RunError(f"{weights}: missing; import the generator again (vsbench import)")
+    return weights
 
 
 def save_checkpoint(
@@ -198,6 +211,16 @@ def save_weights(path: Path, name: str, method: Method[Any]) -> None:
         save_file(tensors, temporary, metadata)
 
 
+def save_translator(path: Path, name: str, method: Method[Any]) -> None:
+    """The same of the network alone that translates: nothing can be trained on from it."""
+    tensors, metadata = _contents(name, method)
+    own = {key: value for key, value in tensors.items() if key.startswith(f"{method.translator}.")}
+    del metadata["digest"]
+    metadata["holds"] = method.translator
+    with atomic(path) as temporary:
+        save_file(own, temporary, metadata | {"digest": _digest(own, metadata)})
+
+
 def load_weights(path: Path, method: Method[Any]) -> None:
     """Fill a method with weights.
 
@@ -215,6 +238,8 @@ def start_from(path: Path, name: str, method: Method[Any]) -> None:
     if metadata.get("method") != name:
         other = metadata.get("method", "no method of vsbench")
         raise RunError(f"{path}: weights of {other}, not of {name}; a training starts from weights of its own method")
+    if "holds" in metadata:
+        raise RunError(f"{path}: holds the {metadata['holds']} alone; a training starts from weights of all networks")
     _fill(path, method, tensors)
 
 
@@ -229,7 +254,7 @@ def load_method(path: Path) -> Method[Any]:
     except ValueError:
         raise RunError(f"{path}: damaged configuration inside") from None
     method: Method[Any] = method_class(method_class.configure(options=options))
-    _fill(path, method, tensors)
+    _fill(path, method, tensors, alone=metadata.get("holds") == method.translator)
     return method.eval()
 
 
@@ -254,8 +279,11 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor]) -> None:
+def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor], alone: bool = False) -> None:
+    """``alone``: the tensors are those of the network that translates."""
     there = method.state_dict()
+    if alone:
+        tensors = {key: value for key, value in there.items() if not key.startswith(f"{method.translator}.")} | tensors
     for key, value in tensors.items():
         if there.get(key, value).is_floating_point() != value.is_floating_point():
             dtype = str(value.dtype).removeprefix("torch.")

@@ -13,7 +13,7 @@ from vsbench.evaluation.group import Group, group_of
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.known import KnownFeatures
 from vsbench.evaluation.onepass import OnBad, measure
-from vsbench.evaluation.rows import Row, external_row, reference_rows, trained_row
+from vsbench.evaluation.rows import Row, external_row, reference_rows, translated_row
 from vsbench.files import digest
 from vsbench.records.run import ExternalRecord
 from vsbench.records.summary import Summary
@@ -164,4 +164,4 @@ def _row(run: Run, group: Group, device: "torch.device", tell: Tell | None) -> R
         if tell is not None:
             tell(f"{record.row}: translated", count, len(group.pairs))
 
-    return trained_row(run, group, device, done)
+    return translated_row(run, group, device, done)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsbench import __version__, ranks
 from vsbench.data.pairs import few
-from vsbench.engine.checkpoint import chosen_checkpoint, load_method
+from vsbench.engine.checkpoint import load_method, weights_of
 from vsbench.engine.run import Run, require_one_row
 from vsbench.engine.surroundings import device_name
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
@@ -19,7 +19,7 @@ from vsbench.evaluation.references import REFERENCES, ReferenceRow
 from vsbench.files import digest, file_digest
 from vsbench.names import checked_name
 from vsbench.records.images import Stamp
-from vsbench.records.run import ExternalRecord, ReferenceRecord, RunRecord
+from vsbench.records.run import ExternalRecord, ImportedRecord, ReferenceRecord, RunRecord, TrainedRecord
 
 if TYPE_CHECKING:
     import torch
@@ -83,15 +83,17 @@ def _fitted_before(run: Run, made_of: str) -> dict[str, Any] | None:
     return there.state if isinstance(there, ReferenceRecord) and there.made_of == made_of else None
 
 
-def trained_row(run: Run, group: Group, device: "torch.device", done: Callable[[Path], None] | None = None) -> Row:
+def translated_row(run: Run, group: Group, device: "torch.device", done: Callable[[Path], None] | None = None) -> Row:
     """Translate the test split where images are missing or outdated; several ranks share the work.
 
-    Raises RunError where the run is unfinished.
+    Raises RunError where the run is an unfinished training, or none and no imported generator.
     """
-    record = run.trained
-    if not record.finished:
+    record = run.record
+    if not isinstance(record, TrainedRecord | ImportedRecord):
+        raise RunError(f"{run.folder}: no weights to translate with ({record.kind})")
+    if isinstance(record, TrainedRecord) and not record.finished:
         raise RunError(f"{run.folder}: training is not finished; go on with --resume, or remove the folder")
-    weights = chosen_checkpoint(run).weights
+    weights = weights_of(run)
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
     made_from = Stamp(weights=file_digest(weights), he=group.he_digest)
     stamp = run.stamp(SPLIT)
@@ -116,6 +118,8 @@ def trained_row(run: Run, group: Group, device: "torch.device", done: Callable[[
         _note_speed(stamp, device_name(device), watches)
     small = record.preset is not None and record.preset != "paper"
     warnings = (f"{record.preset} preset: not the published configuration",) if small else ()
+    if isinstance(record, ImportedRecord):
+        warnings = (f"trained elsewhere: the generator {record.origin}, SHA-256 {record.origin_digest[:12]}…",)
     return Row(run, record, reader(files), files, warnings=warnings)
 
 

@@ -21,7 +21,7 @@ from vsbench.report.tables import Comparison, Row
 from vsbench.stats.moments import Array
 
 ELLIPSE = ("major", "minor", "angle", "slides")
-MARKERS = {"trained": "o", "external": "^"}
+MARKERS = {"trained": "o", "imported": "s", "external": "^"}
 REFERENCE_MARKERS = "sDvPX<>p*h"
 CAPTION = (
     r"$R_p$ over $R_c$. Grey lines join points of equal $R_\mathrm{avg}$, which is printed at their end. "

@@ -22,7 +22,7 @@ COLUMN_WIDTH = 3.5  # inches: one column of a two-column journal
 PAGE_WIDTH = 7.16
 DPI = 300
 PALETTE = tuple(sns.color_palette("colorblind").as_hex())
-KIND_COLOURS = {"trained": PALETTE[0], "external": PALETTE[2], "reference": PALETTE[3]}
+KIND_COLOURS = {"trained": PALETTE[0], "imported": PALETTE[1], "external": PALETTE[2], "reference": PALETTE[3]}
 GREY = "#6b6b6b"
 
 

@@ -107,7 +107,7 @@ def _block(group: Sequence[Record], evaluated_alike: bool) -> list[str]:
         lines.append(_item("Parameters", prose(_agreed(group, _parameters))))
     else:
         lines += [_command(line) for record in group for line in record["commands"]]
-        for record in group:
+        for record in group if kind == "external" else ():
             place = f"{stain_name(record['stain'])}: images of {record['images'] or UNKNOWN}, found by {_rule(record)}"
             lines.append(_item("Made elsewhere", prose(f"{place}; digest {_cut(record['images_digest']) or UNKNOWN}")))
     for note in dict.fromkeys(note for record in group for note in record["notes"]):

@@ -17,7 +17,7 @@ from vsbench.report.suites import MAIN
 from vsbench.report.tables import Column, Comparison, Row
 from vsbench.report.verdict import p_text
 
-KINDS = {"trained": "measured", "external": "external", "reference": "reference"}
+KINDS = {"trained": "measured", "imported": "imported", "external": "external", "reference": "reference"}
 UNBEATEN = "a reference, and better than every method: mind what this value rewards"
 RANDOM = "weights drawn at random, for tests: not comparable with anything"
 

@@ -15,7 +15,7 @@ from vsbench.data.pairs import few
 from vsbench.engine.run import row_name
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import PluginError, UsageError
-from vsbench.records.run import ExternalRecord, RunRecord, TrainedRecord
+from vsbench.records.run import ExternalRecord, ImportedRecord, RunRecord, TrainedRecord
 from vsbench.records.summary import Summary
 from vsbench.report.provenance.places import ELSEWHERE, Places
 
@@ -90,6 +90,19 @@ def training(record: TrainedRecord, places: Places) -> Command:
         )
     if (record.git or "").endswith("+"):
         notes.append("the source had changes that were not committed")
+    return Command(tuple(words), tuple(notes), given)
+
+
+def importing(record: ImportedRecord, places: Places) -> Command:
+    """``vsbench import`` of the generator's file, which only its name and digest are known of."""
+    settings, given, notes = _settings(record)
+    words = ["vsbench", "import", record.method, f"{ELSEWHERE}/{record.origin}"]
+    words += _option("--variant", record.variant or "", "")
+    words += [word for text in settings for word in ("--set", text)]
+    if record.row != row_name(record.method, record.variant or "", "imported", None):
+        words += ["--label", record.row]
+    words += [*data_words(record.dataset, record.dataset_options, places, notes), "--stain", record.stain]
+    notes.append(f"{words[3]} stands for your file of the SHA-256 {record.origin_digest}; it was trained elsewhere")
     return Command(tuple(words), tuple(notes), given)
 
 
@@ -178,7 +191,7 @@ def setting(key: str, value: Any) -> str | None:
     return None
 
 
-def _settings(record: TrainedRecord) -> tuple[list[str], dict[str, Any], list[str]]:
+def _settings(record: TrainedRecord | ImportedRecord) -> tuple[list[str], dict[str, Any], list[str]]:
     """The settings to give (as text, and by name), and notes; checked by what the method makes of them."""
     recorded = {key: value for key, value in record.config.items() if key != "variant"}
     notes: list[str] = []

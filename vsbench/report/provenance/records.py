@@ -15,16 +15,16 @@ from vsbench.errors import RunError
 from vsbench.files import digest
 from vsbench.records.artefact import Artefact
 from vsbench.records.images import Stamp
-from vsbench.records.run import RunRecord, TrainedRecord
-from vsbench.report.provenance.commands import evaluation, training
+from vsbench.records.run import ImportedRecord, RunRecord, TrainedRecord
+from vsbench.report.provenance.commands import evaluation, importing, training
 from vsbench.report.provenance.places import Places
 from vsbench.report.tables import Comparison, EvaluatedRun
 
 RECORDED = (  # what run.json says, as it says it
     "method", "preset", "variant", "config", "dataset_options", "select", "validation", "precision", "world",
     "execution", "checkpoints", "steps", "chosen_step", "wall_time_s", "peak_memory_bytes", "device", "parameters",
-    "versions", "git", "train_pairs", "train_slides", "train_digest", "pretrained", "images", "suffix", "resize",
-    "made_of",
+    "versions", "git", "train_pairs", "train_slides", "train_digest", "pretrained", "origin", "origin_digest",
+    "images", "suffix", "resize", "made_of",
 )  # fmt: skip
 MEASURED = (
     "n", "n_slides", "sizes", "data_digest", "split_digest", "images_digest", "bootstrap", "skipped", "warnings",
@@ -64,6 +64,8 @@ def _record(comparison: Comparison, title: str, run: EvaluatedRun, places: Place
     made = _stamp(run)
     folder = run.folder.relative_to(run.folder.parents[3]).as_posix()
     steps = [training(record, places)] if isinstance(record, TrainedRecord) else []
+    if isinstance(record, ImportedRecord):
+        steps = [importing(record, places)]
     steps.append(evaluation(record, run, folder, places))
     notes = [*problem, *(note for step in steps for note in step.notes)]
     return places.value(

@@ -1,0 +1,40 @@
+"""``vsbench import METHOD FILE``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Results, Stain, checked_row
+from vsbench.cli.output import say
+
+
+def import_(
+    method: Annotated[str, typer.Argument(help="Method whose official code saved the file: see vsbench methods.")],
+    file: Annotated[Path, typer.Argument(help="The generator, such as latest_net_G.pth.", metavar="FILE")],
+    dataset: DatasetName,
+    stain: Stain,
+    data_root: DataRoot = None,
+    data: DataOptions = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="One of the method's variants.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting it was trained with that shapes G; repeatable."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", callback=checked_row, help="Name of the row, in place of METHOD+imported.")
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Make a run folder from a generator that a method's official code saved.
+
+    Translate, evaluate and report treat it as any other; its provenance says where it comes from.
+    """
+    from vsbench.config import parse_settings
+    from vsbench.exchange.imports import import_generator
+
+    options = parse_settings(settings or [])
+    if variant is not None:
+        options["variant"] = variant
+    run = import_generator(file, method, dataset, stain, options, parse_settings(data or []), data_root, label, results)
+    say(f"{run.folder}")

@@ -1,0 +1,1 @@
+"""What enters and leaves: generators that the official codes saved."""
