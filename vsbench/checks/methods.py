@@ -269,10 +269,13 @@ def check_device(make: Make) -> None:
     method = _complete(make).to("meta")
     batch = stained_batch(method)
     batch = Batch(batch.he.to("meta"), batch.ihc.to("meta"), batch.ids)
+    optimizers = method.optimizers()
+    for group in (group for optimizer in optimizers.values() for group in optimizer.param_groups):
+        group["fused"] = False  # those kernels know no meta device
     no_autocast = mock.patch.object(torch, "autocast", return_value=contextlib.nullcontext())  # meta knows none
     try:
         with no_autocast:
-            losses = step(method, method.optimizers(), batch)
+            losses = step(method, optimizers, batch)
         with torch.inference_mode():
             fake = method.eval().translate(batch.he)
     except RuntimeError as error:
