@@ -20,10 +20,10 @@ SIDE = 32  # pixels, where the method's networks allow it
 VIOLET, BROWN = (0.55, 0.62, 0.38), (0.35, 0.75, 1.15)
 
 
-def stained_batch(method: Method[Any], width: int | None = None) -> Batch:
-    """Two pairs as small as the method's networks allow (32² or more): one structure in violet, and in brown."""
+def stained_batch(method: Method[Any], width: int | None = None, side: int = SIDE) -> Batch:
+    """Two pairs as small as the method's networks allow (``side`` or more): one structure in violet, and in brown."""
     multiple = method.size_multiple
-    side = -(-SIDE // multiple) * multiple
+    side = -(-side // multiple) * multiple
     generator = torch.Generator().manual_seed(20)
     coarse = torch.rand((2, 1, 8, 8), generator=generator)
     density = 0.1 + 0.9 * F.interpolate(coarse, size=(side, width or side), mode="bilinear")
