@@ -10,12 +10,14 @@ are written, and how the files are called. What does not fit is refused by line.
 nucleus is not published, so no share of positive nuclei follows from a row with ``a`` until someone gives one.
 """
 
+import io
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from vsbench.data.search import stain_of
 from vsbench.errors import DataError
+from vsbench.files import open_regular
 
 NAME = re.compile(r"[^_]+_(?P<patient>[^_]+)_\d+_\d+_\d+")
 IMAGE_ENDING = re.compile(r"\.(png|jpe?g)$", re.IGNORECASE)
@@ -66,7 +68,7 @@ def read_labels(
 def _rows(file: Path) -> Iterator[tuple[int, str, str]]:
     """(line, image name without its ending, the other columns); a first line that names no image is its heading."""
     try:
-        with file.open(encoding="utf-8-sig") as lines:
+        with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig") as lines:
             for number, text in enumerate(lines, start=1):
                 first, _, rest = text.strip().partition(",")
                 name = IMAGE_ENDING.sub("", first.strip(' "'))

@@ -12,9 +12,10 @@ that need no pairs train on them; the test images are pairs as ever, since they 
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
@@ -23,13 +24,15 @@ from vsbench.data.search import side_by_side
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
 from vsbench.errors import DataError
 
+Pattern = Annotated[str, Field(max_length=1000)]
+
 
 class Config(DatasetConfig):
     """Where the images are, and how the slide is read from a name. ``split_by=folders`` is ``official`` here."""
 
-    he: str = "he"  # folder below the root
-    ihc: str = "ihc"
-    slide: str | None = None  # regular expression found in the stem; its first group, or all of it, is the slide
+    he: Pattern = "he"  # folder below the root
+    ihc: Pattern = "ihc"
+    slide: Pattern | None = None  # regular expression found in the stem; its first group, or all of it, is the slide
     paired: bool = True  # False: the training images of the two sides do not correspond
     split_seed: int = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
 
@@ -42,8 +45,9 @@ class Config(DatasetConfig):
     @classmethod
     def _is_pattern(cls, pattern: str | None) -> str | None:
         try:
-            re.compile(pattern or "")
-        except re.error as error:
+            with warnings.catch_warnings(action="ignore"):  # of what a later Python may read otherwise
+                re.compile(pattern or "")
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"no regular expression ({error})") from None
         return pattern
 

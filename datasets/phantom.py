@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from vsbench.data.pairs import Pair
 from vsbench.dataset import Bound, Dataset, DatasetCard, DatasetConfig
-from vsbench.files import atomic, digest, write_text
+from vsbench.errors import DataError
+from vsbench.files import atomic, digest, read_json, write_text
 
 from ._phantom_render import (
     NO_JPEG,
@@ -426,10 +428,17 @@ class Phantom(Dataset[PhantomConfig]):
                 files["ihc"],
                 slide=name.partition("_")[0],
                 split=split,
-                labels=json.loads(files["labels"].read_text(encoding="utf-8")),
+                labels=_labels(files["labels"]),
                 truth=files["truth"],
                 best=files["best"],
             )
+
+
+def _labels(file: Path) -> Any:
+    try:
+        return read_json(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: damaged ({error}); remove it: it is made again") from None
 
 
 def _write(tile: Tile, files: dict[str, Path]) -> None:

@@ -19,7 +19,9 @@ FOLDERS = {"vsbench": "vsbench", "vsbench.methods": "methods", "vsbench.datasets
 LAYERS = (
     ("cells", "errors", "precision", "ranks"),
     ("files", "names"),
-    ("config", "data", "nn", "records", "registry", "stain", "weights"),
+    ("plain_yaml",),
+    ("config",),
+    ("data", "nn", "records", "registry", "stain", "weights"),
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),
     ("audit", "stats"),

@@ -1,12 +1,18 @@
 """Options become validated configurations; mistakes become one line that names the field."""
 
 import difflib
+import re
+from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from vsbench.errors import UsageError
+from vsbench.names import brief, said
+from vsbench.plain_yaml import parse_yaml, read_yaml
+
+FAULTS = 5  # that a message lists
+EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", re.ASCII)  # a number, though not in YAML 1.1
 
 
 def config_type(cls: type) -> Any:
@@ -21,11 +27,26 @@ def config_type(cls: type) -> Any:
 
 
 def build_config(model: Any, options: dict[str, Any]) -> Any:
-    """``model(**options)``; raises UsageError with one line per mistake, naming the option and a near miss."""
+    """``model(**options)``; raises UsageError in one line that names the options that are wrong, and near misses."""
     try:
-        return model(**options)
+        return model.model_validate(options)
     except ValidationError as error:
-        raise UsageError("; ".join(_explain(e, model) for e in error.errors())) from None
+        faults = error.errors(include_url=False)
+        more = [f"and {len(faults) - FAULTS} more"] if len(faults) > FAULTS else []
+        raise UsageError("; ".join([_explain(e, model) for e in faults[:FAULTS]] + more)) from None
+
+
+def read_settings(path: Path, where: str) -> dict[str, Any]:
+    """The lines KEY: VALUE of a YAML file; none of an empty one. Raises UsageError, beginning with ``where``."""
+    try:
+        settings = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{where}: {said(error)}") from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise UsageError(f"{where}: expected lines of KEY: VALUE")
+    return settings
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -38,36 +59,33 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise UsageError(f"{setting!r}: expected KEY=VALUE")
+            raise UsageError(f"{brief(setting)}: expected KEY=VALUE")
         if key in parsed:
-            raise UsageError(f"{key}: given twice")
+            raise UsageError(f"{said(key)}: given twice")
         parsed[key] = _value(text)
     return parsed
 
 
 def _value(text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except ValueError:
         return text
     if isinstance(value, dict) and set(value.values()) == {None}:  # {stain} in a path is no mapping
         return text
-    if value == text.strip():  # a string that was not quoted
-        try:
-            return float(value)
-        except ValueError:
-            return value
+    if value == text.strip() and EXPONENT.fullmatch(value):  # a string that was not quoted
+        return float(value)
     return value
 
 
 def _explain(error: Any, model: Any) -> str:
-    name = ".".join(str(part) for part in error["loc"])
+    name = said(".".join(str(part) for part in error["loc"]))
     if error["type"] != "extra_forbidden":
-        message = error["msg"].removeprefix("Value error, ")
+        message = said(error["msg"].removeprefix("Value error, "))
         if not name:  # of several options together
             return message
-        given = "" if isinstance(error.get("input"), dict) else f", not {error.get('input')!r}"
+        given = "" if isinstance(error.get("input"), dict) else f", not {brief(error.get('input'))}"
         return f"{name}: {message}{given}"
     known = list(model.model_fields)
     near = difflib.get_close_matches(name, known, n=1)
-    return f"unknown option {name!r}: " + (f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}")
+    return f"unknown option {brief(name)}: " + (f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}")

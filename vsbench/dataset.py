@@ -13,6 +13,7 @@ from vsbench.data.pairs import Pair, in_order
 from vsbench.data.root import cache_folder, find_data_root
 from vsbench.data.splits import by_lists, keep_folds_of, keep_slides_of
 from vsbench.errors import UsageError
+from vsbench.names import brief
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ class DatasetConfig(BaseModel):
     split_seed: int = 0  # with slides and folds: another seed, another split
     folds: int = Field(default=5, ge=2)  # with folds: how many; no slide is in two
     fold: int = Field(default=0, ge=0)  # with folds: the one that is the test set, counted from 0
-    lists: str = "{split}.txt"  # with lists: text files below the root or anywhere, one pair's id (file stem) a line
+    lists: str = Field(
+        default="{split}.txt", max_length=1000
+    )  # with lists: text files below the root or anywhere, one pair's id (file stem) a line
 
     @model_validator(mode="after")
     def _split_can_be(self) -> "DatasetConfig":
@@ -102,9 +105,9 @@ class Dataset(ABC, Generic[C]):
         folder, where images are missing, doubled or not named as the data set names them.
         """
         if self.stains and stain not in self.stains:
-            raise UsageError(f"unknown stain {stain!r}: {self.card.title} has {', '.join(self.stains)}")
+            raise UsageError(f"unknown stain {brief(stain)}: {self.card.title} has {', '.join(self.stains)}")
         if split not in self.splits:
-            raise UsageError(f"unknown split {split!r}: {self.card.title} has {', '.join(self.splits)}")
+            raise UsageError(f"unknown split {brief(split)}: {self.card.title} has {', '.join(self.splits)}")
         if self.config.split_by == "official":
             return in_order(self.find(root, stain, split))
         kept = self._keep(in_order(self.pool(root, stain)), root, stain, split)

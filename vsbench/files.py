@@ -215,10 +215,40 @@ def _require_regular(path: Path, mode: int) -> None:
         raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
 
 
-def read_json(path: Path) -> Any:
-    """Read a UTF-8 JSON file."""
+def read_text(path: Path, largest: int) -> str:
+    """The UTF-8 text of a file of at most ``largest`` bytes; a mark at its start (BOM) is left away.
+
+    Raises OSError as ``open_regular`` does, and ValueError, saying what is wrong, where the file is longer or no text.
+    """
     with open_regular(path) as file:
-        return json.loads(file.read().decode())
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise ValueError(f"{size:,} bytes, where {largest:,} are the most")
+        try:
+            return file.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"no UTF-8 text at byte {error.start:,}") from None
+
+
+def read_json(path: Path, largest: int = 1 << 26) -> Any:
+    """Read a UTF-8 JSON file of at most ``largest`` bytes. Raises OSError and ValueError as ``read_text`` does."""
+    return parse_json(read_text(path, largest))
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text holds. Raises ValueError, saying what is wrong, and nothing else."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # Python's of a number of more digits than it reads
+        raise ValueError("a number of too many digits" if "digits" in str(error) else str(error)) from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def file_digest(path: Path) -> str:

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from vsbench.config import build_config, config_type
 from vsbench.errors import UsageError
+from vsbench.names import brief
 
 DecayPhase = Literal["crop", "shrink"]  # shrink: in the decay phase the whole tile is resized to the crop
 Loader = Literal["aligned", "unaligned"]  # unaligned: any IHC tile at random, cropped and flipped on its own
@@ -167,11 +168,11 @@ class Method(nn.Module, ABC, Generic[C]):
             given = given | {"variant": ""}
         presets = {"paper": {}, **cls.presets}
         if preset not in presets:
-            raise UsageError(f"unknown preset {preset!r}: {cls.card.title} has {', '.join(presets)}")
+            raise UsageError(f"unknown preset {brief(preset)}: {cls.card.title} has {', '.join(presets)}")
         variant = given.get("variant", "")
         if variant and variant not in cls.variants:
             known = ", ".join(("paper", *cls.variants))
-            raise UsageError(f"unknown variant {variant!r}: {cls.card.title} has {known}")
+            raise UsageError(f"unknown variant {brief(variant)}: {cls.card.title} has {known}")
         return build_config(config_type(cls), {**cls.variants.get(variant, {}), **presets[preset], **given})
 
     @property

@@ -1,6 +1,7 @@
 """Names from outside: the one gate for those that become part of a path, and how any text is shown in one line."""
 
 import re
+import reprlib
 import unicodedata
 
 from vsbench.errors import UsageError
@@ -32,9 +33,30 @@ def checked_name(name: str, option: str) -> str:
     return composed
 
 
-def brief(text: str) -> str:
-    """A text from outside as it stands in a message: quoted, escaped, and its beginning alone where it is long."""
-    return repr(text) if len(text) <= LONGEST else f"{text[: LONGEST // 2]!r}…"
+class _Brief(reprlib.Repr):
+    """Lists and texts by their beginnings; no number is written out that Python would take long for, or refuse to."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= 3 * LONGEST else f"a number of more than {LONGEST * 9 // 10} digits"
+
+
+_BRIEF = _Brief()
+_BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxother = 3, LONGEST // 2, LONGEST
+
+
+def brief(value: object) -> str:
+    """A value from outside as it stands in a message: as Python writes it, and its beginning alone where it is long."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= LONGEST else f"{value[: LONGEST // 2]!r}…"
+    text = _BRIEF.repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…"
+
+
+def said(error: object) -> str:
+    """What an error says, in one line, and its beginning alone where it is long; of the system's errors the reason."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = " ".join(text[: 10 * LONGEST].split())
+    return (line if len(line) <= 2 * LONGEST else f"{line[: 2 * LONGEST]}…") or type(error).__name__
 
 
 def shown(text: str) -> str:

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from vsbench.errors import PluginError, UsageError
+from vsbench.names import brief, said
 
 # group (package of our own, and name of the entry-point group) → the contract its classes fulfil
 CONTRACTS = {
@@ -71,14 +72,14 @@ def load(group: str, name: str) -> Any:
     known = entries(group)
     if name not in known:
         kind = group.rsplit(".", 1)[-1]
-        raise UsageError(f"unknown name {name!r}: the {kind} are {', '.join(known)}")
+        raise UsageError(f"unknown name {brief(name)}: the {kind} are {', '.join(known)}")
     entry = known[name]
     try:
         module = importlib.import_module(entry.module)
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"{name} (from {entry.source}): importing {entry.module} failed with {type(error).__name__}: "
-            f"{_one_line(error)}; mend or uninstall it"
+            f"{said(error)}; mend or uninstall it"
         ) from error
     contract_module, contract_name = CONTRACTS[group]
     contract = getattr(importlib.import_module(contract_module), contract_name)
@@ -144,7 +145,3 @@ def _docstring(file: Path) -> str:
     except (OSError, SyntaxError, ValueError):  # a broken plugin must not break the listing; load() says what is wrong
         return ""
     return docstring.partition("\n")[0]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

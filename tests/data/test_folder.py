@@ -115,6 +115,9 @@ def test_folder_reads_the_slide_by_pattern(tmp_path: Path) -> None:
 def test_folder_options_that_cannot_be(tmp_path: Path) -> None:
     for options, reason in (
         (["slide=(a"], "slide: .*no regular expression"),
+        (["slide=a{99999999999999999999}"], "slide: .*no regular expression"),
+        ([f"slide={chr(40) * 900}"], "slide: .*no regular expression"),
+        (["slide=" + "a" * 2000], "slide: .*at most 1000 characters"),
         (["split_by=slides"], "split_by=slides needs slide=PATTERN"),
         (["split_by=folds"], "split_by=folds needs slide=PATTERN"),
         (["split_by=slide"], "split_by: "),

@@ -260,7 +260,8 @@ def test_a_faulty_line_is_named(tmp_path: Path, row: str, says: str) -> None:
         ("source: [\n", "can't be read as YAML"),
         (SOURCE + "sauce: x\n", "unknown key 'sauce'"),
         (SOURCE + "same: [A]\n", "same must map names to names"),
-        (SOURCE + "same: {1: A}\n", "same must map names to names"),
+        (SOURCE + "same: {A: 1}\n", "same must map names to names"),
+        (SOURCE + "same: {1: A}\n", "the key 1 is no text; write it in quotes"),
         (SOURCE + "same: {A: Z}\n", "no method 'Z' in paper.csv"),
     ],
 )

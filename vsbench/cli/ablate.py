@@ -95,10 +95,11 @@ def ablate(
 
 def _seeds(text: str) -> list[int]:
     from vsbench.errors import UsageError
+    from vsbench.names import brief
 
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
-        raise UsageError(f"--seeds {text!r}: expected different whole numbers, as in 0,1,2")
+        raise UsageError(f"--seeds {brief(text)}: expected different whole numbers, as in 0,1,2")
     return [int(part) for part in parts]
 
 

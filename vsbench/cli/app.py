@@ -57,6 +57,7 @@ app.add_typer(reader_study.app, name="reader-study")
 app.add_typer(published.app, name="published")
 
 NAME_IN_MESSAGE = 200  # characters
+MESSAGE = 3000  # characters of a line: its beginning says what is wrong, its end how to mend it
 MENDS = {
     "ENOSPC": "make room on this disk (files or their number), or name a place on another",
     "EDQUOT": "your quota is used up: make room, or name a place on another disk",
@@ -176,5 +177,7 @@ def _reason(error: OSError) -> str:
 
 
 def _fail(message: str, code: int) -> int:
+    if len(message) > MESSAGE:
+        message = f"{message[: MESSAGE // 2]} … {message[-MESSAGE // 2 :]}"
     note(f"error: {message}")
     return code

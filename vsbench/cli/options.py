@@ -53,14 +53,16 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
     from lightning_fabric import Fabric
 
     from vsbench.errors import UsageError
+    from vsbench.names import brief, said
 
     kinds = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "mps": "mps"}
     if name not in kinds:
-        raise UsageError(f"unknown device {name!r}: one of {', '.join(kinds)}")
+        raise UsageError(f"unknown device {brief(name)}: one of {', '.join(kinds)}")
     on_cpu = name == "cpu" or (name == "auto" and not torch.accelerator.is_available())
     if on_cpu and precision == "16-mixed":  # Fabric would take bf16-mixed instead, with a warning
         raise UsageError("--precision 16-mixed: no half precision on the CPU; take bf16-mixed or 32")
     try:
         return Fabric(accelerator=kinds[name], devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
     except (RuntimeError, ValueError) as error:
-        raise UsageError(f"--device {name}, --devices {devices}, --precision {precision}: {error}") from None
+        asked = f"--device {name}, --devices {devices}, --precision {brief(precision)}"
+        raise UsageError(f"{asked}: {said(error)}") from None

@@ -101,7 +101,7 @@ def train(
     """
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import make_fabric
-    from vsbench.config import parse_settings
+    from vsbench.config import parse_settings, read_settings
     from vsbench.engine.estimate import estimate, lines
     from vsbench.engine.interrupt import Interrupted
     from vsbench.engine.request import Request
@@ -113,7 +113,7 @@ def train(
 
     if accept_data and not resume:
         raise UsageError("--accept-data: goes with --resume")
-    options = _settings_file(config) | parse_settings(settings or [])
+    options = ({} if config is None else read_settings(config, f"--config {config}")) | parse_settings(settings or [])
     if variant is not None:
         options["variant"] = variant
     request = Request(
@@ -155,19 +155,3 @@ def train(
         raise typer.Exit(stop.exit_code) from None
     if fabric.is_global_zero:
         say(run.folder)
-
-
-def _settings_file(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    import yaml
-
-    from vsbench.errors import UsageError
-
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"--config {path}: {' '.join(str(error).split())}") from None
-    if not isinstance(settings, dict):
-        raise UsageError(f"--config {path}: expected lines of KEY: VALUE")
-    return settings

@@ -69,12 +69,13 @@ def fetch(
     time. The bytes are kept only if their SHA-256 is the one published.
     """
     from vsbench.errors import UsageError
+    from vsbench.names import brief
     from vsbench.weights import MANIFEST, status
     from vsbench.weights import fetch as fetching
 
     for name in names:
         if name not in MANIFEST:
-            raise UsageError(f"no weights named {name!r}: one of {', '.join(MANIFEST)}")
+            raise UsageError(f"no weights named {brief(name)}: one of {', '.join(MANIFEST)}")
     wanted = []
     for name in dict.fromkeys(names):
         weights = MANIFEST[name]

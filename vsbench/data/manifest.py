@@ -8,10 +8,11 @@ from typing import Any
 from vsbench.data.member_names import unwritable
 from vsbench.errors import DataError
 from vsbench.files import file_digest, read_json, write_json
-from vsbench.names import brief
+from vsbench.names import brief, said
 
 NAME = "vsbench-manifest.json"
 SCHEMA = 1
+LARGEST = 1 << 28  # bytes: of a million files
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class Manifest:
         self.home = home
         self.files: dict[str, Record] = {}
         path = home / NAME
-        if path.is_file():
+        if path.exists():
             try:
-                content: Any = read_json(path)
+                content: Any = read_json(path, LARGEST)
                 if content["schema"] != SCHEMA:
-                    raise ValueError(f"schema {content['schema']}")
+                    raise ValueError(f"schema {brief(content['schema'])}")
                 self.files = {name: _checked(name, Record(**record)) for name, record in content["files"].items()}
-            except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
-                raise DataError(f"{path}: no manifest that can be read ({error}); move it away") from None
+            except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+                raise DataError(f"{path}: no manifest that can be read ({said(error)}); move it away") from None
 
     def save(self) -> None:
         """Write it, atomically."""
@@ -77,4 +78,4 @@ def manifests(root: Path) -> list[Manifest]:
     if not root.is_dir():
         return []
     homes = [root, *sorted(child for child in root.iterdir() if child.is_dir())]
-    return [Manifest(home) for home in homes if (home / NAME).is_file()]
+    return [Manifest(home) for home in homes if (home / NAME).exists()]

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import platformdirs
-import yaml
 
+from vsbench.config import read_settings
 from vsbench.errors import UsageError
+from vsbench.names import brief
 
 VARIABLE = "VSBENCH_DATA"
 
@@ -38,13 +39,19 @@ def _configured(option: Path | None) -> tuple[str, Path | None]:
     if option is not None:
         return "--data-root", option
     if value := os.environ.get(VARIABLE):
-        return VARIABLE, Path(value).expanduser()
+        return VARIABLE, _folder(value, VARIABLE)
     file = settings_file()
-    if not file.is_file():
+    if not file.exists():
         return str(file), None
+    value = read_settings(file, str(file)).get("data_root")
+    return str(file), None if value is None else _folder(value, f"{file}: data_root")
+
+
+def _folder(value: object, where: str) -> Path:
+    """The folder that a setting names, ``~`` being the user's own. Raises UsageError where it names none."""
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{where}: no folder's name, but {brief(value)}")
     try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: not a YAML file ({' '.join(str(error).split())})") from None
-    value = settings.get("data_root") if isinstance(settings, dict) else None
-    return str(file), Path(value).expanduser() if value else None
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{where}: {brief(value)}: no such user; write the whole path") from None

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from vsbench.data.pairs import Pair, few
 from vsbench.errors import DataError
-from vsbench.files import digest
+from vsbench.files import digest, read_text
+from vsbench.names import said
+
+LARGEST = 1 << 28  # bytes of a list
 
 
 def by_slide(slides: Iterable[str], ratio: float, seed: int) -> dict[str, str]:
@@ -83,11 +86,9 @@ def read_list(path: Path) -> list[str]:
     Raises DataError, naming the file, where it is missing, empty or no text, or names a stem twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # -sig: some editors put a mark at the start
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; a list holds one file stem a line") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: no UTF-8 text; a list holds one file stem a line") from None
+        lines = read_text(path, LARGEST).splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {said(error)}; a list holds one file stem a line") from None
     stems = [line.strip() for line in lines if line.strip()]
     if not stems:
         raise DataError(f"{path}: an empty list; write one file stem a line")

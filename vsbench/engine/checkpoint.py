@@ -26,8 +26,9 @@ from torch import Tensor
 from vsbench import __version__, registry
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
-from vsbench.files import atomic, file_digest, write_text
+from vsbench.files import atomic, file_digest, parse_json, write_text
 from vsbench.method import Method
+from vsbench.names import brief, said
 from vsbench.records.run import ImportedRecord
 
 IMPORTED = "imported.safetensors"  # in place of checkpoints: the network that translates, alone
@@ -121,7 +122,7 @@ def save_checkpoint(
         with atomic(checkpoint.weights) as temporary:
             save_file(tensors, temporary, metadata)
     except (OSError, RuntimeError, SafetensorError) as error:  # each writer has its own for a full disk
-        why = " ".join(str(error).split())
+        why = said(error)
         raise RunError(f"{checkpoint.weights}: cannot be written ({why}); mend it and go on with --resume") from None
     return checkpoint
 
@@ -188,8 +189,9 @@ def load_state(
         if state["weights"] != metadata.get("digest"):
             raise ValueError("not the one written with the weights")
     except Exception as error:
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
-        raise DamagedError(f"{checkpoint.state}: damaged training state ({why})") from None
+        raise DamagedError(
+            f"{checkpoint.state}: damaged training state ({type(error).__name__}: {said(error)})"
+        ) from None
     _fill(checkpoint.weights, method, tensors)
     try:
         for key, optimizer in optimizers.items():
@@ -249,10 +251,7 @@ def load_method(path: Path) -> Method[Any]:
     if "method" not in metadata or "config" not in metadata:
         raise RunError(f"{path}: weights without method and configuration inside; not written by vsbench")
     method_class = registry.load("vsbench.methods", metadata["method"])
-    try:
-        options = json.loads(metadata["config"])
-    except ValueError:
-        raise RunError(f"{path}: damaged configuration inside") from None
+    options = _config_inside(path, metadata)
     method: Method[Any] = method_class(method_class.configure(options=options))
     _fill(path, method, tensors, alone=metadata.get("holds") == method.translator)
     return method.eval()
@@ -272,8 +271,7 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, OSError) as error:
-        why = " ".join(str(error).split())
-        raise DamagedError(f"{path}: not a weights file, or a damaged one ({why})") from None
+        raise DamagedError(f"{path}: not a weights file, or a damaged one ({said(error)})") from None
     if metadata.get("digest", "") not in ("", _digest(tensors, metadata)):
         raise DamagedError(f"{path}: damaged weights (not those that were written)")
     return tensors, metadata
@@ -296,15 +294,25 @@ def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor], alone: bo
         raise RunError(f"{path}: weights of another method or configuration than {type(method).__name__}'s") from None
 
 
+def _config_inside(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        options = parse_json(metadata.get("config", "{}"))
+    except ValueError as error:
+        raise RunError(f"{path}: damaged configuration inside ({said(error)})") from None
+    if not isinstance(options, dict):
+        raise RunError(f"{path}: damaged configuration inside (no JSON object)")
+    return options
+
+
 def _require_same_training(
     path: Path, metadata: dict[str, str], method: Method[Any], name: str | None, but: Sequence[str]
 ) -> None:
     """Weights of equal shapes may still be of another method, or trained with another learning rate."""
     if name is not None and metadata.get("method") != name:
         raise RunError(f"{path}: a checkpoint of {metadata.get('method')}, not of {name}; move it away")
-    there, here = json.loads(metadata.get("config", "{}")), json.loads(method.config.model_dump_json())
+    there, here = _config_inside(path, metadata), json.loads(method.config.model_dump_json())
     changed = [k for k, v in here.items() if there.get(k) != v and k not in but]
-    if differing := [f"{k} = {there.get(k)!r} there, {here[k]!r} here" for k in changed]:
+    if differing := [f"{k} = {brief(there.get(k))} there, {brief(here[k])} here" for k in changed]:
         raise RunError(f"{path}: a checkpoint of another configuration ({', '.join(differing)}); move it away")
 
 

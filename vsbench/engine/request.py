@@ -18,6 +18,8 @@ from vsbench.engine.step import Execution
 from vsbench.engine.validate import HeldOut, hold_out
 from vsbench.errors import UsageError
 from vsbench.method import Method
+from vsbench.names import brief, said
+from vsbench.plain_yaml import parse_yaml
 from vsbench.records.artefact import first_fault
 
 Select = Literal["last", "best"]
@@ -54,7 +56,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.select not in get_args(Select):
-            raise UsageError(f"--select {self.select!r}: one of {', '.join(get_args(Select))}")
+            raise UsageError(f"--select {brief(self.select)}: one of {', '.join(get_args(Select))}")
         if not 0 < self.validation_share < 1:
             raise UsageError(f"--validation-share {self.validation_share}: a share of the slides, between 0 and 1")
 
@@ -72,11 +74,11 @@ class Request:
     def from_yaml(cls, text: str) -> "Request":
         """Raises UsageError naming the first key that is unknown, missing or of another kind."""
         try:
-            return TypeAdapter(cls).validate_python(yaml.safe_load(text))
-        except ValidationError as error:
+            return TypeAdapter(cls).validate_python(parse_yaml(text))
+        except ValidationError as error:  # first, since it is a ValueError too
             raise UsageError(f"request: {first_fault(error)}") from None
-        except yaml.YAMLError as error:
-            raise UsageError(f"request: {' '.join(str(error).split())[:200]}") from None
+        except ValueError as error:
+            raise UsageError(f"request: {said(error)}") from None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from vsbench.evaluation.group import SPLIT
 from vsbench.evaluation.instrument import Instrument
 from vsbench.files import digest
 from vsbench.method import Method, MethodConfig, Suite, SuiteRow
+from vsbench.names import brief
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,7 +58,7 @@ class Study:
         method_class = registry.load("vsbench.methods", self.method)
         if self.suite not in method_class.suites:
             known = ", ".join(method_class.suites) or "none"
-            raise UsageError(f"unknown suite {self.suite!r}: the suites of {method_class.card.title} are {known}")
+            raise UsageError(f"unknown suite {brief(self.suite)}: the suites of {method_class.card.title} are {known}")
         suite: Suite = method_class.suites[self.suite]
         return suite
 

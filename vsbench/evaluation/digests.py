@@ -7,9 +7,10 @@ from pathlib import Path
 
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
-from vsbench.files import file_digest, write_text
+from vsbench.files import file_digest, read_json, write_text
 
 SCHEMA = 1
+LARGEST = 1 << 28  # bytes of a store: of a million files
 YOUNG = 2_000_000_000  # ns: the ticks of the coarsest file system clock in use
 
 Stamps = tuple[int, int, int, int]  # bytes, time of change of the content and of the inode in ns, inode
@@ -77,7 +78,7 @@ class Digests:
 
 def _load(store: Path) -> dict[str, tuple[Stamps, str]]:
     try:
-        content = json.loads(store.read_bytes())
+        content = read_json(store, LARGEST)
         if content["schema"] != SCHEMA:
             return {}
         return {

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vsbench.errors import DataError
 from vsbench.metric import Absent, Metric, Sample, Value, Which
+from vsbench.names import brief
 from vsbench.stain.dab import read_levels
 from vsbench.stain.nuclei import BANDS, MIN_AREA, NUCLEAR, NuclearStain, counterstained, nuclear_stain
 
@@ -215,7 +216,7 @@ def _labelled(sample: Sample, cutoffs: Cutoffs | None) -> float:
         except ValueError:
             number = NAN
         if not 0 <= number <= most or (name == "category" and not number.is_integer()):
-            raise DataError(f"{sample.id}: label {name} is {text!r}; expected a number of 0 to {most}")
+            raise DataError(f"{sample.id}: label {name} is {brief(text)}; expected a number of 0 to {most}")
         if name == "category":
             return number
         return cutoffs.category(100 * number) if cutoffs else NAN

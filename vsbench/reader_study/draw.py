@@ -6,6 +6,7 @@ same tissue does not come twice in a row where that can be helped.
 """
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vsbench import __version__
 from vsbench.cells import plain
 from vsbench.errors import DataError, RunError, UsageError
-from vsbench.files import digest, file_digest, read_json
+from vsbench.files import digest, file_digest, read_json, read_text
+from vsbench.names import said
+from vsbench.records.artefact import first_fault
 from vsbench.records.summary import PairFiles
 from vsbench.report.tables import Comparison, EvaluatedRun, compare, load_results
 
+LARGEST = 1 << 28  # bytes of a table
 REAL = "Real IHC"  # as a method among the others
 EARLY, LATE = 0.4, 0.6  # of the study: the first showing of a repeated image lies before, the second after
 QUESTION = "How useful is this image for diagnosis? (1: useless, 5: as a good real section)"
@@ -119,13 +123,9 @@ def read_key(path: Path) -> Key:
     try:
         return Key.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(
-            f"{path}: no key of a reader study ({where}: {first['msg']}); name the -key.json file"
-        ) from None
+        raise DataError(f"{path}: no key of a reader study ({first_fault(error)}); name the -key.json file") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: can't be read ({' '.join(str(error).split())}); name the -key.json file") from None
+        raise DataError(f"{path}: can't be read ({said(error)}); name the -key.json file") from None
 
 
 def _shown(comparison: Comparison, methods: Sequence[str], real: bool) -> dict[str, dict[str, tuple[Path, Path]]]:
@@ -154,10 +154,10 @@ def _slides(run: EvaluatedRun) -> dict[str, str | None]:
     """Pair id → slide, None where it is unknown."""
     path = run.summary.parent / "per_image.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with io.StringIO(read_text(path, LARGEST), newline="") as file:
             return {plain(line["id"]): plain(line["slide"]) or None for line in csv.DictReader(file)}
     except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{path}: damaged ({error}); run vsbench evaluate {run.folder} again") from None
+        raise RunError(f"{path}: damaged ({said(error)}); run vsbench evaluate {run.folder} again") from None
 
 
 def _choose(ids: Sequence[str], slides: Mapping[str, str | None], n: int, rng: np.random.Generator) -> list[str]:

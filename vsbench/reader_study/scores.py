@@ -1,6 +1,7 @@
 """What readers sent back: one CSV file each, checked against the key and told apart by method again."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pandas as pd
 
 from vsbench.cells import plain
 from vsbench.errors import DataError
+from vsbench.files import read_text
+from vsbench.names import brief, said
 from vsbench.reader_study.agreement import SCORES
 from vsbench.reader_study.draw import Key
 
+LARGEST = 1 << 24  # bytes of a file
 HEAD = ["study", "reader", "item", "question", "score"]  # as the form writes them
 
 
@@ -28,7 +32,7 @@ def read_scores(key: Key, files: Sequence[Path]) -> pd.DataFrame:
     for path in files:
         reader, scores = _read(path, key, items)
         if reader in sources:
-            raise DataError(f"{path}: reader {reader!r} is in {sources[reader]} too; name one file of each reader")
+            raise DataError(f"{path}: reader {brief(reader)} is in {sources[reader]} too; name one file of each reader")
         sources[reader] = path
         rows += [
             {"reader": reader, "question": question, "score": scores[item.name, number]}
@@ -50,14 +54,15 @@ def _read(path: Path, key: Key, items: dict[str, int]) -> tuple[str, dict[tuple[
         study, reader, item, question, score = row
         if study != key.study:
             raise DataError(
-                f"{where}: of study {study!r}, but the key is of {key.study}; take the key made with the form"
+                f"{where}: of study {brief(study)}, but the key is of {key.study}; take the key made with the form"
             )
         if item not in items:
-            raise DataError(f"{where}: the key has no item {item!r}; save the scores from the form again")
+            raise DataError(f"{where}: the key has no item {brief(item)}; save the scores from the form again")
         if question not in questions:
-            raise DataError(f"{where}: no question {question!r}, only {', '.join(questions)}; save the scores again")
+            known = ", ".join(questions)
+            raise DataError(f"{where}: no question {brief(question)}, only {known}; save the scores again")
         if score not in map(str, SCORES):
-            raise DataError(f"{where}: score {score!r} of item {item} is none of 1 to 5; mend it in the form")
+            raise DataError(f"{where}: score {brief(score)} of item {item} is none of 1 to 5; mend it in the form")
         place = item, questions[question]
         if place in scores:
             raise DataError(f"{where}: item {item} is scored twice; save the scores from the form again")
@@ -77,11 +82,11 @@ def _read(path: Path, key: Key, items: dict[str, int]) -> tuple[str, dict[tuple[
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """Numbered rows below the head; spreadsheets may have put a mark before it."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.StringIO(read_text(path, LARGEST), newline="") as file:
             reader = csv.reader(file, strict=True)
             head, *rows = [(reader.line_num, [plain(cell) for cell in row]) for row in reader if row] or [(0, [])]
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path}: can't be read ({' '.join(str(error).split())}); save the scores again") from None
+        raise DataError(f"{path}: can't be read ({said(error)}); save the scores again") from None
     if head[1] != HEAD:
         raise DataError(f"{path}: no scores of a reader study, whose first line is {','.join(HEAD)}; save them again")
     for line, row in rows:

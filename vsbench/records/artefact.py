@@ -13,7 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from vsbench.errors import RunError, UsageError
 from vsbench.files import read_json, write_json
-from vsbench.names import checked_name
+from vsbench.names import checked_name, said
+
+DEEPEST = 50  # lists and mappings in each other, in settings
 
 
 def _checked(name: str) -> str:
@@ -24,12 +26,20 @@ def _checked(name: str) -> str:
         raise ValueError(str(error)) from None
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN; Python's reader does, and a settings value may be one."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """What can be written again as UTF-8 JSON, and be gone through: JSON's 1e999 is infinite, its "\\ud800" no text."""
+    if depth > DEEPEST:
+        raise ValueError(f"nested more than {DEEPEST} deep")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not a finite number")
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _finite(item)
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError("half a character (a lone surrogate)")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _plain(key, depth + 1)
+            _plain(item, depth + 1)
+    for item in value if isinstance(value, list) else ():
+        _plain(item, depth + 1)
     return value
 
 
@@ -38,7 +48,7 @@ Text = Annotated[str, Field(max_length=10_000)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Settings = Annotated[dict[str, Any], AfterValidator(_finite)]
+Settings = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class Artefact(BaseModel):
@@ -47,6 +57,7 @@ class Artefact(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", populate_by_name=True, allow_inf_nan=False)
 
     mend: ClassVar[str]  # what to do where the file is not in order
+    largest: ClassVar[int] = 1 << 22  # bytes of a file that is read
 
     @classmethod
     def checked(cls, content: Any, file: Path) -> Self:
@@ -61,26 +72,26 @@ class Artefact(BaseModel):
     @classmethod
     def read(cls, file: Path) -> Self:
         """Read and check a file. Raises RunError where it is missing, unreadable or not in order."""
-        return cls.checked(content_of(file, cls.mend), file)
+        return cls.checked(content_of(file, cls.mend, cls.largest), file)
 
     def write(self, file: Path) -> None:
         """Write the file, atomically."""
         write_json(file, self.model_dump(mode="json", by_alias=True))
 
 
-def content_of(file: Path, mend: str) -> Any:
+def content_of(file: Path, mend: str, largest: int) -> Any:
     """What a JSON file holds. Raises RunError where there is none, or it cannot be read."""
     try:
-        return read_json(file)
+        return read_json(file, largest)
     except FileNotFoundError:
         raise RunError(f"{file}: missing; {mend}") from None
-    except (OSError, ValueError, RecursionError) as error:  # unreadable, no UTF-8, no JSON, nested without end
-        raise RunError(f"{file}: damaged ({' '.join(str(error).split())[:200]}); {mend}") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: damaged ({said(error)}); {mend}") from None
 
 
 def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong, and where; never the value itself, which may be anything."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])[:200].replace("schema_", "schema")
-    why = "unknown" if first["type"] == "union_tag_invalid" else first["msg"].removeprefix("Value error, ")[:200]
-    return f"{place or 'kind'}: {why}"
+    place = ".".join(str(part) for part in first["loc"]).replace("schema_", "schema")
+    why = "unknown" if first["type"] == "union_tag_invalid" else said(first["msg"].removeprefix("Value error, "))
+    return f"{said(place) if place else 'kind'}: {why}"

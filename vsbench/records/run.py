@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from vsbench.errors import RunError
 from vsbench.files import digest
+from vsbench.names import brief
 from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text, content_of, first_fault
 
 Kind = Literal["trained", "imported", "external", "reference"]
@@ -142,7 +143,7 @@ class TrainedRecord(_OfMethod):
                     "validation", "started_from", "pretrained"):  # fmt: skip
             here, other = getattr(self, key), getattr(there, key)
             if key == "config" and here != other:
-                found += [f"{k} = {short(other.get(k))} there, {short(v)} here" for k, v in here.items()
+                found += [f"{k} = {brief(other.get(k))} there, {brief(v)} here" for k, v in here.items()
                           if other.get(k) != v] or ["config"]  # fmt: skip
             elif here != other:
                 found.append(key)
@@ -199,16 +200,10 @@ _ANY: TypeAdapter[RunRecord] = TypeAdapter(Annotated[RunRecord, Field(discrimina
 
 def read_record(file: Path) -> RunRecord:
     """The record of a run folder. Raises RunError where it is missing or not in order."""
-    content = content_of(file, _Record.mend)
+    content = content_of(file, _Record.mend, _Record.largest)
     if not isinstance(content, dict) or not {"kind", "dataset", "stain", "row", "title"} <= content.keys():
         raise RunError(f"{file}: not written by vsbench; move it away")
     try:
         return _ANY.validate_python(content)
     except ValidationError as error:
         raise RunError(f"{file}: {first_fault(error)}; {_Record.mend}") from None
-
-
-def short(value: Any) -> str:
-    """A value for a message, which never writes out all that it was given."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

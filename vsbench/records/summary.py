@@ -56,6 +56,7 @@ class Summary(Artefact):
     """What an evaluation left of a run; derived from ``per_image.csv`` and ``features.npz`` beside it."""
 
     mend: ClassVar[str] = "evaluate the run again (vsbench evaluate RUN)"
+    largest: ClassVar[int] = 1 << 26  # 60,000 pairs and more
 
     schema_: Literal[1] = Field(alias="schema")
     kind: Kind

@@ -15,6 +15,7 @@ all. A method named with its reference number is written without it.
 The rules know no paper: they compare what stands in the rows.
 """
 
+import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,11 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from vsbench import registry
 from vsbench.errors import UserError
+from vsbench.files import read_text
+from vsbench.names import brief, said
+from vsbench.plain_yaml import read_yaml
 
+LARGEST = 1 << 24  # bytes of a table
 COLUMNS = ("table", "dataset", "stain", "method", "metric", "value", "flag", "note")
 MARKS = ("best", "second")
 RULES = {
@@ -119,9 +123,10 @@ def load(path: Path) -> Paper:
     """A paper from its CSV file and the YAML file beside it. UserError names the file, the line and the fault."""
     source, same = _sidecar(path.with_suffix(".yaml"))
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: can't be read as CSV in UTF-8 ({error}); mend it") from None
+        text = io.StringIO(read_text(path, LARGEST))
+        table = pd.read_csv(text, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except (OSError, ValueError) as error:  # pandas' own are ValueErrors too
+        raise UserError(f"{path}: can't be read as CSV in UTF-8 ({said(error)}); mend it") from None
     if tuple(table.columns) not in (COLUMNS, (*COLUMNS, "mark")):
         raise UserError(f"{path}: the first line must be {','.join(COLUMNS)}, and may end in ,mark")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
@@ -139,7 +144,8 @@ def load(path: Path) -> Paper:
         rows.append(Row(line=line, who=same.get(fields["method"], fields["method"]), **fields))
     for name in [*same, *same.values()]:
         if name not in {row.method for row in rows}:
-            raise UserError(f"{path.with_suffix('.yaml')}: same: no method {name!r} in {path.name}; write it as there")
+            card = path.with_suffix(".yaml")
+            raise UserError(f"{card}: same: no method {brief(name)} in {path.name}; write it as there")
     return Paper(path.stem, source, tuple(rows))
 
 
@@ -168,16 +174,16 @@ def flags(findings: Iterable[Finding]) -> dict[int, str]:
 
 def _sidecar(path: Path) -> tuple[str, dict[str, str]]:
     try:
-        card: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        card = read_yaml(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; write it, with the paper's citation as source: …") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: can't be read as YAML in UTF-8 ({error}); mend it") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: can't be read as YAML in UTF-8 ({said(error)}); mend it") from None
     source = card.get("source") if isinstance(card, dict) else None
     if not isinstance(source, str) or not source.strip():
         raise UserError(f"{path}: no citation; add a line source: …")
     if unknown := set(card) - {"source", "same"}:
-        raise UserError(f"{path}: unknown key {min(map(str, unknown))!r}; the keys are source and same")
+        raise UserError(f"{path}: unknown key {brief(min(unknown))}; the keys are source and same")
     same = card.get("same", {})
     if not isinstance(same, dict) or not all(isinstance(name, str) for name in [*same, *same.values()]):
         raise UserError(f"{path}: same must map names to names; quote a name that looks like a number")
@@ -189,11 +195,11 @@ def _fault(fields: dict[str, str]) -> str | None:
         if not fields[column].strip():
             return f"no {column}; fill it in, or remove the line"
     if not _NUMBER.fullmatch(fields["value"]):
-        return f"value {fields['value']!r} is no number; leave out the line of a number that was not printed"
+        return f"value {brief(fields['value'])} is no number; leave out the line of a number that was not printed"
     if unknown := [flag for flag in fields["flag"].split() if flag not in RULES]:
-        return f"unknown flag {unknown[0]!r}; one of {', '.join(RULES)}"
+        return f"unknown flag {brief(unknown[0])}; one of {', '.join(RULES)}"
     if fields.get("mark", "") not in ("", *MARKS):
-        return f"unknown mark {fields['mark']!r}; one of {', '.join(MARKS)}, or nothing"
+        return f"unknown mark {brief(fields['mark'])}; one of {', '.join(MARKS)}, or nothing"
     return None
 
 
