@@ -21,7 +21,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from vsbench.data.pairs import Pair, images_by_stem, match
 from vsbench.data.search import side_by_side
-from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
+from vsbench.dataset import Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
 
 Pattern = Annotated[str, Field(max_length=1000)]
@@ -34,7 +34,7 @@ class Config(DatasetConfig):
     ihc: Pattern = "ihc"
     slide: Pattern | None = None  # regular expression found in the stem; its first group, or all of it, is the slide
     paired: bool = True  # False: the training images of the two sides do not correspond
-    split_seed: int = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
+    split_seed: Seed = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
 
     @field_validator("split_by", mode="before")
     @classmethod

@@ -26,7 +26,7 @@ from pydantic import AliasChoices, Field
 from vsbench.data.pairs import Pair, in_order, match
 from vsbench.data.search import Subfolders, find_folders, is_aligned, stain_in, stain_of, subfolders, the_one
 from vsbench.data.splits import keep_slides_of
-from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
+from vsbench.dataset import Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
 
 from ._ihc4bc_labels import MEND, NAME, label_files, read_labels
@@ -37,9 +37,9 @@ FOLDERS = {"train": ("trainA", "trainB"), "test": ("valA", "valB")}
 class Config(DatasetConfig):
     """Where labels are. The Kaggle copy has no official split: there it is that of ``split_by=slides``."""
 
-    split_seed: int = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
+    split_seed: Seed = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
     labels: str = "auto"  # file, or folder of CSVs, below the data root or anywhere; "none": labels are not read
-    label_cutoff: float | None = None  # mean DAB, in the label files' unit, from which a nucleus is positive
+    label_cutoff: float | None = Field(None, ge=0, le=1e6)  # mean DAB, in their unit, from which a nucleus is positive
 
 
 class IHC4BC(Dataset[Config]):

@@ -14,7 +14,7 @@ from pydantic import AliasChoices, Field
 
 from vsbench.data.pairs import Pair, match
 from vsbench.data.search import find_aligned
-from vsbench.dataset import Dataset, DatasetCard, DatasetConfig
+from vsbench.dataset import Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
 
 SPELT = {"her2": "HER2", "ki67": "Ki67", "er": "ER", "pr": "PR"}
@@ -24,7 +24,7 @@ FOLDERS = {"train": ("trainA", "trainB"), "test": ("valA", "valB")}
 class Config(DatasetConfig):
     """``split_by=slides`` pools all tiles and splits them anew, each slide on one side, as the authors advise."""
 
-    split_seed: int = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
+    split_seed: Seed = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
 
 
 class MIST(Dataset[Config]):

@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from vsbench.data.pairs import Pair
-from vsbench.dataset import Bound, Dataset, DatasetCard, DatasetConfig
+from vsbench.dataset import Bound, Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
 from vsbench.files import atomic, digest, read_json, write_text
 
@@ -99,11 +99,11 @@ class PhantomConfig(DatasetConfig):
     ``delta``, ``misregistration`` and ``unpredictable`` change no pixel of the H&E; the first two none of the truth.
     """
 
-    seed: NonNegativeInt = 0
-    size: int = Field(256, ge=64)  # height and width of a tile
-    slides_train: PositiveInt = 6
-    slides_test: PositiveInt = 3
-    tiles_per_slide: PositiveInt = 8
+    seed: Seed = 0
+    size: int = Field(256, ge=64, le=16_384)  # height and width of a tile
+    slides_train: int = Field(6, ge=1, le=10_000)
+    slides_test: int = Field(3, ge=1, le=10_000)
+    tiles_per_slide: int = Field(8, ge=1, le=10_000)
     # tissue, on a typical tile; tiles and slides differ
     epithelium: float = Field(0.46, ge=0.05, le=0.9)  # share of the area
     glands: float = Field(0.4, ge=0, le=0.95)  # share of the epithelium that forms ducts

@@ -14,34 +14,35 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import least_squares
 from vsbench.losses.contrastive import layered_patch_nce
-from vsbench.method import Batch, Method, MethodConfig, Phase
+from vsbench.method import Batch, Layers, Method, MethodConfig, Phase, Weight, Width
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator
 
 from ._optimizers import adams
 
+Taps = Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1, max_length=100)]
 Features = Sequence[Tensor]  # (B, C, H, W) for each tap
 
 
 class ContrastiveConfig(MethodConfig):
     """The settings of the family, with CUT's values. A weight of 0 switches its term off."""
 
-    width: PositiveInt = 64
-    blocks: PositiveInt = 9
-    taps: tuple[int, ...] = (0, 4, 8, 12, 16)  # layers of G whose features are compared; 0 is the padded image itself
-    patches: PositiveInt = 256  # per layer and image
-    temperature: PositiveFloat = 0.07
-    lambda_adversarial: NonNegativeFloat = 1.0
-    lambda_nce: NonNegativeFloat = 1.0
-    lambda_identity: NonNegativeFloat = 1.0  # NCE(G(ihc), ihc): what is IHC already stays as it is
+    width: Width = 64
+    blocks: Layers = 9
+    taps: Taps = (0, 4, 8, 12, 16)  # layers of G whose features are compared; 0 is the padded image itself
+    patches: Annotated[int, Field(ge=1, le=1 << 20)] = 256  # per layer and image
+    temperature: float = Field(0.07, ge=1e-4, le=1e4)
+    lambda_adversarial: Weight = 1.0
+    lambda_nce: Weight = 1.0
+    lambda_identity: Weight = 1.0  # NCE(G(ihc), ihc): what is IHC already stays as it is
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ FastCUT leaves the identity term out, weights the other with 10, and mirrors the
 """
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from vsbench.method import Card, DecayPhase, Loader
+from vsbench.method import Card, DecayEpochs, DecayPhase, Epochs, Layers, Loader
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator
 
 from ._contrastive import Contrastive, ContrastiveConfig, Passes, Seen
@@ -22,11 +21,11 @@ from ._contrastive import Contrastive, ContrastiveConfig, Passes, Seen
 class Config(ContrastiveConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    epochs: PositiveInt = 200
-    decay_epochs: NonNegativeInt = 200
+    epochs: Epochs = 200
+    decay_epochs: DecayEpochs = 200
     decay_phase: DecayPhase = "shrink"
     loader: Loader = "unaligned"
-    discriminator_layers: PositiveInt = 3
+    discriminator_layers: Layers = 3
     mirror: bool = False  # FastCUT's flip equivariance
 
 

@@ -8,30 +8,32 @@ Two generators, to IHC and back to H&E, and a discriminator for each stain. What
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from vsbench.losses.adversarial import least_squares
-from vsbench.method import Batch, Card, Loader, Method, MethodConfig, Phase
+from vsbench.method import Batch, Card, Layers, Loader, Method, MethodConfig, Phase, Weight, Width
 from vsbench.nn import PatchDiscriminator, ResnetGenerator
 from vsbench.ranks import gather, share
+
+PoolSize = Annotated[int, Field(ge=0, le=10_000)]
 
 
 class Config(MethodConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
     loader: Loader = "unaligned"
-    width: PositiveInt = 64
-    blocks: PositiveInt = 9
-    discriminator_layers: PositiveInt = 3
-    pool_size: NonNegativeInt = 50  # earlier fakes that a discriminator may see again; 0: only the current ones
-    lambda_adversarial: NonNegativeFloat = 1.0
-    lambda_cycle: NonNegativeFloat = 10.0
-    lambda_identity: NonNegativeFloat = 0.5  # times lambda_cycle; the paper has it for paintings only, the code always
+    width: Width = 64
+    blocks: Layers = 9
+    discriminator_layers: Layers = 3
+    pool_size: PoolSize = 50  # earlier fakes that a discriminator may see again; 0: only the current ones
+    lambda_adversarial: Weight = 1.0
+    lambda_cycle: Weight = 10.0
+    lambda_identity: Weight = 0.5  # times lambda_cycle; the paper has it for paintings only, the code always
 
 
 class ImagePool:

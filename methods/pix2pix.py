@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import cross_entropy
-from vsbench.method import Batch, Card, Method, MethodConfig, Phase
+from vsbench.method import Batch, Card, Layers, Method, MethodConfig, Phase, Share, Weight, Width
 from vsbench.nn import PatchDiscriminator, UNetGenerator
 
 from ._optimizers import adams
@@ -26,12 +26,12 @@ from ._optimizers import adams
 class Config(MethodConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    width: PositiveInt = 64
+    width: Width = 64
     downs: int = Field(default=8, ge=2, le=9)  # halvings of the U-Net: 8 bring 256 pixels to 1
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    discriminator_layers: PositiveInt = 3
-    lambda_adversarial: NonNegativeFloat = 1.0
-    lambda_l1: NonNegativeFloat = 100.0
+    dropout: Share = 0.5
+    discriminator_layers: Layers = 3
+    lambda_adversarial: Weight = 1.0
+    lambda_l1: Weight = 100.0
     test_mode: Literal["image_statistics", "running_statistics"] = "image_statistics"
 
 

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from vsbench.losses.adversarial import cross_entropy, least_squares
@@ -27,7 +27,7 @@ from vsbench.losses.contrastive import SAME_POSITION
 from vsbench.losses.correlation import correlation_gap
 from vsbench.losses.stain import density_gap, focal_calibration, focal_optical_density
 from vsbench.losses.transport import cosine_cost, penalty_of_slack, released_plan, scaled_plan, unbalanced_plan
-from vsbench.method import Batch, Card, Phase
+from vsbench.method import Batch, Card, Count, DecayEpochs, Epochs, Layers, LoadSize, Phase, Side, Weight, Width
 from vsbench.nn import (
     PatchDiscriminator,
     PatchSampler,
@@ -46,21 +46,21 @@ from ._usigan_suites import declare_suites
 class Config(ContrastiveConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    batch_size: PositiveInt = 2
-    epochs: PositiveInt = 40
-    decay_epochs: NonNegativeInt = 40
-    load_size: NonNegativeInt = 1024
-    crop_size: PositiveInt = 512
-    blocks: PositiveInt = 6
-    discriminator_width: PositiveInt = 32
-    discriminator_layers: PositiveInt = 5
+    batch_size: Count = 2
+    epochs: Epochs = 40
+    decay_epochs: DecayEpochs = 40
+    load_size: LoadSize = 1024
+    crop_size: Side = 512
+    blocks: Layers = 6
+    discriminator_width: Width = 32
+    discriminator_layers: Layers = 5
     spectral_generator: bool = True  # the official launcher's setting; the paper is silent
     spectral_discriminator: bool = True
     iterate_in_translation: bool = False  # True: translation takes the power iteration one step on
     gan: Literal["lsgan", "log"] = "lsgan"  # log: the logarithmic form that the paper prints
-    lambda_tcyc: NonNegativeFloat = 10_000.0
-    lambda_cc: NonNegativeFloat = 10.0
-    lambda_odc: NonNegativeFloat = 1.0
+    lambda_tcyc: Weight = 10_000.0
+    lambda_cc: Weight = 10.0
+    lambda_odc: Weight = 1.0
     # UOT-CTM
     transport: Literal["cycle", "direct"] = "cycle"  # direct: |T(he→ihc) − T(ihc→fake)|, the ablation's L1 row
     cost: Literal["attract", "repel"] = "attract"  # repel: similar features get the least mass, as released
@@ -70,17 +70,17 @@ class Config(ContrastiveConfig):
     marginals: Literal["unit", "uniform"] = (
         "unit"  # mass of each position: 1, or 1/N, which makes products N times small
     )
-    tau: NonNegativeFloat = 0.001  # slack of the marginals: KL weight η/τ, so that τ → 0 is classical transport
-    eta: PositiveFloat = 1.0
-    iterations: PositiveInt = 50  # shapes the plan to the last digit; its mass, off by a factor near 1, needs 1/tau
+    tau: Weight = 0.001  # slack of the marginals: KL weight η/τ, so that τ → 0 is classical transport
+    eta: float = Field(1.0, gt=0, le=1e9)
+    iterations: Count = 50  # shapes the plan to the last digit; its mass, off by a factor near 1, needs 1/tau
     composition: Literal["shared", "released"] = "shared"  # released: contracts the H&E index with the generated one
     # PC-SCM
     density_input: Literal["intensity", "signed"] = "intensity"  # signed: the network's [−1, 1] as released
     density_calibration: bool = False
-    density_matrix_threshold: NonNegativeFloat = 0.0  # densities below it count as 0 in M
-    density_sum_threshold: NonNegativeFloat = 0.0  # the same in the sum
-    density_sum_weight: NonNegativeFloat = 1.0  # of the second term of eq. 14 against its first
-    alpha: float = Field(default=1.8, ge=1)
+    density_matrix_threshold: Weight = 0.0  # densities below it count as 0 in M
+    density_sum_threshold: Weight = 0.0  # the same in the sum
+    density_sum_weight: Weight = 1.0  # of the second term of eq. 14 against its first
+    alpha: float = Field(default=1.8, ge=1, le=100)
 
     @model_validator(mode="after")
     def _released_solver(self) -> "Config":

@@ -19,7 +19,7 @@ FOLDERS = {"vsbench": "vsbench", "vsbench.methods": "methods", "vsbench.datasets
 LAYERS = (
     ("cells", "errors", "precision", "ranks"),
     ("files", "names"),
-    ("plain_yaml",),
+    ("bounds", "plain_yaml"),
     ("config",),
     ("data", "nn", "records", "registry", "stain", "weights"),
     ("dataset", "losses", "method", "metric"),
@@ -36,7 +36,7 @@ NARROW = {
     "stain": {"errors"},
     "nn": {"precision", "ranks"},
     "losses": {"precision", "ranks", "stain"},
-    "stats": {"errors", "files", "metric"},
+    "stats": {"bounds", "errors", "files", "metric"},
 }
 # Methods and data sets are written against the contracts, and know nothing that runs them.
 PLUGINS = {

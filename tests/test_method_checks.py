@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import ConfigDict, NonNegativeFloat, PositiveInt
+from pydantic import ConfigDict, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from vsbench.checks.methods import Check, maker, method_checks
 from vsbench.losses.adversarial import least_squares
-from vsbench.method import Batch, Card, Method, MethodConfig, Phase, Suite, SuiteRow
+from vsbench.method import Batch, Card, Method, MethodConfig, Phase, Suite, SuiteRow, Weight, Width
 
 CHECKS = {check.__name__: check for check in method_checks()}
 Losses = dict[str, Tensor]
 
 
 class Config(MethodConfig):
-    width: PositiveInt = 16
-    lambda_adversarial: NonNegativeFloat = 1.0
-    lambda_structure: NonNegativeFloat = 1.0
+    width: Width = 16
+    lambda_adversarial: Weight = 1.0
+    lambda_structure: Weight = 1.0
 
 
 class Sound(Method[Config]):
@@ -224,6 +224,23 @@ class TakesNegativeWeights(Sound, Method[NegativeConfig]):
     pass
 
 
+class EndlessConfig(Config):
+    patches: PositiveInt = 64
+
+
+class TakesAnyNumber(Sound, Method[EndlessConfig]):
+    pass
+
+
+class InfiniteConfig(Config):
+    model_config = ConfigDict(allow_inf_nan=True)
+    lr: float = 1e-4
+
+
+class TakesInfinity(Sound, Method[InfiniteConfig]):
+    pass
+
+
 def with_suite(*rows: SuiteRow, name: str = "table1", title: str = "Width") -> type[Sound]:
     return with_class_attributes(suites={name: Suite(title, rows)})
 
@@ -298,6 +315,8 @@ FAULTS: list[tuple[str, str, type[Sound]]] = [
     ("check_suites", "same configuration as row 'whole'", with_suite(AS_IT_IS, replace(WIDE, overrides={"width": 16}))),
     ("check_options", "passes in silence", TakesAnyOption),
     ("check_options", "lambda_structure", TakesNegativeWeights),
+    ("check_options", "patches", TakesAnyNumber),
+    ("check_options", "lr", TakesInfinity),
     ("check_losses", "d_real is nan", scaled(float("nan"), "d_real")),
     ("check_losses", "not that of a scalar", with_losses(lambda losses, _: {n: x[None] for n, x in losses.items()})),
     ("check_losses", "named twice", renamed("g_adversarial", "d_real")),

@@ -4,16 +4,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vsbench.bounds import SEED
 from vsbench.config import build_config, config_type
 from vsbench.data.pairs import Pair, in_order
 from vsbench.data.root import cache_folder, find_data_root
 from vsbench.data.splits import by_lists, keep_folds_of, keep_slides_of
 from vsbench.errors import UsageError
 from vsbench.names import brief
+
+Seed = Annotated[int, Field(ge=0, le=SEED)]
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,9 @@ class DatasetConfig(BaseModel):
 
     split_by: Literal["official", "slides", "folds", "lists"] = "official"
     ratio: float = Field(default=0.8, gt=0, lt=1)  # with slides: the share of the slides that are train
-    split_seed: int = 0  # with slides and folds: another seed, another split
-    folds: int = Field(default=5, ge=2)  # with folds: how many; no slide is in two
-    fold: int = Field(default=0, ge=0)  # with folds: the one that is the test set, counted from 0
+    split_seed: Seed = 0  # with slides and folds: another seed, another split
+    folds: int = Field(default=5, ge=2, le=1000)  # with folds: how many; no slide is in two
+    fold: int = Field(default=0, ge=0, lt=1000)  # with folds: the one that is the test set, counted from 0
     lists: str = Field(
         default="{split}.txt", max_length=1000
     )  # with lists: text files below the root or anywhere, one pair's id (file stem) a line

@@ -6,13 +6,14 @@ A method knows no device, file, log or optimizer step; the engine (``vsbench.eng
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vsbench.bounds import STEPS
 from vsbench.config import build_config, config_type
 from vsbench.errors import UsageError
 from vsbench.names import brief
@@ -20,6 +21,17 @@ from vsbench.names import brief
 DecayPhase = Literal["crop", "shrink"]  # shrink: in the decay phase the whole tile is resized to the crop
 Loader = Literal["aligned", "unaligned"]  # unaligned: any IHC tile at random, cropped and flipped on its own
 Sampling = Literal["permute", "replace"]  # replace: each H&E tile drawn at random, with replacement
+
+# Settings have ends at both sides, far beyond what anyone trains with: what lies outside is a slip of the hand.
+Weight = Annotated[float, Field(ge=0, le=1e9)]  # of a loss term; 0 switches it off
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+Layers = Annotated[int, Field(ge=1, le=100)]
+Width = Annotated[int, Field(ge=1, le=4096)]  # channels of a layer
+Side = Annotated[int, Field(ge=1, le=16_384)]  # of an image, in pixels
+Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
+DecayEpochs = Annotated[int, Field(ge=0, le=1_000_000)]
+LoadSize = Annotated[int, Field(ge=0, le=16_384)]
 
 
 @dataclass(frozen=True)
@@ -47,15 +59,15 @@ class MethodConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     variant: str = ""  # which of the method's variants these values started from; "" (or paper): the published method
-    batch_size: PositiveInt = 1
-    epochs: PositiveInt = 100
-    decay_epochs: NonNegativeInt = 100
-    steps: PositiveInt | None = None
-    lr: PositiveFloat = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    average: float = Field(0.0, ge=0, lt=1)  # decay of the moving average of the weights that translates; 0: the last
-    load_size: NonNegativeInt = 286  # bicubic resize of the whole tile to this square before cropping; 0: as it is
-    crop_size: PositiveInt = 256
+    batch_size: Count = 1
+    epochs: Epochs = 100
+    decay_epochs: DecayEpochs = 100
+    steps: Annotated[int, Field(ge=1, le=STEPS)] | None = None
+    lr: float = Field(2e-4, gt=0, le=1)
+    betas: tuple[Share, Share] = (0.5, 0.999)
+    average: Share = 0.0  # decay of the moving average of the weights that translates; 0: the last
+    load_size: LoadSize = 286  # bicubic resize of the whole tile to this square before cropping; 0: as it is
+    crop_size: Side = 256
     flip: bool = True  # mirror left-right with probability ½, both images of a pair alike when aligned
     decay_phase: DecayPhase = "crop"
     loader: Loader = "aligned"

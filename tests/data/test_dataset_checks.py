@@ -155,6 +155,16 @@ class TakesAnyOption(Sound):
         return cls()
 
 
+class EndlessConfig(DatasetConfig):
+    panels: int = 2
+
+
+class TakesAnyNumber(Dataset[EndlessConfig]):
+    card = CARD
+    stains = ("her2",)
+    find = Sound.find
+
+
 class LongErrors(Sound):
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         try:
@@ -193,6 +203,7 @@ FAULTS: list[tuple[type[Sound], Check]] = [
     (WrongSplit, check_pairs),
     (TakesAnyName, check_unknown_names),
     (TakesAnyOption, check_options),
+    (TakesAnyNumber, check_options),
     (LongErrors, check_missing_partner),
     (EmptyIsFine, check_empty_root),
     (WritesAnIndex, check_leaves_no_trace),

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from vsbench.checks._beyond import beyond
 from vsbench.data.pairs import SUFFIXES, Pair
 from vsbench.dataset import Dataset
 from vsbench.errors import DataError, UsageError, UserError
@@ -145,10 +146,13 @@ def check_unknown_names(make: Make) -> None:
 
 
 def check_options(make: Make) -> None:
-    """A misspelt option is refused by name."""
+    """A misspelt option is refused by name, and a number without sense: 10²², infinity, NaN."""
     with _tree(make) as tree:
-        message = _refusal(UsageError, type(tree.dataset).from_options, {"no_such_option": 1})
-        assert "no_such_option" in message, f"{message!r} does not name the option"
+        wrong = [("no_such_option", 1)]
+        wrong += [(name, number) for name, value in tree.dataset.config for number in beyond(value)]
+        for name, value in wrong:
+            message = _refusal(UsageError, type(tree.dataset).from_options, {name: value})
+            assert name in message, f"{message!r} does not name the option {name}"
 
 
 def check_missing_partner(make: Make) -> None:

@@ -22,6 +22,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from vsbench.checks._beyond import beyond
 from vsbench.checks._training import Make, assert_same, first_losses, outcome, stained_batch, step, step_in_double
 from vsbench.engine.checkpoint import load_weights, save_weights
 from vsbench.engine.log import HEAD
@@ -150,7 +151,9 @@ def check_suites(make: Make) -> None:
 
 
 def check_options(make: Make) -> None:
-    """What cannot be is refused, naming the field: a misspelt option, a negative weight, a crop that does not fit."""
+    """What cannot be is refused, naming the field: a misspelt option, a negative weight, a crop that does not fit, a
+    number without sense: 10²², infinity, NaN.
+    """
     method = make()
     configure = type(method).configure
     assert "no_such_option" in _refusal(configure, "cpu", {"no_such_option": 1})
@@ -159,6 +162,9 @@ def check_options(make: Make) -> None:
     for field in ("batch_size", "crop_size", "lr"):
         assert field in _refusal(configure, "cpu", {field: 0}), f"{field} = 0 is refused by another name"
     assert "crop_size" in _refusal(configure, "cpu", {"load_size": 64, "crop_size": 128})
+    for field, value in {**dict(method.config), "steps": 1}.items():
+        for wrong in beyond(value):
+            assert field in _refusal(configure, "cpu", {field: wrong}), f"{field} = {wrong} is refused by another name"
     for names, wrong in ((method.presets, ("nonesuch", {})), (method.variants, ("cpu", {"variant": "nonesuch"}))):
         message = _refusal(configure, *wrong)
         assert all(name in message for name in names), f"{message!r} does not list {list(names)}"

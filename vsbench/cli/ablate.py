@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vsbench.bounds import SEED, WORKERS
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain
 from vsbench.cli.output import note, say
 
@@ -33,9 +34,10 @@ def ablate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the rows and how far they are; do nothing.")] = False,
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=0, max=WORKERS, help="Processes that prepare batches.")] = 2,
     checkpoint_every: Annotated[
-        int, typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints, from which a run goes on.")
+        int,
+        typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints, from which a run goes on."),
     ] = 1000,
     results: Results = RESULTS,
 ) -> None:
@@ -98,9 +100,10 @@ def _seeds(text: str) -> list[int]:
     from vsbench.names import brief
 
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
-        raise UsageError(f"--seeds {brief(text)}: expected different whole numbers, as in 0,1,2")
-    return [int(part) for part in parts]
+    seeds = [int(part) for part in parts if part.isdecimal() and len(part) <= len(str(SEED))]
+    if len(set(seeds)) < len(parts) or max(seeds) > SEED:
+        raise UsageError(f"--seeds {brief(text)}: expected different whole numbers up to {SEED}, as in 0,1,2")
+    return seeds
 
 
 def _print_plan(rows: "Sequence[StudyRow]", seeds: list[int]) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vsbench.bounds import RESAMPLES, SEED
 from vsbench.cli.output import say_json
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ def compare(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME", help="This value only; repeatable.")
     ] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Draws and exchanges of slides.")] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of draws and exchanges.")] = 0,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=100, max=RESAMPLES, help="Draws and exchanges of slides.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of draws and exchanges.")] = 0,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file as well.")] = None,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vsbench.bounds import SEED
 from vsbench.cli.options import Device
 from vsbench.cli.output import note, say
 from vsbench.cli.report import print_warning, printed_papers
@@ -16,7 +17,7 @@ DATASET, STAIN = "phantom", "ki67"
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder of its runs and report.")] = Path("results/demo"),
     device: Device = "cpu",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of all random numbers.")] = 0,
 ) -> None:
     """Train four methods for a minute or two each on the phantom, evaluate them, and write the report."""
     from vsbench.cli.display import TrainingDisplay

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vsbench.bounds import DEVICES
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_names, checked_row
 from vsbench.cli.output import note, say
 
@@ -54,7 +55,9 @@ def evaluate(
     data_root: DataRoot = None,
     data: DataOptions = None,
     device: Device = "auto",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="Share the images among so many devices.")] = 1,
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, max=DEVICES, help="Share the images among so many devices.")
+    ] = 1,
     results: Results = RESULTS,
 ) -> None:
     """Translate test images where they are missing and measure them; reference rows come with every data set."""

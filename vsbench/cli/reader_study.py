@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vsbench.bounds import RESAMPLES, SEED
 from vsbench.cli.options import RESULTS, Results
 from vsbench.cli.output import note, say
 
@@ -19,15 +20,17 @@ def make(
     method: Annotated[
         list[str] | None, typer.Option("--method", metavar="NAME", help="Row or title; repeatable. Else all.")
     ] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Images of each method and stain.")] = 10,
-    repeats: Annotated[int, typer.Option("--repeats", min=0, help="How many of these are shown twice.")] = 2,
+    n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="Images of each method and stain.")] = 10,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=0, max=10_000, help="How many of these are shown twice.")
+    ] = 2,
     real: Annotated[bool, typer.Option("--real", help="Real IHC is among them, as a method.")] = False,
     he: Annotated[bool, typer.Option("--he", help="Show the H&E of the same tissue beside each image.")] = False,
     question: Annotated[
         list[str] | None, typer.Option("--question", metavar="TEXT", help="To score from 1 to 5; repeatable.")
     ] = None,
     embed: Annotated[bool, typer.Option("--embed", help="Images inside the page: one file, as for a phone.")] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draw, the order and the names.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of the draw, the order and the names.")] = 0,
     results: Results = RESULTS,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for readers; else report/reader-study in --results.")
@@ -61,8 +64,10 @@ def analyse(
     key: Annotated[Path, typer.Argument(help="The key that reader-study make wrote.", metavar="KEY")],
     scores: Annotated[list[Path], typer.Argument(help="What readers sent back, one file each.", metavar="CSV…")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write to; else beside the key.")] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Draws and exchanges of slides.")] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of draws and exchanges.")] = 0,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=100, max=RESAMPLES, help="Draws and exchanges of slides.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of draws and exchanges.")] = 0,
 ) -> None:
     """Mean scores by method and reader with a heat map, agreement within and between readers, paired differences.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vsbench.bounds import SEED
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_names
 from vsbench.cli.output import say
 
@@ -23,7 +24,7 @@ def _group() -> None:
 def validity(
     dataset: Annotated[str, typer.Option("--dataset", help="Data set that can stain its tissue anew.")] = "phantom",
     stain: Annotated[str, typer.Option("--stain", callback=checked_names, help="Stain: her2, ki67, er, pr.")] = "ki67",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is random in the degradations.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of what is random in the degradations.")] = 0,
     also: Annotated[
         list[str] | None,
         typer.Option("--also", metavar="FAMILY", help="Measure this family too, of those on request; repeatable."),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from vsbench.bounds import DEVICES, NODES, WORKERS
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain, checked_row
 from vsbench.cli.output import note, say, say_json
 
@@ -39,10 +40,14 @@ def train(
     ] = False,
     device: Device = "auto",
     devices: Annotated[
-        int, typer.Option("--devices", min=1, help="How many GPUs (or CPU processes), each with batch_size.")
+        int,
+        typer.Option("--devices", min=1, max=DEVICES, help="How many GPUs (or CPU processes), each with batch_size."),
     ] = 1,
     nodes: Annotated[
-        int, typer.Option("--nodes", min=1, help="How many machines; torchrun or SLURM start the command on each.")
+        int,
+        typer.Option(
+            "--nodes", min=1, max=NODES, help="How many machines; torchrun or SLURM start the command on each."
+        ),
     ] = 1,
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
     compile_networks: Annotated[
@@ -54,13 +59,15 @@ def train(
     accumulate: Annotated[
         int,
         typer.Option(
-            "--accumulate", min=1, help="Micro-batches in a step; batch norm and correlations see one of them."
+            "--accumulate",
+            min=1,
+            help="Micro-batches in a step; batch norm and correlations see one of them.",
         ),
     ] = 1,
     checkpoint_activations: Annotated[
         bool, typer.Option("--checkpoint-activations", help="Less memory: the backward pass runs the networks again.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=0, max=WORKERS, help="Processes that prepare batches.")] = 2,
     cache_tiles: Annotated[
         Path | None,
         typer.Option(
@@ -76,7 +83,8 @@ def train(
     ] = 5000,
     keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the newest checkpoints stay.")] = 2,
     keep_every: Annotated[
-        int | None, typer.Option("--keep-every", min=1, help="Checkpoints of these steps are written and all stay.")
+        int | None,
+        typer.Option("--keep-every", min=1, help="Checkpoints of these steps are written and all stay."),
     ] = None,
     select: Annotated[
         str, typer.Option("--select", help="The checkpoint that is evaluated: last, or best on held-out slides.")

@@ -96,7 +96,7 @@ def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, An
         "activations": accumulate * activation_bytes(method, batch),
     }
     checkpoint = own + averaged + MOMENTS * trained
-    kept = _kept(request, rhythm, schedule.steps)
+    kept = checkpoints_kept(request, rhythm, schedule.steps)
     side = min(SHEET_SIZE, found.config.load_size or SHEET_SIZE)
     sheets = schedule.steps // rhythm.sheet + 1
     disk = {
@@ -152,13 +152,16 @@ def _there(found: Resolved) -> str:
     return "holds a finished run" if found.run.trained.finished else "holds an unfinished run"
 
 
-def _kept(request: Request, rhythm: Rhythm, steps: int) -> int:
+def checkpoints_kept(request: Request, rhythm: Rhythm, steps: int) -> int:
     """The checkpoints that are there at the end."""
     every = request.validate_every or rhythm.checkpoint if request.validates else rhythm.checkpoint
-    written = {*range(rhythm.checkpoint, steps, rhythm.checkpoint), *range(every, steps, every), steps}
-    forever = set(range(rhythm.keep_every, steps + 1, rhythm.keep_every)) if rhythm.keep_every else set()
-    newest = set(sorted(written | forever)[-rhythm.keep :])
-    return len(newest | forever) + request.validates  # the best may be none of these
+    periods = {rhythm.checkpoint, every, rhythm.keep_every or every}
+    # as many as may be the newest, of each: all there are may be more than memory holds
+    written = {steps, *(step for period in periods for step in range(period, steps, period)[-rhythm.keep :])}
+    newest = sorted(written)[-rhythm.keep :]
+    forever = steps // rhythm.keep_every if rhythm.keep_every else 0
+    others = [step for step in newest if not rhythm.keep_every or step % rhythm.keep_every]
+    return forever + len(others) + request.validates  # the best may be none of these
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vsbench import registry
+from vsbench.bounds import SEED, STEPS, require_whole
 from vsbench.dataset import data_folder
 from vsbench.engine.checkpoint import chosen_checkpoint
 from vsbench.engine.run import Run, group_folder, row_name
@@ -57,8 +58,12 @@ class Request:
     def __post_init__(self) -> None:
         if self.select not in get_args(Select):
             raise UsageError(f"--select {brief(self.select)}: one of {', '.join(get_args(Select))}")
-        if not 0 < self.validation_share < 1:
-            raise UsageError(f"--validation-share {self.validation_share}: a share of the slides, between 0 and 1")
+        require_whole("--seed", self.seed, 0, SEED)
+        if self.validate_every is not None:
+            require_whole("--validate-every", self.validate_every, 1, STEPS)
+        if not isinstance(self.validation_share, float) or not 0 < self.validation_share < 1:  # as NaN is not
+            share = brief(self.validation_share)
+            raise UsageError(f"--validation-share {share}: a share of the slides, between 0 and 1")
 
     @property
     def validates(self) -> bool:

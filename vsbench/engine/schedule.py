@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vsbench.bounds import STEPS, require_whole
 from vsbench.method import MethodConfig, Place
 
 
@@ -18,9 +19,12 @@ class Schedule:
 
     @classmethod
     def of(cls, config: MethodConfig, steps_per_epoch: int) -> "Schedule":
-        """The schedule of a configuration."""
+        """The schedule of a configuration. Raises UsageError where its epochs come to more steps than can be meant."""
         if config.steps is None:
-            return cls(config.epochs, config.decay_epochs, steps_per_epoch)
+            schedule = cls(config.epochs, config.decay_epochs, steps_per_epoch)
+            epochs = f"epochs={config.epochs} and decay_epochs={config.decay_epochs}"
+            require_whole(f"{epochs} of {steps_per_epoch:,} steps come to", schedule.steps, 1, STEPS)
+            return schedule
         constant = round(config.steps * config.epochs / (config.epochs + config.decay_epochs))
         return cls(constant, config.steps - constant, 1)
 

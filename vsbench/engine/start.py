@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vsbench import ranks, weights
+from vsbench.bounds import WORKERS, require_whole
 from vsbench.data.augment import TileReader
 from vsbench.data.loader import TrainingBatches
 from vsbench.data.pairs import Pair, few, pairs_digest
@@ -57,6 +58,7 @@ def start(
     another run, or an unfinished one and ``resume`` is not set, or another process trains in it, and Interrupted after
     Ctrl-C or SIGTERM, with a checkpoint written.
     """
+    require_whole("--workers", workers, 0, WORKERS)
     if rhythm.tensorboard:
         summary_writer()
     found = resolve(request)

@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from vsbench.bounds import MICRO_BATCHES, require_whole
 from vsbench.errors import RunError, UsageError
 from vsbench.method import Batch, Method, Phase
 from vsbench.ranks import collect, ranks, sum_over_ranks
@@ -29,6 +30,9 @@ class Execution:
     channels_last: bool = False  # memory format of weights and images
     accumulate: int = 1
     checkpoint_activations: bool = False  # the networks run again in the backward pass, and keep less until then
+
+    def __post_init__(self) -> None:
+        require_whole("--accumulate", self.accumulate, 1, MICRO_BATCHES)
 
     @property
     def memory_format(self) -> torch.memory_format:

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vsbench.bounds import TILE
 from vsbench.errors import UsageError
+from vsbench.names import brief
 
 SMALLEST = 8  # pixels a side: the ResNets reflect borders at a quarter of the size, which takes two positions there
 PIECES = 4  # along each side of a mosaic: fewer sample the image worse, more have more seams of their own
@@ -32,6 +34,8 @@ class Tiling:
 
     def __post_init__(self) -> None:
         size, overlap, multiple = self.size, self.overlap, self.multiple
+        if size > TILE:
+            raise UsageError(f"tile of {brief(size)} pixels: {TILE} are the most")
         if size < SMALLEST or size % multiple:
             fitting = -(-max(size, SMALLEST) // multiple) * multiple
             raise UsageError(f"tile of {size} pixels: the method needs a multiple of {multiple}, use {fitting}")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 
+from vsbench.bounds import CHECKPOINTS, STEPS, require_whole
 from vsbench.data.augment import Augmentation
 from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
 from vsbench.data.pairs import Pair
@@ -38,6 +39,13 @@ class Rhythm:
     keep: int = 2  # the newest, and the one before it in case the newest gets damaged
     keep_every: int | None = None  # checkpoints of these steps are written, and stay
     tensorboard: bool = False  # log for TensorBoard too
+
+    def __post_init__(self) -> None:
+        for name in ("log", "sheet", "checkpoint"):
+            require_whole(f"--{name}-every", getattr(self, name), 1, STEPS)
+        require_whole("--keep", self.keep, 1, CHECKPOINTS)
+        if self.keep_every is not None:
+            require_whole("--keep-every", self.keep_every, 1, STEPS)
 
     def writes_checkpoint(self, step: int) -> bool:
         """Whether a checkpoint is due after a step."""

@@ -17,6 +17,7 @@ from PIL import Image as Picture
 from scipy.stats import rankdata
 
 from vsbench import __version__, registry
+from vsbench.bounds import SEED, require_whole
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair, pairs_digest
 from vsbench.data.root import cache_folder
@@ -46,6 +47,9 @@ class ValidityStudy:
     options: dict[str, Any] = field(default_factory=dict)
     data_root: Path | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_whole("--seed", self.seed, 0, SEED)
 
 
 @dataclass(frozen=True)

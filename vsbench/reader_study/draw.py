@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vsbench import __version__
+from vsbench.bounds import SEED, require_whole
 from vsbench.cells import plain
 from vsbench.errors import DataError, RunError, UsageError
 from vsbench.files import digest, file_digest, read_json, read_text
@@ -82,6 +83,7 @@ def draw(
 
     Raises UsageError for an unknown name or more images than there are, RunError for a damaged run or none.
     """
+    require_whole("--seed", seed, 0, SEED)
     comparisons = compare(load_results(results))
     if not comparisons:
         raise RunError(f"{results}: no evaluated runs; run vsbench evaluate --all first")

@@ -19,6 +19,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
+from vsbench import bounds
+from vsbench.bounds import require_whole
 from vsbench.stats.moments import ROUNDING, Array, Pooled
 
 Kind = Literal["bca", "percentile", "centred"]
@@ -50,6 +52,8 @@ def resample_counts(slides: int, resamples: int = RESAMPLES, seed: int = 0) -> A
 
     Kept as float64 (8 bytes each), for they are multiplied with sums. Same seed, same counts.
     """
+    require_whole("resamples", resamples, 1, bounds.RESAMPLES)
+    require_whole("seed", seed, 0, bounds.SEED)
     rng = np.random.default_rng(seed)
     counts = np.empty((resamples, slides))
     rows = max(1, CHUNK // slides)

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from vsbench.errors import UsageError
+from vsbench.names import said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,9 @@ def seed_of(option: str) -> int:
     """The seed in ``random:SEED``. Raises UsageError for any other text."""
     found = re.fullmatch(r"random:(\d{1,9})", option)
     if found is None:
-        raise UsageError(f"--weights {option}: expected random:SEED, as in random:0; published weights need no option")
+        raise UsageError(
+            f"--weights {said(option)}: expected random:SEED, as in random:0; published weights need no option"
+        )
     return int(found[1])
 
 
