@@ -53,7 +53,8 @@ class MethodConfig(BaseModel):
     """Fields every method has. Each is a ``--set KEY=VALUE`` key; subclasses set the published defaults.
 
     Training lasts ``epochs`` at constant learning rate, then ``decay_epochs`` in which it falls linearly to zero. With
-    ``steps`` it lasts that many steps instead, split between the two phases in the same proportion.
+    ``steps`` it lasts that many steps instead, split between the two phases in the same proportion. Whoever sets the
+    length in epochs sets aside the steps of a preset; both at once is an error, but for ``decay_epochs=0``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -173,7 +174,8 @@ class Method(nn.Module, ABC, Generic[C]):
     def configure(cls, preset: str = "paper", options: dict[str, Any] | None = None) -> Any:
         """The configuration of this method: defaults, then the variant's values, then the preset's, then ``options``.
 
-        Raises UsageError naming an unknown preset, variant or option, or a value that cannot be.
+        Raises UsageError naming an unknown preset, variant or option, a value that cannot be, or two that contradict
+        each other.
         """
         given = options or {}
         if given.get("variant") == "paper":  # the published method's own name, for those who want to say it
@@ -185,7 +187,17 @@ class Method(nn.Module, ABC, Generic[C]):
         if variant and variant not in cls.variants:
             known = ", ".join(("paper", *cls.variants))
             raise UsageError(f"unknown variant {brief(variant)}: {cls.card.title} has {known}")
-        return build_config(config_type(cls), {**cls.variants.get(variant, {}), **presets[preset], **given})
+        usual = {**cls.variants.get(variant, {}), **presets[preset]}
+        if in_epochs := [key for key in ("epochs", "decay_epochs") if given.get(key) not in (None, 0)]:
+            if given.get("steps") is not None:
+                raise UsageError(f"steps and {in_epochs[0]}: both say how long the training lasts; leave one out")
+            usual.pop("steps", None)
+        return build_config(config_type(cls), {**usual, **given})
+
+    @classmethod
+    def restored(cls, values: dict[str, Any]) -> Any:
+        """The configuration whose values are all given, as in a record. Raises UsageError where one cannot be."""
+        return build_config(config_type(cls), values)
 
     @property
     @abstractmethod

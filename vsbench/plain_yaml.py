@@ -38,10 +38,10 @@ def parse_yaml(text: str) -> Any:
     except _Refused:
         raise
     except yaml.MarkedYAMLError as error:
-        why = error.problem or error.context
+        why = said(error.problem or error.context)
     except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
-        why = error  # PyYAML lets what Python says of a bad escape or directive pass through
-    raise ValueError(f"line {document.loader.line + 1}: {said(why)}")
+        why = said(error)  # PyYAML lets what Python says of a bad escape or directive pass through
+    raise ValueError(f"line {document.loader.line + 1}: {why}")
 
 
 class _Refused(ValueError):

@@ -109,7 +109,7 @@ def check_presets_and_variants(make: Make) -> None:
             except UsageError as error:
                 raise AssertionError(f"{name}: {error}") from error
             options = json.loads(config.model_dump_json())
-            assert method_class.configure(options=options) == config, f"{name}: changed by JSON"
+            assert method_class.restored(options) == config, f"{name}: changed by JSON"
             with torch.device("meta"):
                 multiple = method_class(config).size_multiple
             assert config.crop_size % multiple == 0, (

@@ -252,7 +252,7 @@ def load_method(path: Path) -> Method[Any]:
         raise RunError(f"{path}: weights without method and configuration inside; not written by vsbench")
     method_class = registry.load("vsbench.methods", metadata["method"])
     options = _config_inside(path, metadata)
-    method: Method[Any] = method_class(method_class.configure(options=options))
+    method: Method[Any] = method_class(method_class.restored(options))
     _fill(path, method, tensors, alone=metadata.get("holds") == method.translator)
     return method.eval()
 

@@ -109,6 +109,7 @@ def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, An
         "there": _there(found),
         "method": request.method,
         "config": found.config.model_dump(mode="json"),
+        "set_aside": found.set_aside,
         "dataset": request.dataset,
         "stain": request.stain,
         "train_pairs": len(found.pairs.train),
@@ -136,6 +137,7 @@ def lines(plan: dict[str, Any]) -> list[str]:
     return [
         f"folder       {plan['folder']} ({plan['there']})",
         *(f"  {key} = {value}" for key, value in plan["config"].items()),
+        *(f"  {sentence}" for sentence in plan["set_aside"]),
         f"pairs        {plan['train_pairs']}{held_out}; the {plan['select']} checkpoint stands for the run",
         f"parameters   {networks}",
         f"steps        {plan['steps']:,} = {plan['epochs']} epochs of {plan['steps_per_epoch']:,}",

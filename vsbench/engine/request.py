@@ -105,6 +105,17 @@ class Resolved:
         return self.run.folder.parent.name
 
     @property
+    def set_aside(self) -> list[str]:
+        """What of the preset was set aside for what the user set, in a sentence each."""
+        request = self.request
+        options = {key: value for key, value in request.options.items() if key == "variant"}
+        steps = self.method_class.configure(request.preset, options).steps
+        if steps is None or self.config.steps is not None:
+            return []
+        length = f"epochs={self.config.epochs} and decay_epochs={self.config.decay_epochs}"
+        return [f"the preset {request.preset}'s steps={steps} are set aside: the training lasts {length}"]
+
+    @property
     def title(self) -> str:
         """The title of its table row: the label where one is given."""
         request, variant = self.request, self.config.variant

@@ -63,6 +63,8 @@ def start(
         summary_writer()
     found = resolve(request)
     require_all(found)
+    for sentence in found.set_aside:
+        display.say(sentence)
     run = found.run
     training = _training(found, fabric, rhythm)
     data = _data(found.pairs.train)
