@@ -12,9 +12,10 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from vsbench.data.augment import read_tile
-from vsbench.data.decode import MAX_PIXELS, read_rgb, read_size, require_equal_sizes
+from vsbench.data.decode import MAX_PIXELS, read_image, read_rgb, read_size, require_equal_sizes
 from vsbench.data.pairs import Pair
 from vsbench.data.tile_cache import TileCache
 from vsbench.errors import DataError
@@ -132,7 +133,6 @@ def test_lossless_formats_give_the_pixels_whatever_the_name(kind: str, tmp_path:
     assert read_size(path) == (11, 7)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_files_are_refused_in_one_line_that_names_the_file(kind: str, tmp_path: Path) -> None:
     write, reason = BAD[kind]
@@ -175,7 +175,6 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
         assert str(caught.value).startswith(f"{path}: {reason}")
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own, of a TIFF that ends too early
 @pytest.mark.parametrize("kind", [*LOSSLESS, *JPEG])
 def test_truncated_files_are_refused(kind: str, tmp_path: Path) -> None:
     """Wherever the file is cut; where only a trailer is lost, the pixels must be whole."""
@@ -193,8 +192,6 @@ def test_truncated_files_are_refused(kind: str, tmp_path: Path) -> None:
     assert refused > len(cuts) / 2
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own, of odd TIFF tags
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("kind", [*LOSSLESS, *JPEG])
 def test_damaged_files_raise_nothing_but_data_errors(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -237,27 +234,76 @@ def test_a_progressive_jpeg_has_the_pixels_of_a_plain_one(tmp_path: Path) -> Non
     np.testing.assert_array_equal(*images)
 
 
-def test_pixels_are_those_stored_whatever_the_file_says_of_them(tmp_path: Path) -> None:
-    """As Fiji and the released scripts read them: not turned after EXIF, no colour profile, no gamma."""
-    exif = Image.Exif()
-    exif[274] = 6  # orientation: to be turned by 90°
+def test_pixels_are_those_stored_whatever_the_file_says_of_their_colour(tmp_path: Path) -> None:
+    """As Fiji and the released scripts read them: no colour profile, no gamma."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     path = tmp_path / "tile.png"
-    path.write_bytes(saved(pillow("RGB"), "PNG", exif=exif, icc_profile=profile))
+    path.write_bytes(saved(pillow("RGB"), "PNG", icc_profile=profile))
     np.testing.assert_array_equal(read_rgb(path), RGB)
     path.write_bytes(png(RGB, 2, extra=chunk(b"gAMA", struct.pack(">I", 100_000))))
     np.testing.assert_array_equal(read_rgb(path), RGB)
     path.write_bytes(JPEG["jpeg"]())
     plain = read_rgb(path)
-    path.write_bytes(saved(pillow("RGB"), "JPEG", exif=exif, icc_profile=profile))
+    path.write_bytes(saved(pillow("RGB"), "JPEG", icc_profile=profile))
     np.testing.assert_array_equal(read_rgb(path), plain)
-    assert read_size(path) == RGB.shape[:2]
 
 
-def test_size_agrees_with_the_pixels_where_a_tiff_is_turned(tmp_path: Path) -> None:
-    path = tmp_path / "tile.tif"
-    path.write_bytes(tiff(RGB, extratags=[(274, "H", 1, 6, True)]))  # orientation: to be turned by 90°
-    assert read_size(path) == read_rgb(path).shape[:2] == (7, 11)
+UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+def described(kind: str, exif: int | None, xmp: int | None) -> bytes:
+    """The stored pixels, with an orientation in EXIF, in XMP, in both or in none."""
+    options: dict[str, Any] = {"WEBP": {"lossless": True}}.get(kind, {})
+    if exif is not None and kind == "TIFF":
+        options["tiffinfo"] = {274: exif}
+    elif exif is not None:
+        options["exif"] = Image.Exif()
+        options["exif"][274] = exif
+    if xmp is not None:
+        packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="{xmp}"/></x:xmpmeta>'
+        if kind == "PNG":
+            options["pnginfo"] = PngInfo()
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", packet)
+        elif kind == "TIFF":
+            options["tiffinfo"] = {**options.get("tiffinfo", {}), 700: packet.encode()}
+        else:
+            options["xmp"] = packet.encode()
+    return saved(pillow("RGB"), kind, **options)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    ("exif", "xmp"),
+    [(None, None), *((n, None) for n in (0, *UPRIGHT, 9)), *((None, n) for n in UPRIGHT), (1, 6), (6, 3), (9, 6)],
+)
+def test_images_stand_upright_by_exif_else_by_xmp(kind: str, exif: int | None, xmp: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "tile.png"
+    path.write_bytes(described(kind, None, None))
+    stored = read_rgb(path)
+    path.write_bytes(described(kind, exif, xmp))
+    orientation = exif if exif is not None else xmp
+    upright = UPRIGHT.get(orientation or 1, UPRIGHT[1])(stored)
+    np.testing.assert_array_equal(read_rgb(path), upright)
+    np.testing.assert_array_equal(np.asarray(read_image(path)), upright)
+    assert read_size(path) == upright.shape[:2]
+
+
+def test_a_png_may_tell_its_orientation_after_its_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "tile.png"
+    exif = b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    whole = png(RGB, 2)
+    path.write_bytes(whole[:-12] + chunk(b"eXIf", exif) + whole[-12:])
+    np.testing.assert_array_equal(read_rgb(path), UPRIGHT[6](RGB))
+    assert read_size(path) == (7, 11)
 
 
 def test_unequal_sizes_are_named() -> None:

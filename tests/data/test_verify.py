@@ -117,13 +117,18 @@ def test_many_missing_partners_are_all_named(tree: Path) -> None:
     assert found.counts[0].pairs == 4
 
 
-def test_headers_tell_sizes_but_not_damage(tree: Path) -> None:
-    file = tree / "er" / "he" / "train" / "t05.png"
-    file.write_bytes(file.read_bytes()[:-300])
-    draw(tree / "er" / "he" / "train" / "t06.png", (8, 16))
-    found = verify(Toy(), tree, ["er"], fast=True)
-    assert {fault.kind for fault in found.faults} == {"size"}
-    assert {fault.kind for fault in verify(Toy(), tree, ["er"]).faults} == {"size", "image"}
+def test_headers_tell_sizes_and_what_is_cut_short_but_not_what_is_in_the_bytes(tree: Path) -> None:
+    folder = tree / "er" / "he" / "train"
+    cut, changed = folder / "t05.png", folder / "t07.png"
+    cut.write_bytes(cut.read_bytes()[:-300])
+    content = bytearray(changed.read_bytes())
+    content[-30] ^= 1  # in the pixels, whose checksum no longer holds
+    changed.write_bytes(content)
+    draw(folder / "t06.png", (8, 16))
+    for fast, images in ((True, {cut}), (False, {cut, changed})):
+        faults = verify(Toy(), tree, ["er"], fast=fast).faults
+        assert {fault.kind for fault in faults} == {"size", "image"}
+        assert {fault.files[0] for fault in faults if fault.kind == "image"} == images
 
 
 def test_a_resized_set_is_one_fault(tree: Path) -> None:

@@ -1,34 +1,72 @@
 """Bytes to RGB: the kind of an image is decided by its content, whatever its name says."""
 
+import logging
+import os
+import struct
+import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.Image import Transpose
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
+from vsbench.data import jpeg, png, tiff
 from vsbench.errors import DataError
+from vsbench.files import open_regular
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS = 178_000_000  # about 13,000², within the limit Pillow itself enforces; larger is a bomb or a whole slide
-PNG_BIT_DEPTH = 24  # its place in the file: signature 8, length 4, "IHDR" 4, width 4, height 4 (PNG specification)
+MAX_SIDE = 65_535  # as in a JPEG
+MAX_BYTES = 1 << 30  # of a file: more than so many pixels take
+UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}  # what an orientation asks for (EXIF 2.32, 0x0112); 1, and what is none, for nothing
+SIDEWAYS = {5, 6, 7, 8}
+OTHERS = {
+    b"GIF8": "a GIF",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"II\xbc": "JPEG XR",
+    b"%PDF": "a PDF",
+    b"<": "a web page or XML",
+    b"PK": "a zip archive",
+}  # what else is found under an image's name, by its first bytes
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs is none of the user's concern
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, 3) uint8 RGB, a writable array of its own.
 
-    The pixels are those stored: no resize, no colour profile, no gamma; not turned after EXIF in a JPEG or PNG, but as
-    a TIFF's own orientation says. What is transparent is laid over white; opaque alpha changes nothing. Progressive and
-    interlaced files are read whole or not at all.
+    The pixels are those stored: no resize, no colour profile, no gamma. They stand upright, as every viewer shows them:
+    turned as the EXIF orientation says, where there is none as XMP's ``tiff:Orientation`` does, in all formats alike.
+    What is transparent is laid over white; opaque alpha changes nothing.
 
-    Raises DataError, naming the file, where it is missing, empty, truncated, damaged, no image of a known format,
-    larger than ``MAX_PIXELS``, of several pages or frames, or not 8-bit RGB(A): grey, palette, CMYK and 16-bit images
-    are refused, since a conversion nobody asked for would change the stain colours that are measured.
+    Raises DataError, naming the file, where it is missing, no regular file, empty, damaged, no image of a known format,
+    not whole, larger than ``MAX_PIXELS``, of several pages or frames, or not 8-bit RGB(A): grey, palette, CMYK and
+    16-bit images are refused, since a conversion nobody asked for would change the stain colours that are measured.
+    Whole is an image of which every row was decoded from bytes that are there: a missing row would count as black,
+    which is the strongest stain there is.
     """
-    return np.array(read_image(path))
+    pixels = _pixels(path)
+    return pixels if isinstance(pixels, np.ndarray) else np.array(pixels)
 
 
 def read_image(path: Path) -> Image.Image:
@@ -36,19 +74,19 @@ def read_image(path: Path) -> Image.Image:
 
     Raises DataError as ``read_rgb`` does.
     """
-    with _opened(path) as image:
-        with _refusing_damage(path):
-            image.load()
-        if image.has_transparency_data:
-            white = Image.new("RGBA", image.size, "white")
-            return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-        return image
+    pixels = _pixels(path)
+    return Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) from the header alone. Raises DataError as ``read_rgb`` does, as far as the header tells."""
-    with _opened(path) as image:
-        return image.height, image.width
+    """(height, width), upright, from the header alone.
+
+    Raises DataError as ``read_rgb`` does, as far as the header tells: of the pixels it tells whether their bytes are
+    there, not what is in them.
+    """
+    with _opened(path, whole=False) as (image, _):
+        width, height = _upright_size(image)
+        return height, width
 
 
 def require_equal_sizes(images: dict[Path, NDArray[np.uint8]]) -> None:
@@ -67,34 +105,117 @@ def require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
             )
 
 
+def _pixels(path: Path) -> Image.Image | NDArray[np.uint8]:
+    """An RGB image, as its decoder makes it: an array of a JPEG, Pillow's image of the others."""
+    with _opened(path, whole=True) as (head, file):
+        data, turn = file.read(), UPRIGHT.get(_orientation(head))
+        if head.format in ("JPEG", "MPO"):
+            array = jpeg.decode(data)
+            if turn is None:
+                return array
+            image = Image.fromarray(array)
+        elif head.format == "PNG":
+            image = png.decode(data)
+        else:
+            image = head
+            if isinstance(head, TiffImageFile):
+                tiff.require_jpegs(head, data)
+                turn = None  # Pillow turns it
+            image.load()
+        if turn is not None:
+            image = image.transpose(turn)
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        return image
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image with its header read and found to be 8-bit RGB(A) of a bearable size."""
-    with _refusing_damage(path):
-        if path.stat().st_size == 0:
+def _opened(path: Path, whole: bool) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """The image with its header read, found to be 8-bit RGB(A) of a bearable size whose bytes are there; and its file.
+
+    ``whole``: with all bytes of the file in memory. Of a PNG the image has no pixels, which may stand before its EXIF.
+    """
+    with _refusing_damage(path), _quiet(), open_regular(path) as opened:
+        length = os.fstat(opened.fileno()).st_size
+        if length == 0:
             raise DataError(f"{path}: empty file (zero bytes); fetch it again")
-        image = Image.open(path, formats=FORMATS)
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise DataError(f"{path}: {image.height}×{image.width} pixels, more than {MAX_PIXELS:,}; cut it into tiles")
-        with _refusing_damage(path):
-            kind, pages = _kind(path, image), getattr(image, "n_frames", 1)  # one-image formats have no n_frames
+        if length > MAX_BYTES:
+            raise DataError(f"{path}: {length:,} bytes, more than {MAX_BYTES:,}; cut it into tiles")
+        file = BytesIO(opened.read()) if whole else opened
+        image = _head(path, file)
+        _require_bearable(path, *image.size)
+        kind, pages = _kind(image, file), getattr(image, "n_frames", 1)  # one-image formats have no n_frames
         if kind != "RGB":
             raise DataError(f"{path}: {kind} image; convert it to 8-bit RGB")
         if pages > 1:
             raise DataError(f"{path}: holds {pages} images; save the one that is meant to a file of its own")
-        yield image
+        _require_bytes(image, file)
+        file.seek(0)
+        yield image, file
 
 
-def _kind(path: Path, image: Image.Image) -> str:
+def _head(path: Path, file: BinaryIO) -> Image.Image:
+    """The image, nothing of it decoded. Raises DataError for what is known and not read."""
+    start = file.read(16)
+    if reason := tiff.refused(file):
+        raise DataError(f"{path}: {reason}, which is not read here; save it without compression, deflated, or as PNG")
+    file.seek(0)
+    try:
+        if start.startswith(png.SIGNATURE):
+            header = png.read_header(file)
+            _require_bearable(path, header.width, header.height)
+            return Image.open(BytesIO(png.read_head(file)), formats=["PNG"])
+        return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        known = next((f"{name}: " for magic, name in OTHERS.items() if start.startswith(magic)), "")
+        raise DataError(f"{path}: {known}no image that can be read ({', '.join(FORMATS)}, 8 bits a channel)") from None
+
+
+def _require_bearable(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        limits = f"{MAX_PIXELS:,} or {MAX_SIDE:,} a side"
+        raise DataError(f"{path}: {height}×{width} pixels, more than {limits}; cut it into tiles")
+
+
+def _require_bytes(image: Image.Image, file: BinaryIO) -> None:
+    """Raise ValueError where the file ends before the pixels do, as far as lengths tell. A PNG's are known by now."""
+    end = file.seek(0, os.SEEK_END)
+    if image.format in ("JPEG", "MPO"):
+        jpeg.require_end(file)
+    elif isinstance(image, TiffImageFile):
+        tiff.silence()
+        tiff.require_strips(image, file)
+    elif isinstance(image, BmpImageFile):
+        tiles: Any = image.tile
+        for _, (_, top, _, bottom), offset, (_, bytes_a_row, *_) in tiles:
+            if (missing := offset + bytes_a_row * (bottom - top) - end) > 0:
+                raise ValueError(f"cut short: {missing:,} bytes are missing")
+    elif image.format == "WEBP":
+        file.seek(4)
+        if (missing := int.from_bytes(file.read(4), "little") + 8 - end) > 0:
+            raise ValueError(f"cut short: {missing:,} bytes are missing")
+
+
+def _orientation(image: Image.Image) -> int:
+    """By EXIF, else by XMP."""
+    return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)  # a PNG's own would decode it first
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) as it stands upright."""
+    width, height = tiff.stored_size(image) if isinstance(image, TiffImageFile) else image.size
+    return (height, width) if _orientation(image) in SIDEWAYS else (width, height)
+
+
+def _kind(image: Image.Image, file: BinaryIO) -> str:
     """What the image is, "RGB" for 8-bit RGB and RGBA. Pillow would cut 16-bit colour to 8 bits unasked."""
     if image.mode not in ("RGB", "RGBA"):
         kinds = {"L": "grey", "LA": "grey", "1": "black-and-white", "P": "palette", "PA": "palette", "F": "float"}
         return kinds.get(image.mode, "grey (more than 8 bits)" if image.mode.startswith("I") else image.mode)
     bits = 8
     if image.format == "PNG":
-        with path.open("rb") as file:
-            bits = file.read(PNG_BIT_DEPTH + 1)[PNG_BIT_DEPTH]
+        bits = png.read_header(file).depth
     elif isinstance(image, TiffImageFile):
         bits = max(image.tag_v2.get(BITSPERSAMPLE, (8,)))
     return "RGB" if bits == 8 else f"{bits}-bit RGB"
@@ -102,21 +223,55 @@ def _kind(path: Path, image: Image.Image) -> str:
 
 @contextmanager
 def _refusing_damage(path: Path) -> Iterator[None]:
-    """Whatever Pillow raises on bad bytes becomes one line that names the file."""
+    """Whatever a decoder raises on bad bytes becomes one line that names the file."""
     try:
         yield
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: no image that can be read ({', '.join(FORMATS)}, 8 bits a channel)") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; cut it into tiles") from None
     except OSError as error:
         if error.strerror is None:  # a decoder's complaint, not the file system's
             raise _damaged(path, error) from None
         raise DataError(f"{path}: {error.strerror.lower()}; check the path and your rights to read it") from None
-    except (ArithmeticError, EOFError, LookupError, SyntaxError, TypeError, ValueError, zlib.error) as error:
+    except (
+        ArithmeticError,
+        EOFError,
+        LookupError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+        struct.error,
+        zlib.error,
+    ) as error:
         raise _damaged(path, error) from None
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return DataError(f"{path}: damaged image ({reason}); fetch the file again")
+
+
+_silence = threading.Lock()
+_silent = [0]  # threads that decode
+_filters = warnings.catch_warnings()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow's warnings, of odd tags and cut files, are not for the user: what matters of them is an error here.
+
+    Python keeps one list of filters for all threads: the first changes it, and the last puts it back.
+    """
+    global _filters
+    with _silence:
+        if _silent[0] == 0:
+            _filters = warnings.catch_warnings()
+            _filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _silent[0] += 1
+    try:
+        yield
+    finally:
+        with _silence:
+            _silent[0] -= 1
+            if _silent[0] == 0:
+                _filters.__exit__(None, None, None)
