@@ -147,7 +147,7 @@ def ours(pairs: list[Pair], load_size: int, crop_size: int, cache: TileCache | N
     augmentations = Augmentations(augmentation, augmentation, decay_from=0)
     tile = read_tile if cache is None else cache.tile
     batches = TrainingBatches(pairs, Draws(len(pairs), 1, seed=0), augmentations, tile=tile)
-    return stream(batches, 0, len(pairs), WORKERS, pin_memory=False)
+    return iter(stream(batches, 0, len(pairs), WORKERS, pin_memory=False))
 
 
 def print_decoders(folders: dict[str, Path], rounds: int) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsbench.bounds import SEED, WORKERS
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain
+from vsbench.bounds import SEED
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain, Workers
 from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def ablate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the rows and how far they are; do nothing.")] = False,
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
-    workers: Annotated[int, typer.Option("--workers", min=0, max=WORKERS, help="Processes that prepare batches.")] = 2,
+    workers: Workers = 2,
     checkpoint_every: Annotated[
         int,
         typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints, from which a run goes on."),

@@ -1,6 +1,5 @@
 """Progress on a terminal; plain lines where there is none."""
 
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +65,7 @@ class TrainingDisplay:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        with suppress(OSError):
-            self.console.print(line)
+        self.console.print(line)
 
     def step(self, title: str, progress: "Progress") -> None:
         """Show how a training goes."""

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vsbench.bounds import WORKERS
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
@@ -35,6 +37,7 @@ DataRoot = Annotated[
 DataOptions = Annotated[
     list[str] | None, typer.Option("--data", metavar="KEY=VALUE", help="Option of the data set; repeatable.")
 ]
+Workers = Annotated[int, typer.Option("--workers", min=0, max=WORKERS, help="Processes that prepare batches.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 RESULTS = Path("results")
 

@@ -3,6 +3,7 @@
 File names, metadata and messages of libraries are shown in one line, with control characters escaped.
 """
 
+import io
 import json
 import os
 import sys
@@ -19,9 +20,8 @@ def say(text: object = "") -> None:
 
 
 def note(text: object) -> None:
-    """One line on standard error; where that can't be written, nothing ends by it."""
-    with suppress(OSError):
-        print(f"{shown(str(text))}\n", end="", file=sys.stderr, flush=True)
+    """One line on standard error."""
+    print(f"{shown(str(text))}\n", end="", file=sys.stderr, flush=True)
 
 
 def say_json(value: Any) -> None:
@@ -30,14 +30,36 @@ def say_json(value: Any) -> None:
     print(shown_json(json.dumps(value, indent=2, ensure_ascii=plain, default=str)))
 
 
+class _Lasting(io.TextIOWrapper):
+    """A stream by which nothing ends: once it can't be written, what it is told goes nowhere.
+
+    For standard error, since a training outlives the terminal it was started from, and the reader of its progress.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+            return len(text)
+        close_stream(self)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+            return
+        close_stream(self)
+
+
 def open_streams() -> None:
     """Standard streams that take any character, and are there: one may be closed, or of a code page."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
-        elif hasattr(stream, "reconfigure"):
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+            if name == "stderr":  # the one beneath stays open, as sys.__stderr__
+                sys.stderr = _Lasting(stream.buffer, stream.encoding, stream.errors, line_buffering=True)
 
 
 def close_stream(stream: TextIO) -> None:

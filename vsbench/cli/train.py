@@ -6,8 +6,18 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from vsbench.bounds import DEVICES, NODES, WORKERS
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain, checked_row
+from vsbench.bounds import DEVICES, NODES
+from vsbench.cli.options import (
+    RESULTS,
+    DataOptions,
+    DataRoot,
+    DatasetName,
+    Device,
+    Results,
+    Stain,
+    Workers,
+    checked_row,
+)
 from vsbench.cli.output import note, say, say_json
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers; part of the run folder's name.")]
@@ -67,7 +77,7 @@ def train(
     checkpoint_activations: Annotated[
         bool, typer.Option("--checkpoint-activations", help="Less memory: the backward pass runs the networks again.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=0, max=WORKERS, help="Processes that prepare batches.")] = 2,
+    workers: Workers = 2,
     cache_tiles: Annotated[
         Path | None,
         typer.Option(
@@ -105,7 +115,8 @@ def train(
 ) -> None:
     """Train a method on a data set's stain; everything goes to one run folder.
 
-    Ctrl-C and SIGTERM end it after the running step, with a checkpoint: the same command with --resume goes on.
+    Ctrl-C, SIGTERM and a closed terminal end it after the running step, with a checkpoint: the same command with
+    --resume goes on.
     """
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import make_fabric

@@ -1,21 +1,22 @@
 """Training batches, each a pure function of the seed and its number: a resumed run goes on with the very next one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from vsbench.data.augment import Augmentation, TileReader, read_tile
 from vsbench.data.decode import require_one_size
 from vsbench.data.pairs import Pair
 from vsbench.data.tensors import scaled
+from vsbench.data.workers import Ahead
 from vsbench.errors import UsageError
 
 Sampled = tuple[Tensor, Tensor, tuple[str, ...]]  # H&E and IHC (B, 3, H, W) in [−1, 1], ids of the H&E tiles
-Levels = tuple[Tensor, Tensor, tuple[str, ...]]  # the same with images as (B, H, W, 3) uint8
+Levels = tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[str, ...]]  # the same with images as (B, H, W, 3)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Draws:
         return list(zip(he[here].tolist(), ihc[here].tolist(), strict=True))
 
 
-class TrainingBatches(Dataset[Sampled]):
+class TrainingBatches:
     """Item *k* is batch *k*, decoded and augmented. Of R ranks, rank r has the r-th of R equal pieces of the batch.
 
     Parameters
@@ -105,7 +106,7 @@ class TrainingBatches(Dataset[Sampled]):
             he.append(he_crop)
             ihc.append(ihc_crop)
             ids.append(self.pairs[he_index].id)
-        return torch.from_numpy(np.stack(he)), torch.from_numpy(np.stack(ihc)), tuple(ids)
+        return np.stack(he), np.stack(ihc), tuple(ids)
 
 
 @dataclass(frozen=True)
@@ -126,34 +127,27 @@ class Augmentations:
         return self.decay if step >= self.decay_from else self.constant
 
 
-def stream(batches: TrainingBatches, start: int, stop: int, workers: int, pin_memory: bool) -> Iterator[Sampled]:
+def stream(
+    batches: TrainingBatches,
+    start: int,
+    stop: int,
+    workers: int,
+    pin_memory: bool,
+    waiting: Callable[[], None] = lambda: None,
+) -> Ahead[Sampled]:
     """Batches ``start`` … ``stop`` − 1 in order, prepared ahead by ``workers`` processes (0: none).
 
-    They are scaled here, pinned for a GPU if wanted: four times the bytes in the memory that processes share would cost
-    more than all else but decoding.
+    ``waiting``: called while the next one is not there, and may raise. They are scaled here, pinned for a GPU if
+    wanted: four times the bytes from process to process would cost more than all else but decoding.
     """
-    loader: DataLoader[Levels] = DataLoader(
-        _Unscaled(batches),
-        batch_size=None,
-        sampler=range(start, stop),
-        num_workers=workers,
-        worker_init_fn=_one_thread,
-        persistent_workers=False,
-        generator=torch.Generator(),  # the loader must not draw its base seed from the training's generator
-    )
-    return (
-        (scaled(he, pin_memory), scaled(ihc, pin_memory), tuple(ids))  # the loader makes lists of tuples
-        for he, ihc, ids in loader
-    )
+
+    def at_once(levels: Levels) -> Sampled:
+        he, ihc, ids = levels
+        return scaled(he, pin_memory), scaled(ihc, pin_memory), ids
+
+    numbers = range(start, stop)
+    return Ahead(batches.levels, numbers, workers, begin=_one_thread, waiting=waiting, then=at_once)
 
 
-@dataclass(frozen=True)
-class _Unscaled(Dataset[Levels]):
-    batches: TrainingBatches
-
-    def __getitem__(self, step: int) -> Levels:
-        return self.batches.levels(step)
-
-
-def _one_thread(_: int) -> None:
+def _one_thread() -> None:
     torch.set_num_threads(1)

@@ -1,19 +1,29 @@
-"""Ctrl-C and SIGTERM while training: the running step is finished, and a checkpoint written, before it stops."""
+"""Signals while training: the running step is finished, and a checkpoint written, before it stops."""
 
 import signal
 import threading
-import traceback
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from torch import distributed
 
-T = TypeVar("T")
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; a scheduler that wants the machine back
+HANGUP = getattr(signal, "SIGHUP", None)  # None on Windows
+# Ctrl-C; a scheduler that wants the machine back; a terminal or a connection that was closed
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [HANGUP]))
+
+
+class Closable(Protocol):
+    """What has an end."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+T = TypeVar("T", bound=Closable)
 
 
 class Interrupted(KeyboardInterrupt):  # what goes on after an error must not go on after this
@@ -27,7 +37,8 @@ class Interrupted(KeyboardInterrupt):  # what goes on after an error must not go
 class Interrupt:
     """Notes a request to stop while entered; the second one acts as it did before, for those who cannot wait.
 
-    Handlers can be set in the main thread only: in another one nothing is noted.
+    Handlers can be set in the main thread only: in another one nothing is noted. A closed terminal is not heard where
+    the program was started not to hear it (nohup).
     """
 
     def __init__(self) -> None:
@@ -36,7 +47,8 @@ class Interrupt:
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            heard = [n for n in SIGNALS if n != HANGUP or signal.getsignal(n) != signal.SIG_IGN]
+            self.before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(
@@ -66,12 +78,11 @@ class Interrupt:
 
 
 @contextmanager
-def sheltered(make: Callable[[], Iterator[T]]) -> Iterator[Iterator[T]]:
+def sheltered(make: Callable[[], T]) -> Iterator[T]:
     """What ``make`` gives, the processes it starts not getting these signals; here they come a little later.
 
     For the processes that prepare batches: Ctrl-C and schedulers signal all processes of a job, and the step before the
-    checkpoint needs them alive. Python could not end them by a signal either: so nothing keeps them once this is over,
-    be it a frame of the error that ended it. Those of a killed training end by themselves within seconds.
+    checkpoint needs them alive. They end when it is closed, at the end of this, or with this process.
     """
     block = getattr(signal, "pthread_sigmask", None)  # None on Windows
     before = block(signal.SIG_BLOCK, SIGNALS) if block else ()
@@ -80,11 +91,5 @@ def sheltered(make: Callable[[], Iterator[T]]) -> Iterator[Iterator[T]]:
     finally:
         if block:
             block(signal.SIG_SETMASK, before)
-    try:
+    with closing(made):
         yield made
-    except BaseException as error:
-        traceback.clear_frames(error.__traceback__)
-        raise
-    finally:
-        if isinstance(made, Generator):
-            made.close()

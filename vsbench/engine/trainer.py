@@ -1,7 +1,8 @@
 """Training: the loop in which each thing happens once."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from vsbench.bounds import CHECKPOINTS, STEPS, require_whole
 from vsbench.data.augment import Augmentation
 from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
 from vsbench.data.pairs import Pair
+from vsbench.data.workers import Ahead
 from vsbench.engine.average import WeightAverage, averaged
 from vsbench.engine.checkpoint import prune, restore_newest, save_checkpoint
 from vsbench.engine.interrupt import Interrupt, Interrupted, sheltered
@@ -22,7 +24,7 @@ from vsbench.engine.schedule import Schedule
 from vsbench.engine.step import Execution, broadcast, finite, take_step
 from vsbench.engine.surroundings import forget_peak_memory, peak_memory
 from vsbench.engine.validate import Validation
-from vsbench.errors import UserError
+from vsbench.errors import RunError, UserError
 from vsbench.method import Batch, Method
 
 SHEET_PAIRS = 3
@@ -104,8 +106,9 @@ def train(
     ``resume`` takes the method, its optimizers and all random generators back to the newest checkpoint that is whole,
     and the batches go on where they were. Raises RunError when a loss is not finite (naming step, term and tiles; the
     last checkpoint stays) or memory is short, DataError naming a bad image, with a checkpoint of the last step that was
-    done (where several processes train: if the first one meets it), and Interrupted after Ctrl-C or SIGTERM, when the
-    running step is done and a checkpoint of it written.
+    done (where several processes train: if the first one meets it), OSError for troubles of the machine, with one too
+    where it can be written, and Interrupted after Ctrl-C, SIGTERM or SIGHUP, when the running step is done and a
+    checkpoint of it written.
     """
     method, run, validation = training.method, training.run, training.validation
     name, batches, schedule = training.name, training.batches, training.schedule
@@ -136,9 +139,6 @@ def train(
                     validation.measure(start, method, fabric.device)
     method.train()
 
-    def ahead() -> Iterator[Sampled]:
-        return stream(batches, start, schedule.steps, workers, fabric.device.type == "cuda")
-
     begun = since = time.monotonic()
     images, done, saved = 0, start, start
     whole = True  # whether weights, optimizers and averages are those of a step that is done
@@ -149,6 +149,14 @@ def train(
             save_checkpoint(run.checkpoints, step, name, method, plain, kept | {"own": own})
         best = validation.best if validation is not None else None
         prune(run.checkpoints, step, rhythm.keep, rhythm.keep_every, best)
+
+    def stop_waiting() -> None:
+        """A signal is heard while no batch comes. Not of several processes: all must stop after the same step."""
+        if interrupt.number and fabric.world_size == 1:
+            raise Interrupted(_stopped(done, schedule.steps), interrupt.number)
+
+    def ahead() -> Ahead[Sampled]:
+        return stream(batches, start, schedule.steps, workers, fabric.device.type == "cuda", stop_waiting)
 
     with Interrupt() as interrupt, sheltered(ahead) as batches_ahead:
         try:
@@ -192,11 +200,13 @@ def train(
                         save(done)
                 if stop and not last:
                     fabric.barrier()  # none ends before the checkpoint is there
-                    raise Interrupted(f"stopped at step {done} of {schedule.steps}, checkpoint written", stop)
-        except UserError:
+                    raise Interrupted(_stopped(done, schedule.steps), stop)
+        except (UserError, OSError, Interrupted) as error:
             if log is not None and whole and done > saved:
-                save(done)
-                display.say(f"stopped at step {done} of {schedule.steps}, checkpoint written")
+                with suppress(*([RunError] if isinstance(error, OSError) else [])):  # the first trouble is to be said
+                    save(done)
+                    if not isinstance(error, Interrupted):
+                        display.say(_stopped(done, schedule.steps))
             raise
     return _spent(before, begun, fabric)
 
@@ -220,6 +230,10 @@ def plan(
     decay = constant if c.decay_phase == "crop" else Augmentation(c.crop_size, c.crop_size, c.flip)
     augmentations = Augmentations(constant, decay, schedule.decay_from)
     return TrainingBatches(pairs, draws, augmentations, rank, ranks), schedule
+
+
+def _stopped(done: int, steps: int) -> str:
+    return f"stopped at step {done} of {steps}, checkpoint written" if done else f"stopped before step 1 of {steps}"
 
 
 def _spent(before: Spent, begun: float, fabric: Fabric) -> Spent:
