@@ -14,8 +14,7 @@ CUT's generator G, discriminator D and PatchNCE, and what an adjacent section ca
 The default is what the paper's equations mean; the variant ``released`` is what the official code computes.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -27,36 +26,21 @@ from vsbench.losses.contrastive import SAME_POSITION
 from vsbench.losses.correlation import correlation_gap
 from vsbench.losses.stain import density_gap, focal_calibration, focal_optical_density
 from vsbench.losses.transport import cosine_cost, penalty_of_slack, released_plan, scaled_plan, unbalanced_plan
-from vsbench.method import Batch, Card, Count, DecayEpochs, Epochs, Layers, LoadSize, Phase, Side, Weight, Width
-from vsbench.nn import (
-    PatchDiscriminator,
-    PatchSampler,
-    ResnetGenerator,
-    advance_spectral_norm,
-    iterated_further,
-    one_spectral_norm,
-)
-from vsbench.nn.patches import unit_length_shifted
+from vsbench.method import Card
 from vsbench.precision import full_precision
 
-from ._contrastive import Contrastive, ContrastiveConfig, Seen
+from ._contrastive import Seen
+from ._spectral import SpectralConfig, SpectralContrastive
 from ._usigan_suites import declare_suites
 
 
-class Config(ContrastiveConfig):
+class Config(SpectralConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    batch_size: Count = 2
-    epochs: Epochs = 40
-    decay_epochs: DecayEpochs = 40
-    load_size: LoadSize = 1024
-    crop_size: Side = 512
-    blocks: Layers = 6
-    discriminator_width: Width = 32
-    discriminator_layers: Layers = 5
-    spectral_generator: bool = True  # the official launcher's setting; the paper is silent
-    spectral_discriminator: bool = True
-    iterate_in_translation: bool = False  # True: translation takes the power iteration one step on
+    batch_size: PositiveInt = 2
+    epochs: PositiveInt = 40
+    decay_epochs: NonNegativeInt = 40
+    load_size: NonNegativeInt = 1024
     gan: Literal["lsgan", "log"] = "lsgan"  # log: the logarithmic form that the paper prints
     lambda_tcyc: Weight = 10_000.0
     lambda_cc: Weight = 10.0
@@ -89,7 +73,7 @@ class Config(ContrastiveConfig):
         return self
 
 
-class USIGAN(Contrastive[Config]):
+class USIGAN(SpectralContrastive[Config]):
     """Spectrally normalised antialiased ResNet-6, five-layer PatchGAN, transport and correlation losses."""
 
     card = Card(
@@ -143,20 +127,7 @@ class USIGAN(Contrastive[Config]):
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
-        c = config
-        generator = ResnetGenerator(c.width, c.blocks, spectral=c.spectral_generator)
-        discriminator = PatchDiscriminator(
-            c.discriminator_width, c.discriminator_layers, spectral=c.spectral_discriminator
-        )
-        heads = PatchSampler(generator.channels(c.taps), c.patches, normalise=unit_length_shifted)
-        adversarial = least_squares if c.gan == "lsgan" else cross_entropy
-        super().__init__(config, generator, discriminator, heads, adversarial)
-
-    def training_step(self, batch: Batch) -> Iterator[Phase]:
-        """The family's step, under one spectral norm."""
-        advance_spectral_norm(self.generator, self.discriminator)
-        with one_spectral_norm(self.generator):
-            yield from super().training_step(batch)
+        super().__init__(config, least_squares if config.gan == "lsgan" else cross_entropy)
 
     def terms(self, seen: Seen) -> dict[str, Tensor]:
         """PatchNCE, UOT-CTM and PC-SCM; the features of H&E and real IHC are constants of each."""
@@ -229,8 +200,3 @@ class USIGAN(Contrastive[Config]):
         c = self.config
         intensity = (image + 1) / 2 if c.density_input == "intensity" else image
         return focal_optical_density(intensity, c.alpha, focal_calibration(c.alpha) if c.density_calibration else 0.0)
-
-    def translate(self, he: Tensor) -> Tensor:
-        """(B, 3, H, W) in [−1, 1] → the same. H and W must be multiples of 4. Deterministic."""
-        with iterated_further(self.generator) if self.config.iterate_in_translation else nullcontext():
-            return super().translate(he)
