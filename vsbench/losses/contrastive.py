@@ -1,6 +1,7 @@
 """PatchNCE and its kin."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,29 +16,44 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float, across_images: 
 
     Parameters
     ----------
-    queries, keys : (B, N, D) float, unit length along D. ``keys`` are constants: no gradient reaches them.
+    queries, keys : (…, B, N, D) float, unit length along D. ``keys`` are constants: no gradient reaches them.
     temperature : divides the cosine similarities; > 0.
     across_images : negatives are the patches of all B images, else of the query's own image.
 
     Returns
     -------
     Scalar, mean over B·N. 0 is perfect; about ``log(N)`` is chance.
+    """
+    if across_images:
+        queries, keys = (x.flatten(-3, -2).unsqueeze(-3) for x in (queries, keys))
+    return each_patch_nce(queries, keys, temperature).mean()
+
+
+def each_patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """InfoNCE of each patch, −ln p of its own key's softmax probability: (…, N, D) twice → (…, N).
 
     Source: CUT (arXiv:2007.15651), PatchNCE with internal negatives. As in the official code the positive stands apart
     and its place among the negatives holds ``SAME_POSITION``: no weight at temperature 0.07, some at high ones.
     """
     keys = keys.detach()
-    if across_images:
-        queries, keys = queries.flatten(0, 1)[None], keys.flatten(0, 1)[None]
     with full_precision(queries):
-        logits = (queries / temperature) @ keys.mT  # (B, N, N); the positives lie on the diagonal
+        logits = (queries / temperature) @ keys.mT  # (…, N, N); the positives lie on the diagonal
         # the positive among the negatives, and the extra negative beside them: no second copy of the logits
-        total = torch.logaddexp(logits.logsumexp(dim=2), logits.new_full((), SAME_POSITION / temperature))
-        return (total - logits.diagonal(dim1=1, dim2=2)).mean()
+        total = torch.logaddexp(logits.logsumexp(dim=-1), logits.new_full((), SAME_POSITION / temperature))
+        return total - logits.diagonal(dim1=-2, dim2=-1)
 
 
 def layered_patch_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float) -> Tensor:
-    """Mean of ``patch_nce`` over layers, each (B, N, D); layers of one size go together, which is sooner done."""
+    """Mean of ``patch_nce`` over layers, each (B, N, D)."""
+    return over_layers(partial(patch_nce, temperature=temperature), queries, keys)
+
+
+def over_layers(loss: Callable[[Tensor, Tensor], Tensor], queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
+    """Mean over layers of a loss of queries and keys, (B, N, D) for each layer.
+
+    Layers of one size go together as (layers, B, N, D), which is sooner done: ``loss`` takes (…, B, N, D) and gives a
+    mean over what comes before the last three dimensions.
+    """
     if len({q.shape for q in queries}) == 1:
-        return patch_nce(torch.cat(list(queries)), torch.cat(list(keys)), temperature)
-    return torch.stack([patch_nce(q, k, temperature) for q, k in zip(queries, keys, strict=True)]).mean()
+        return loss(torch.stack(list(queries)), torch.stack(list(keys)))
+    return torch.stack([loss(q, k) for q, k in zip(queries, keys, strict=True)]).mean()
