@@ -150,10 +150,10 @@ class Contrastive(Method[C]):
             losses["g_adversarial"] = weight * self.adversarial(self.discriminator(seen.fake), True)
         yield Phase(drives=("generator",), losses=losses | self.terms(seen))
 
-    def contrast(self, seen: Seen) -> dict[str, Tensor]:
-        """½ [ λ NCE(fake, he) + λ NCE(identity, ihc) ] as released: the mean of two terms, not their sum."""
+    def contrast(self, seen: Seen, halved: bool = True) -> dict[str, Tensor]:
+        """½ [ λ NCE(fake, he) + λ NCE(identity, ihc) ] as CUT released it: the mean of two terms, not their sum."""
         c, losses = self.config, {}
-        share = 0.5 if c.lambda_identity > 0 else 1.0
+        share = 0.5 if halved and c.lambda_identity > 0 else 1.0
         if c.lambda_nce > 0:
             losses["g_nce"] = share * c.lambda_nce * self.nce(seen.of_fake, seen.of_he)
         if c.lambda_identity > 0:

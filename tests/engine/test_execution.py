@@ -25,6 +25,7 @@ from vsbench.registry import names
 NAMES = names("vsbench.methods")
 DROPOUT = {"downs": 6}  # the least depth at which Pix2Pix has dropout; halves 64 pixels to 1
 ALONE: dict[str, dict[str, Any]] = {  # nothing random in a step, and nothing that looks at several images
+    "asp": {"taps": (8, 12), "patches": 16 * 16, "spectral_discriminator": False},
     "cut": {"taps": (8, 12), "patches": 16 * 16},
     "cyclegan": {"pool_size": 10},
     "usigan": {

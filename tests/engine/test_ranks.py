@@ -24,6 +24,7 @@ from vsbench.registry import load, names
 NAMES = names("vsbench.methods")
 BATCH = {"usigan": 4}  # two images in each process, so that its matrices lie within and between processes
 SETTINGS: dict[str, dict[str, Any]] = {
+    "asp": {"asp_schedule": "sigmoid"},  # weights that differ from the first step on
     "cyclegan": {"pool_size": 1},  # full after the first image
     "pix2pix": {"downs": 6, "load_size": 64, "crop_size": 64},  # so deep that it has dropout
 }
@@ -190,7 +191,8 @@ def test_two_processes_train_like_one(
     by_torchrun: tuple[Path, Trained], together: Callable[[str], Run], name: str
 ) -> None:
     """CUT and USIGAN: positions and the spectral norm's vectors; CycleGAN: image pools that fill and exchange;
-    Pix2Pix: batch norm and dropout; USIGAN: correlations of images that lie in different processes.
+    Pix2Pix: batch norm and dropout; USIGAN: correlations of images that lie in different processes; ASP: weights whose
+    mean is 1 over all of them.
     """
     assert_same_training(by_torchrun[1][name], together(name), name)
 

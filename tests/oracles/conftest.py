@@ -5,8 +5,10 @@ A test module named ``test_<method>.py`` whose test asks for ``vector`` runs onc
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ import torch
 from numpy import cos, sin
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
+
+from vsbench.checks._training import step as take_step
+from vsbench.method import Batch
+from vsbench.nn.spectral import SpectralNorm
 
 Array = NDArray[np.float64]
 ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
@@ -86,6 +93,15 @@ def summary(x: Tensor) -> dict[str, Any]:
     }
 
 
+@dataclass
+class Step:
+    """A step at fixed weights: losses by name, L2 norms of the gradients by network, what was embedded by call."""
+
+    losses: dict[str, Tensor]
+    gradients: dict[str, Tensor]
+    embedded: list[tuple[list[Tensor], list[Tensor]]]  # queries and keys, (B, N, D) for each layer
+
+
 class Vector:
     """Inputs, parameters and expected values of one vector; keeps account of what has been compared."""
 
@@ -116,6 +132,60 @@ class Vector:
             if parameter.ndim == 1 and name.endswith(".weight"):
                 values = values + scale_offset
             parameter.copy_(sign * values.view_as(parameter))
+
+    @torch.no_grad()
+    def exact_sigma(self, *networks: nn.Module) -> None:
+        """Give each spectral norm the true singular vectors, which power iterations leave as they are."""
+        for module in (module for network in networks for module in network.modules()):
+            if isinstance(module, ParametrizationList) and isinstance(module[0], SpectralNorm):
+                left, _, right = torch.linalg.svd(module.original.flatten(1), full_matrices=False)
+                module[0].left.copy_(left[:, 0])
+                module[0].right.copy_(right[0])
+
+    def positions(self) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+        """What stands for ``PatchSampler.draw``: the vectors' positions of draw 0, 1, … in each layer."""
+        terms = count()
+
+        def draw(features: Sequence[Tensor]) -> list[Tensor]:
+            term, sizes = next(terms), [f.shape[2] * f.shape[3] for f in features]
+            return [
+                (7919 * torch.arange(min(256, size)) + 101 * term + 13 * layer) % size
+                for layer, size in enumerate(sizes)
+            ]
+
+        return draw
+
+    def step(self, method: Any, batch: Batch, gradients: bool = True) -> Step:
+        """A method's step at the vector's positions; no optimizer steps."""
+        found = Step({}, {}, [])
+        embed, optimizers = method.embed, method.optimizers()
+
+        def recorded(*features: Any) -> Any:
+            found.embedded.append(embed(*features))
+            return found.embedded[-1]
+
+        with pytest.MonkeyPatch.context() as patch, torch.set_grad_enabled(gradients):
+            patch.setattr(method.heads, "draw", self.positions())
+            patch.setattr(method, "embed", recorded)
+            for phase in method.training_step(batch):
+                found.losses |= {name: loss.detach() for name, loss in phase.losses.items()}
+                if gradients:
+                    groups = [group for name in phase.drives for group in optimizers[name].param_groups]
+                    parameters = [p for group in groups for p in group["params"]]
+                    total = torch.stack(list(phase.losses.values())).sum()
+                    of = dict(zip(parameters, torch.autograd.grad(total, parameters), strict=True))
+                    for name, network in method.named_children():
+                        parts = [of[p].flatten() for p in network.parameters() if p in of]
+                        found.gradients |= {name: torch.cat(parts).norm()} if parts else {}
+        return found
+
+    def train(self, method: Any, batch: Batch, steps: int) -> list[dict[str, Tensor]]:
+        """The losses of a method's first steps with its optimizers, each at the same of the vector's positions."""
+        optimizers, losses = method.optimizers(), []
+        for _ in range(steps):
+            method.heads.draw = self.positions()
+            losses.append(take_step(method, optimizers, batch))
+        return losses
 
     def equal(self, key: str, actual: Any, where: dict[str, Any] | None = None) -> None:
         """``actual`` is the expected value (numbers, lists of them, or a tensor by its summary)."""

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch.nn.utils import parametrize
 
 from vsbench.losses.adversarial import least_squares
 from vsbench.losses.contrastive import patch_nce
@@ -19,7 +18,6 @@ from vsbench.losses.transport import cosine_cost, unbalanced_plan
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator
 from vsbench.nn.patches import unit_length_shifted
 from vsbench.nn.resample import BlurDown, BlurUp
-from vsbench.nn.spectral import SpectralNorm
 from vsbench.registry import load
 
 USIGAN = load("vsbench.methods", "usigan")
@@ -211,16 +209,6 @@ def check_blur(vector: Vector) -> None:
     vector.equal_summary(layer(2).double()(vector.input("x")))
 
 
-@torch.no_grad()
-def exact_sigma(network: nn.Module) -> None:
-    """Give each spectral norm the true singular vectors."""
-    for module in network.modules():
-        if isinstance(module, parametrize.ParametrizationList) and isinstance(module[0], SpectralNorm):
-            left, _, right = torch.linalg.svd(module.original.flatten(1), full_matrices=False)
-            module[0].left.copy_(left[:, 0])
-            module[0].right.copy_(right[0])
-
-
 def check_networks(vector: Vector) -> None:
     spectral = "spectral_exact" in vector.name
     config = USIGAN.configure()
@@ -233,7 +221,7 @@ def check_networks(vector: Vector) -> None:
         vector.equal(f"parameters_{key}", sum(p.numel() for p in network.parameters()))
         vector.fill(network)
         if spectral:
-            exact_sigma(network)
+            vector.exact_sigma(network)
     with torch.no_grad():
         output, features = generator.forward_with_features(vector.input("x"), TAPS)
         vector.equal("G", output)
@@ -246,7 +234,7 @@ def check_heads(vector: Vector) -> None:
     source = vector.other("networks_spectral_exact_sigma")
     generator = ResnetGenerator(64, 6, spectral=True).double()
     source.fill(generator)
-    exact_sigma(generator)
+    source.exact_sigma(generator)
     heads = PatchSampler((3, 128, 256, 256, 256), patches=16, normalise=unit_length_shifted).double()
     vector.fill(heads)
     vector.equal("parameters_F", sum(p.numel() for p in heads.parameters()))
