@@ -17,13 +17,13 @@ from functools import cached_property
 from typing import Annotated, TypeVar
 
 import torch
-from pydantic import Field
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import least_squares
 from vsbench.losses.contrastive import layered_patch_nce
-from vsbench.method import Batch, Layers, Method, MethodConfig, Phase, Weight, Width
+from vsbench.method import Batch, DecayPhase, Loader, Method, MethodConfig, Phase
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator
 
 from ._optimizers import adams
@@ -43,6 +43,23 @@ class ContrastiveConfig(MethodConfig):
     lambda_adversarial: Weight = 1.0
     lambda_nce: Weight = 1.0
     lambda_identity: Weight = 1.0  # NCE(G(ihc), ihc): what is IHC already stays as it is
+
+
+class CutConfig(ContrastiveConfig):
+    """CUT's networks and training, for those who change its contrastive loss alone."""
+
+    epochs: PositiveInt = 200
+    decay_epochs: NonNegativeInt = 200
+    decay_phase: DecayPhase = "shrink"
+    loader: Loader = "unaligned"
+    discriminator_layers: PositiveInt = 3
+
+
+def cut_networks(config: CutConfig) -> tuple[ResnetGenerator, PatchDiscriminator, PatchSampler]:
+    """CUT's antialiased ResNet, 70 × 70 PatchGAN, and heads for the taps."""
+    generator = ResnetGenerator(config.width, config.blocks)
+    discriminator = PatchDiscriminator(config.width, config.discriminator_layers)
+    return generator, discriminator, PatchSampler(generator.channels(config.taps), config.patches)
 
 
 @dataclass(frozen=True)
@@ -165,12 +182,12 @@ class Contrastive(Method[C]):
         queries, keys = self.embed(outputs, sources)
         return layered_patch_nce(queries, keys, self.config.temperature)
 
-    def embed(self, outputs: Features, sources: Features) -> tuple[list[Tensor], list[Tensor]]:
-        """Queries of ``outputs`` and keys of ``sources`` at the same drawn positions; the keys are constants."""
-        positions = self.heads.draw(sources)
+    def embed(self, outputs: Features, *sources: Features) -> tuple[list[Tensor], ...]:
+        """Queries of ``outputs``, and keys of each of ``sources``, at the same drawn positions; keys are constants."""
+        positions = self.heads.draw(outputs)
         with torch.no_grad():
-            keys = self.heads(sources, positions)
-        return self.heads(outputs, positions), keys
+            keys = [self.heads(source, positions) for source in sources]
+        return self.heads(outputs, positions), *keys
 
     @property
     def size_multiple(self) -> int:

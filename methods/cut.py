@@ -12,20 +12,14 @@ FastCUT leaves the identity term out, weights the other with 10, and mirrors the
 import torch
 from torch import Tensor
 
-from vsbench.method import Card, DecayEpochs, DecayPhase, Epochs, Layers, Loader
-from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator
+from vsbench.method import Card
 
-from ._contrastive import Contrastive, ContrastiveConfig, Passes, Seen
+from ._contrastive import Contrastive, CutConfig, Passes, Seen, cut_networks
 
 
-class Config(ContrastiveConfig):
+class Config(CutConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    epochs: Epochs = 200
-    decay_epochs: DecayEpochs = 200
-    decay_phase: DecayPhase = "shrink"
-    loader: Loader = "unaligned"
-    discriminator_layers: Layers = 3
     mirror: bool = False  # FastCUT's flip equivariance
 
 
@@ -58,11 +52,7 @@ class CUT(Contrastive[Config]):
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
-        generator = ResnetGenerator(config.width, config.blocks)
-        discriminator = PatchDiscriminator(config.width, config.discriminator_layers)
-        super().__init__(
-            config, generator, discriminator, PatchSampler(generator.channels(config.taps), config.patches)
-        )
+        super().__init__(config, *cut_networks(config))
 
     def passes(self) -> Passes:
         """CUT translates the IHC too; FastCUT mirrors half of the H&E."""

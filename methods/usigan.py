@@ -14,7 +14,6 @@ CUT's generator G, discriminator D and PatchNCE, and what an adjacent section ca
 The default is what the paper's equations mean; the variant ``released`` is what the official code computes.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -22,14 +21,21 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from vsbench.losses.adversarial import cross_entropy, least_squares
-from vsbench.losses.contrastive import SAME_POSITION
-from vsbench.losses.correlation import correlation_gap
+from vsbench.losses.contrastive import over_layers
+from vsbench.losses.correlation import correlation_gap, layered_correlation_gap
 from vsbench.losses.stain import density_gap, focal_calibration, focal_optical_density
-from vsbench.losses.transport import cosine_cost, penalty_of_slack, released_plan, scaled_plan, unbalanced_plan
+from vsbench.losses.transport import (
+    cosine_cost,
+    penalty_of_slack,
+    released_cost,
+    released_plan,
+    scaled_plan,
+    unbalanced_plan,
+)
 from vsbench.method import Card
 from vsbench.precision import full_precision
 
-from ._contrastive import Seen
+from ._contrastive import Features, Seen
 from ._spectral import SpectralConfig, SpectralContrastive
 from ._usigan_suites import declare_suites
 
@@ -136,24 +142,19 @@ class USIGAN(SpectralContrastive[Config]):
         if c.lambda_tcyc > 0:
             losses["g_tcyc"] = c.lambda_tcyc * self.transport_gap(seen.of_he, seen.of_ihc, seen.of_fake)
         if c.lambda_cc > 0:
-            gaps = [correlation_gap(real, made) for real, made in zip(seen.of_ihc, seen.of_fake, strict=True)]
-            losses["g_cc"] = c.lambda_cc * torch.stack(gaps).mean()
+            losses["g_cc"] = c.lambda_cc * layered_correlation_gap(seen.of_ihc, seen.of_fake)
         if c.lambda_odc > 0:
             losses["g_odc"] = c.lambda_odc * self.density_correlation(seen.ihc, seen.fake)
         return losses
 
-    def transport_gap(self, he: Sequence[Tensor], ihc: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    def transport_gap(self, he: Features, ihc: Features, fake: Features) -> Tensor:
         """L_tcyc (eq. 11): embedded patches of the three images, their plans, mean over ``taps``; 0 at best."""
-        positions = self.heads.draw(fake)
-        with torch.no_grad():
-            of_he, of_ihc = self.heads(he, positions), self.heads(ihc, positions)
-        of_fake = self.heads(fake, positions)
-        if len({len(where) for where in positions}) == 1:  # layers of equal size are one batch: the same mean, sooner
-            return self.plan_gap(torch.cat(of_he), torch.cat(of_ihc), torch.cat(of_fake))
-        return torch.stack([self.plan_gap(*sets) for sets in zip(of_he, of_ihc, of_fake, strict=True)]).mean()
+        of_fake, of_he, of_ihc = self.embed(fake, he, ihc)
+        return over_layers(self.plan_gap, of_he, of_ihc, of_fake)
 
     def plan_gap(self, he: Tensor, ihc: Tensor, fake: Tensor) -> Tensor:
-        """Mean |composed − direct plan| for (B, N, D) unit features, of which only ``fake`` may need a gradient."""
+        """Mean |composed − direct plan| for (…, N, D) unit features, of which only ``fake`` may need a gradient."""
+        he, ihc, fake = (features.flatten(0, -3) for features in (he, ihc, fake))
         with full_precision(fake):
             with torch.no_grad():
                 he_to_ihc = self.plan(he, ihc)
@@ -171,15 +172,9 @@ class USIGAN(SpectralContrastive[Config]):
     def plan(self, source: Tensor, target: Tensor, balanced: bool = False) -> Tensor:
         """The transport plan (B, N, N) between unit features; ``balanced`` whatever the solver is."""
         c = self.config
-        cost = cosine_cost(source, target)
-        if c.cost == "repel":
-            cost = -1 - cost  # K = exp((1 − cosine)/η), as released
-        if c.mask_diagonal:
-            own = torch.eye(cost.shape[1], dtype=torch.bool, device=cost.device)
-            cost = cost.masked_fill(own, -SAME_POSITION)
+        cost, bound = released_cost(cosine_cost(source, target), c.cost == "repel", c.mask_diagonal)
         if c.solver == "released":
             return released_plan(torch.exp(-cost / c.eta), c.tau, c.iterations)
-        bound = max(-SAME_POSITION if c.mask_diagonal else 0.0, 2.0 if c.cost == "repel" else 1.0)
         mass = 1.0 if c.marginals == "unit" else 1 / cost.shape[1]
         if c.solver == "literal" and not balanced:
             return scaled_plan(cost, c.eta, c.tau / c.eta, c.iterations, mass, bound)

@@ -24,6 +24,8 @@ from vsbench.checks._training import step as take_step
 from vsbench.method import Batch
 from vsbench.nn.spectral import SpectralNorm
 
+from vsbench.method import Batch, Method
+
 Array = NDArray[np.float64]
 ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
 
@@ -95,11 +97,45 @@ def summary(x: Tensor) -> dict[str, Any]:
 
 @dataclass
 class Step:
-    """A step at fixed weights: losses by name, L2 norms of the gradients by network, what was embedded by call."""
+    """One step of CUT's family at fixed weights, before any optimizer's."""
 
-    losses: dict[str, Tensor]
-    gradients: dict[str, Tensor]
-    embedded: list[tuple[list[Tensor], list[Tensor]]]  # queries and keys, (B, N, D) for each layer
+    outputs: Tensor  # of G: of the H&E, then of the IHC where that passes too
+    features: list[Tensor]  # of what G was given
+    losses: dict[str, Tensor]  # the terms, with their graphs
+    embedded: list[tuple[list[Tensor], ...]]  # what ``embed`` gave each time: queries, and keys of each source
+
+
+def take_step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
+    """A step with patch positions by the vectors' rule, and the mirroring decided."""
+    term, made, embedded = 0, [], []
+    generate, embed = method.generator.forward_with_features, method.embed
+
+    def draw(features: Sequence[Tensor]) -> list[Tensor]:
+        nonlocal term
+        k = 7919 * torch.arange(method.config.patches) + 101 * term
+        term += 1
+        return [(k + 13 * layer)[: f[0, 0].numel()] % f[0, 0].numel() for layer, f in enumerate(features)]
+
+    def recorded(call: Callable[..., Any], calls: list[Any]) -> Callable[..., Any]:
+        def record(*arguments: Any) -> Any:
+            calls.append(call(*arguments))
+            return calls[-1]
+
+        return record
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(method.heads, "draw", draw)
+        patch.setattr(method.generator, "forward_with_features", recorded(generate, made))
+        patch.setattr(method, "embed", recorded(embed, embedded))
+        patch.setattr(torch, "rand", lambda _: torch.tensor(0.25 if mirrored else 0.75))
+        losses = {name: loss for phase in method.training_step(batch) for name, loss in phase.losses.items()}
+    return Step(*made[0], losses, embedded)
+
+
+def gradient_norm(loss: Tensor, network: nn.Module) -> Tensor:
+    """The L2 norm over all parameters of a network; the loss can be differentiated again."""
+    gradients = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
+    return torch.stack([g.norm() for g in gradients]).norm()
 
 
 class Vector:
@@ -133,59 +169,20 @@ class Vector:
                 values = values + scale_offset
             parameter.copy_(sign * values.view_as(parameter))
 
-    @torch.no_grad()
-    def exact_sigma(self, *networks: nn.Module) -> None:
-        """Give each spectral norm the true singular vectors, which power iterations leave as they are."""
-        for module in (module for network in networks for module in network.modules()):
-            if isinstance(module, ParametrizationList) and isinstance(module[0], SpectralNorm):
-                left, _, right = torch.linalg.svd(module.original.flatten(1), full_matrices=False)
-                module[0].left.copy_(left[:, 0])
-                module[0].right.copy_(right[0])
+    def filled(self, method: type[Method[Any]], **options: Any) -> Any:
+        """The method under these options, with the vector's weights, in float64."""
+        ours = method(method.configure(options=options)).double()
+        for network in ours.children():
+            self.fill(network)
+        return ours
 
-    def positions(self) -> Callable[[Sequence[Tensor]], list[Tensor]]:
-        """What stands for ``PatchSampler.draw``: the vectors' positions of draw 0, 1, … in each layer."""
-        terms = count()
+    def step(self, method: Any, mirrored: bool = False) -> Step:
+        """What the method does with the vector's images."""
+        return take_step(method, Batch(self.input("A"), self.input("B")), mirrored)
 
-        def draw(features: Sequence[Tensor]) -> list[Tensor]:
-            term, sizes = next(terms), [f.shape[2] * f.shape[3] for f in features]
-            return [
-                (7919 * torch.arange(min(256, size)) + 101 * term + 13 * layer) % size
-                for layer, size in enumerate(sizes)
-            ]
-
-        return draw
-
-    def step(self, method: Any, batch: Batch, gradients: bool = True) -> Step:
-        """A method's step at the vector's positions; no optimizer steps."""
-        found = Step({}, {}, [])
-        embed, optimizers = method.embed, method.optimizers()
-
-        def recorded(*features: Any) -> Any:
-            found.embedded.append(embed(*features))
-            return found.embedded[-1]
-
-        with pytest.MonkeyPatch.context() as patch, torch.set_grad_enabled(gradients):
-            patch.setattr(method.heads, "draw", self.positions())
-            patch.setattr(method, "embed", recorded)
-            for phase in method.training_step(batch):
-                found.losses |= {name: loss.detach() for name, loss in phase.losses.items()}
-                if gradients:
-                    groups = [group for name in phase.drives for group in optimizers[name].param_groups]
-                    parameters = [p for group in groups for p in group["params"]]
-                    total = torch.stack(list(phase.losses.values())).sum()
-                    of = dict(zip(parameters, torch.autograd.grad(total, parameters), strict=True))
-                    for name, network in method.named_children():
-                        parts = [of[p].flatten() for p in network.parameters() if p in of]
-                        found.gradients |= {name: torch.cat(parts).norm()} if parts else {}
-        return found
-
-    def train(self, method: Any, batch: Batch, steps: int) -> list[dict[str, Tensor]]:
-        """The losses of a method's first steps with its optimizers, each at the same of the vector's positions."""
-        optimizers, losses = method.optimizers(), []
-        for _ in range(steps):
-            method.heads.draw = self.positions()
-            losses.append(take_step(method, optimizers, batch))
-        return losses
+    def equal_gradient(self, key: str, loss: Tensor, network: nn.Module) -> None:
+        """The expected value is the gradient's norm."""
+        self.equal(key, gradient_norm(loss, network))
 
     def equal(self, key: str, actual: Any, where: dict[str, Any] | None = None) -> None:
         """``actual`` is the expected value (numbers, lists of them, or a tensor by its summary)."""

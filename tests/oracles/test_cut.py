@@ -1,18 +1,14 @@
 """CUT and FastCUT against ``oracles/cut.json``: the official code, in float64."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
-import pytest
 import torch
-from torch import Tensor
 
 from vsbench.engine.schedule import Schedule
-from vsbench.losses.contrastive import layered_patch_nce, patch_nce
-from vsbench.method import Batch
+from vsbench.losses.contrastive import patch_nce
 from vsbench.nn import ResnetGenerator
 from vsbench.nn.patches import unit_length
 from vsbench.nn.resample import BlurDown, BlurUp
@@ -52,54 +48,9 @@ def check_blur_up(vector: Vector) -> None:
     vector.equal_summary(BlurUp(2).double()(vector.input("x")))
 
 
-@dataclass
-class Step:
-    """One step at fixed weights: what G made, the loss terms, and PatchNCE layer by layer."""
-
-    outputs: Tensor
-    features: list[Tensor]
-    losses: dict[str, Tensor]
-    layers: list[Tensor]
-
-
-def step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
-    """Patch positions by the vector's rule, the mirroring decided."""
-    term, layers, made = 0, [], []
-    generate = method.generator.forward_with_features
-
-    def draw(features: Sequence[Tensor]) -> list[Tensor]:
-        nonlocal term
-        k = 7919 * torch.arange(256) + 101 * term
-        term += 1
-        return [(k + 13 * layer) % (f.shape[2] * f.shape[3]) for layer, f in enumerate(features)]
-
-    def recorded_generate(*arguments: Any) -> tuple[Tensor, list[Tensor]]:
-        made.append(generate(*arguments))
-        return made[-1]
-
-    def recorded_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float) -> Tensor:
-        layers.extend(patch_nce(q, k, temperature) for q, k in zip(queries, keys, strict=True))
-        return layered_patch_nce(queries, keys, temperature)
-
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(method.heads, "draw", draw)
-        patch.setattr(method.generator, "forward_with_features", recorded_generate)
-        patch.setattr("vsbench.methods._contrastive.layered_patch_nce", recorded_nce)
-        patch.setattr(torch, "rand", lambda _: torch.tensor(0.25 if mirrored else 0.75))
-        losses = {name: loss for phase in method.training_step(batch) for name, loss in phase.losses.items()}
-    outputs, features = made[0]
-    return Step(outputs, features, losses, layers)
-
-
-def filled(vector: Vector, **options: Any) -> Any:
-    method = CUT(CUT.configure(options=options)).double()
-    for network in (method.generator, method.discriminator, method.heads):
-        vector.fill(network)
-    return method
-
-
+@torch.no_grad()
 def check_cut_step(vector: Vector) -> None:
-    method = filled(vector)
+    method = vector.filled(CUT)
     assert method.config.temperature == vector.params["T"]
     assert method.config.lambda_nce == method.config.lambda_identity == vector.params["lambda_NCE"]
     vector.same_order("parameter_order_G", method.generator, {})
@@ -108,7 +59,7 @@ def check_cut_step(vector: Vector) -> None:
     for key, network in (("G", "generator"), ("D", "discriminator"), ("F", "heads")):
         vector.equal(f"parameters_{key}", CUT.card.parameters[network])
 
-    made = step(method, Batch(vector.input("A"), vector.input("B")))
+    made = vector.step(method)
     fake, identity = made.outputs.split(2)
     vector.equal("fake_B", fake)
     vector.equal("idt_B", identity)
@@ -122,20 +73,22 @@ def check_cut_step(vector: Vector) -> None:
     vector.equal("G_GAN", losses["g_adversarial"])
     vector.equal("NCE", 2 * losses["g_nce"])
     vector.equal("NCE_Y", 2 * losses["g_identity"])
-    vector.equal("NCE_per_layer", torch.stack(made.layers[:5]))
-    vector.equal("NCE_Y_per_layer", torch.stack(made.layers[5:]))
+    for key, layers in zip(("NCE", "NCE_Y"), made.embedded, strict=True):
+        terms = [patch_nce(query, key, method.config.temperature) for query, key in zip(*layers, strict=True)]
+        vector.equal(f"{key}_per_layer", torch.stack(terms))
     vector.equal("G_total_CUT", losses["g_adversarial"] + losses["g_nce"] + losses["g_identity"])
 
 
+@torch.no_grad()
 def check_fastcut_step(vector: Vector) -> None:
-    method, batch = filled(vector, variant="fast"), Batch(vector.input("A"), vector.input("B"))
+    method = vector.filled(CUT, variant="fast")
     assert method.config.lambda_nce == vector.params["lambda_NCE"]
-    made = step(method, batch, mirrored=True)
+    made = vector.step(method, mirrored=True)
     assert made.losses.keys() == {"d_real", "d_fake", "g_adversarial", "g_nce"}
     vector.equal("flipped_NCE_x10", made.losses["g_nce"])
     vector.equal("flipped_G_GAN", made.losses["g_adversarial"])
     vector.equal("flipped_fake_B", made.outputs)
-    vector.equal("unflipped_NCE_x10", step(method, batch).losses["g_nce"])
+    vector.equal("unflipped_NCE_x10", vector.step(method).losses["g_nce"])
 
 
 def check_parameters(vector: Vector) -> None:

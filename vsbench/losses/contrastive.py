@@ -48,12 +48,12 @@ def layered_patch_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], tempera
     return over_layers(partial(patch_nce, temperature=temperature), queries, keys)
 
 
-def over_layers(loss: Callable[[Tensor, Tensor], Tensor], queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
-    """Mean over layers of a loss of queries and keys, (B, N, D) for each layer.
+def over_layers(loss: Callable[..., Tensor], *patches: Sequence[Tensor]) -> Tensor:
+    """Mean over layers of a loss of queries and keys (and more), (B, N, D) for each layer.
 
     Layers of one size go together as (layers, B, N, D), which is sooner done: ``loss`` takes (…, B, N, D) and gives a
     mean over what comes before the last three dimensions.
     """
-    if len({q.shape for q in queries}) == 1:
-        return loss(torch.stack(list(queries)), torch.stack(list(keys)))
-    return torch.stack([loss(q, k) for q, k in zip(queries, keys, strict=True)]).mean()
+    if len({layer.shape for layer in patches[0]}) == 1:
+        return loss(*(torch.stack(list(layers)) for layers in patches))
+    return torch.stack([loss(*layer) for layer in zip(*patches, strict=True)]).mean()

@@ -1,5 +1,6 @@
 """Correlation between the images of a batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,3 +56,8 @@ def correlation_gap(real: Tensor, fake: Tensor) -> Tensor:
     real, fake = gather(real.detach()), gather(fake)
     with full_precision(fake):
         return (cosine_matrix(real) - cosine_matrix(fake)).abs().mean().to(fake.dtype)
+
+
+def layered_correlation_gap(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Mean of ``correlation_gap`` over layers."""
+    return torch.stack([correlation_gap(*layer) for layer in zip(real, fake, strict=True)]).mean()

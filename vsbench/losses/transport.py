@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vsbench.losses.contrastive import SAME_POSITION
+
 # exp(±30) squared stays far inside float32: below this |c|/η the scaling form is as exact as the log form, and faster
 SAFE_EXPONENT = 30.0
 
@@ -14,6 +16,20 @@ SAFE_EXPONENT = 30.0
 def cosine_cost(source: Tensor, target: Tensor) -> Tensor:
     """c = −cosine of unit vectors: (B, N, D), (B, M, D) → (B, N, M) in [−1, 1]. Source: USIGAN eq. 1."""
     return -(source @ target.mT)
+
+
+def released_cost(cost: Tensor, repel: bool = False, mask_diagonal: bool = False) -> tuple[Tensor, float]:
+    """What the released codes of MoNCE, SIM-GAN and USIGAN make of c = −cosine, (B, N, M), and a bound of its size.
+
+    ``repel``: cosine − 1, so that similar features get the least mass (their ``easy``; ``hard`` is c as it is).
+    ``mask_diagonal``, for N = M: next to no mass from a position to itself, whose cost becomes 10.
+    """
+    if repel:
+        cost = -1 - cost  # K = exp((1 − cosine)/η)
+    if mask_diagonal:
+        own = torch.eye(cost.shape[1], dtype=torch.bool, device=cost.device)
+        cost = cost.masked_fill(own, -SAME_POSITION)
+    return cost, max(-SAME_POSITION if mask_diagonal else 0.0, 2.0 if repel else 1.0)
 
 
 def unbalanced_plan(
