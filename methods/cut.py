@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vsbench.method import Card
 
-from ._contrastive import Contrastive, CutConfig, Passes, Seen, cut_networks
+from ._contrastive import MIST, Contrastive, CutConfig, Passes, Seen, cut_networks
 
 
 class Config(CutConfig):
@@ -44,6 +44,7 @@ class CUT(Contrastive[Config]):
         "fast": {"lambda_nce": 10.0, "lambda_identity": 0.0, "mirror": True, "epochs": 150, "decay_epochs": 50},
     }
     presets = {
+        "mist": MIST,
         "cpu": {
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
             "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 700, "lr": 1e-3,

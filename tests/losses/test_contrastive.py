@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsbench.losses.contrastive import SAME_POSITION, layered_patch_nce, patch_nce
+from vsbench.losses.contrastive import SAME_POSITION, layered_patch_nce, patch_nce, weighted_patch_nce
 
 
 def unit(seed: int, images: int = 2, patches: int = 7, width: int = 5) -> Tensor:
@@ -81,3 +81,17 @@ def test_gradient_reaches_the_queries_only() -> None:
     patch_nce(queries, keys, 0.07).backward()
     assert keys.grad is None
     assert torch.autograd.gradcheck(lambda q: patch_nce(q, unit(1), 0.3), unit(0).requires_grad_())
+
+
+def test_a_weight_counts_its_negative_so_often() -> None:
+    """Weights of 1 are PatchNCE; a weight of 2 is a second such key. The positive's own weight does not count."""
+    queries, keys = unit(0), unit(1)
+    weights = torch.ones(2, 7, 7, dtype=torch.float64)
+    plain = weighted_patch_nce(queries @ keys.mT, weights, 0.07)
+    torch.testing.assert_close(plain, patch_nce(queries, keys, 0.07), rtol=1e-12, atol=0)
+    weights[:, :, 3] = 2.0
+    weights.diagonal(dim1=1, dim2=2).fill_(5.0)
+    similar = torch.exp(queries @ keys.mT / 0.07)
+    total = similar.sum(2) + similar[:, :, 3].clone().index_fill_(1, torch.tensor([3]), 0.0)
+    expected = -torch.log(similar.diagonal(dim1=1, dim2=2) / total).mean()
+    torch.testing.assert_close(weighted_patch_nce(queries @ keys.mT, weights, 0.07), expected, rtol=1e-12, atol=0)

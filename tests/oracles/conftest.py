@@ -24,7 +24,8 @@ from vsbench.checks._training import step as take_step
 from vsbench.method import Batch
 from vsbench.nn.spectral import SpectralNorm
 
-from vsbench.method import Batch, Method
+from vsbench.engine.schedule import Schedule
+from vsbench.method import Batch, Method, MethodConfig
 
 Array = NDArray[np.float64]
 ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
@@ -184,6 +185,16 @@ class Vector:
         """The expected value is the gradient's norm."""
         self.equal(key, gradient_norm(loss, network))
 
+    def equal_rates(self, config: MethodConfig) -> None:
+        """The expected values are the learning rates of epochs under this configuration."""
+        published = (config.lr, config.epochs, config.decay_epochs)
+        assert published == (self.params["lr"], self.params["n_epochs"], self.params["n_epochs_decay"])
+        schedule = Schedule.of(config, steps_per_epoch=7)
+        for key in self.expected:
+            last = 7 * int(key.removeprefix("epoch_")) - 1
+            self.equal(key, config.lr * schedule.factor(last))
+            assert schedule.factor(last - 6) == schedule.factor(last)  # constant within an epoch
+
     def equal(self, key: str, actual: Any, where: dict[str, Any] | None = None) -> None:
         """``actual`` is the expected value (numbers, lists of them, or a tensor by its summary)."""
         expected = (self.expected if where is None else where)[key]
@@ -239,6 +250,12 @@ class Vector:
 def read(path: Path) -> list[Vector]:
     """The vectors of a file."""
     return [Vector(stored, path) for stored in json.loads(path.read_text(encoding="utf-8"))["vectors"]]
+
+
+@pytest.fixture
+def vector_named(request: pytest.FixtureRequest, shared: Path) -> Callable[[str], Vector]:
+    """A vector of the file that belongs to the module, by its name."""
+    return {vector.name: vector for vector in read(shared / "oracles" / oracle_of(request.path))}.__getitem__
 
 
 @pytest.fixture

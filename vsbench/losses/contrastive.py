@@ -37,10 +37,25 @@ def each_patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """
     keys = keys.detach()
     with full_precision(queries):
-        logits = (queries / temperature) @ keys.mT  # (…, N, N); the positives lie on the diagonal
-        # the positive among the negatives, and the extra negative beside them: no second copy of the logits
-        total = torch.logaddexp(logits.logsumexp(dim=-1), logits.new_full((), SAME_POSITION / temperature))
-        return total - logits.diagonal(dim1=-2, dim2=-1)
+        return _missed((queries / temperature) @ keys.mT, temperature)
+
+
+def weighted_patch_nce(cosines: Tensor, weights: Tensor, temperature: float) -> Tensor:
+    """``patch_nce`` in which negative *j* of query *i* counts ``weights[…, i, j]`` times.
+
+    Both (…, N, N), queries in rows, the positives on the diagonal; their weights do not count. weights > 0. The
+    gradient reaches both. Scalar, mean over all queries. Source: MoNCE (arXiv:2203.09333).
+    """
+    own = torch.eye(cosines.shape[-1], dtype=torch.bool, device=cosines.device)
+    with full_precision(cosines):
+        return _missed(cosines / temperature + weights.masked_fill(own, 1.0).log(), temperature).mean()
+
+
+def _missed(logits: Tensor, temperature: float) -> Tensor:
+    """−ln of each row's softmax at the diagonal, (…, N, N) → (…, N), one extra negative at ``SAME_POSITION``."""
+    # the positive among the negatives, and the extra negative beside them: no second copy of the logits
+    total = torch.logaddexp(logits.logsumexp(dim=-1), logits.new_full((), SAME_POSITION / temperature))
+    return total - logits.diagonal(dim1=-2, dim2=-1)
 
 
 def layered_patch_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float) -> Tensor:
