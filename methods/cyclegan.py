@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from vsbench.losses.adversarial import least_squares
-from vsbench.method import Batch, Card, Layers, Loader, Method, MethodConfig, Phase, Weight, Width
-from vsbench.nn import PatchDiscriminator, ResnetGenerator
-from vsbench.ranks import gather, share
+from vsbench.method import Batch, Card, Loader, Method, MethodConfig, Phase
+from vsbench.nn import ImagePool, PatchDiscriminator, ResnetGenerator
 
 PoolSize = Annotated[int, Field(ge=0, le=10_000)]
 
@@ -34,35 +33,6 @@ class Config(MethodConfig):
     lambda_adversarial: Weight = 1.0
     lambda_cycle: Weight = 10.0
     lambda_identity: Weight = 0.5  # times lambda_cycle; the paper has it for paintings only, the code always
-
-
-class ImagePool:
-    """Earlier generated images. Until it is full each image is stored and returned; later half of the time a stored
-    one is returned, and the new one takes its place. Decided image by image, as in the official code.
-
-    Several processes each hold the same pool: it exchanges the images of all of them, and each takes its share back.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.images: list[Tensor] = []
-
-    def exchange(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) of new images → as many, new or old, without gradient."""
-        if self.size == 0:
-            return images.detach()
-        returned = []
-        for image in gather(images.detach()):
-            if len(self.images) < self.size:
-                self.images.append(image)
-                returned.append(image)
-            elif float(torch.rand(())) > 0.5:
-                place = int(torch.randint(self.size, ()))
-                returned.append(self.images[place])
-                self.images[place] = image
-            else:
-                returned.append(image)
-        return share(torch.stack(returned))
 
 
 class CycleGAN(Method[Config]):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -12,11 +11,10 @@ from torch import Tensor, nn
 from vsbench.engine.schedule import Schedule
 from vsbench.losses.adversarial import cross_entropy, least_squares, wasserstein
 from vsbench.method import Batch
-from vsbench.nn import ResnetGenerator, UNetGenerator
+from vsbench.nn import ImagePool, ResnetGenerator, UNetGenerator
 from vsbench.registry import load
 
 CycleGAN = load("vsbench.methods", "cyclegan")
-ImagePool = import_module(CycleGAN.__module__).ImagePool
 Vector = Any  # the class in conftest.py, which cannot be imported from here
 LOSSES = {"ganloss_vanilla": cross_entropy, "ganloss_lsgan": least_squares, "ganloss_wgangp": wasserstein}
 

@@ -3,12 +3,14 @@
 from vsbench.nn.init import initialise
 from vsbench.nn.patches import PatchSampler
 from vsbench.nn.patchgan import PatchDiscriminator
+from vsbench.nn.pool import ImagePool
 from vsbench.nn.resnet import ResnetGenerator
 from vsbench.nn.spectral import advance_spectral_norm, iterated_further, one_spectral_norm
 from vsbench.nn.unet import UNetGenerator
 from vsbench.nn.vgg import VGGFeatures
 
 __all__ = [
+    "ImagePool",
     "PatchDiscriminator",
     "PatchSampler",
     "ResnetGenerator",
