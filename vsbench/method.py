@@ -230,16 +230,19 @@ class Method(nn.Module, ABC, Generic[C]):
         """
         return {}
 
+    def weights_needed(self) -> dict[str, nn.Module]:
+        """What ``pretrained`` gives, as shapes alone, on the device ``meta``."""
+        with torch.device("meta"):
+            return self.pretrained()
+
     def equip(self, load: Callable[[str], dict[str, Tensor]] | None) -> None:
         """Have ``frozen`` networks for training: all that ``pretrained`` names, with the tensors that ``load`` gives.
 
         Without ``load`` they have shapes alone, on the device ``meta``. They are no part of weights, parameters,
-        optimizers and averages, and go where the method goes. Raises ValueError where a tensor is missing or of
-        another shape.
+        optimizers and averages, and go where the method goes. A method may add others that need no file. Raises
+        ValueError where a tensor is missing or of another shape.
         """
-        with torch.device("meta"):
-            networks = self.pretrained()
-        for name, network in networks.items():
+        for name, network in self.weights_needed().items():
             if load is not None:
                 own, given = network.state_dict(), load(name)
                 try:

@@ -28,7 +28,7 @@ TINY: dict[str, dict[str, Any]] = {
     "pix2pix": {"downs": 3},
     "cyclegan": {"blocks": 1, "pool_size": 3},  # smaller than what four steps put into it
     "cut": CONTRASTIVE,
-    "monce": {**CONTRASTIVE, "iterations": 5},
+    "flsesim": {"blocks": 1, "pool_size": 3, "taps": (3, 6), "patches": 16},
     "usigan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
 }
 

@@ -21,7 +21,7 @@ def require_all(found: Resolved) -> None:
         require_no_pairs(found.method_class, found.config, found.request.validates)
     require_fit(found.method_class, found.config)
     method, _ = on_meta(found.method_class, found.config)
-    for name in method.frozen:
+    for name in method.weights_needed():
         weights.find(name)
     if found.weights is not None:
         start_from(found.weights, found.request.method, method)

@@ -158,7 +158,7 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
         train_slides=len({p.slide for p in pairs}) if all(p.slide for p in pairs) else None,
         train_digest=pairs_digest(pairs, dict(_by_file(pairs, data)).__getitem__),
         started_from=None if found.weights is None else file_digest(found.weights),
-        pretrained={name: weights.digest(name) for name in training.method.frozen},
+        pretrained={name: weights.digest(name) for name in training.method.weights_needed()},
         started_from_file=None if found.weights is None else str(found.weights.absolute()),
         select=request.select,
         validation=held_out,

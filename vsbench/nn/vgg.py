@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 # convolutions of each size, with their channels (Simonyan and Zisserman, ICLR 2015)
@@ -9,6 +10,8 @@ STAGES = {
     "vgg16": ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
     "vgg19": ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
 }
+# mean and standard deviation of red, green and blue in ImageNet's images, in [0, 1]
+IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 
 
 class VGGFeatures(nn.Module):
@@ -32,6 +35,7 @@ class VGGFeatures(nn.Module):
         if wrong or list(taps) != sorted(set(taps)):
             raise ValueError(f"taps {tuple(taps)} must be rising numbers of ReLUs of {network}")
         self.taps = tuple(taps)
+        self.channels = [layers[tap - 1].out_channels for tap in taps]
         self.features = nn.Sequential(*layers[: taps[-1] + 1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -42,3 +46,25 @@ class VGGFeatures(nn.Module):
             if number in self.taps:
                 found.append(x)
         return found
+
+
+def as_imagenet(x: Tensor) -> Tensor:
+    """(B, 3, H, W) in [−1, 1] → the same with ImageNet's means taken off and divided by its standard deviations."""
+    scaled = [((x[:, k] + 1) / 2 - mean) / deviation for k, (mean, deviation) in enumerate(IMAGENET)]
+    return torch.stack(scaled, dim=1)
+
+
+def random_features(network: str, taps: Sequence[int], seed: int) -> VGGFeatures:
+    """``VGGFeatures`` that need no file: random kernels, the same for a seed everywhere, on the CPU.
+
+    Normal with variance 2 / fan-in, which keeps activations of order 1 (He et al., ICCV 2015); biases are 0.
+    """
+    with torch.device("meta"):  # where initialisation draws nothing from the global generator
+        features = VGGFeatures(network, taps)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in features.to_empty(device="cpu").parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        else:
+            nn.init.zeros_(parameter)
+    return features
