@@ -122,7 +122,8 @@ class FLSeSim(Method[Config]):
         super().equip(load)
         if self.config.features == "random":
             drawn = random_features("vgg16", self.config.taps, self.config.features_seed)
-            self.frozen[RANDOM] = drawn.to("meta" if load is None else "cpu").eval().requires_grad_(False)
+            device = next(self.parameters()).device  # meta, where a dry run asks for shapes alone
+            self.frozen[RANDOM] = drawn.to(device).eval().requires_grad_(False)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """One Adam for each network."""

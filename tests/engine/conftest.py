@@ -20,6 +20,7 @@ from vsbench.engine.start import start
 from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.method import Method
 from vsbench.registry import load, names
+from vsbench.weights.seeded import seeded
 
 OF_THE_MACHINE = ("images_per_s", "memory_mb")  # columns of a log, not of the training
 COMMON: dict[str, Any] = {"steps": 4, "crop_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1}
@@ -28,7 +29,16 @@ TINY: dict[str, dict[str, Any]] = {
     "pix2pix": {"downs": 3},
     "cyclegan": {"blocks": 1, "pool_size": 3},  # smaller than what four steps put into it
     "cut": CONTRASTIVE,
-    "flsesim": {"blocks": 1, "pool_size": 3, "taps": (3, 6), "patches": 16},
+    "flsesim": {
+        "blocks": 1,
+        "pool_size": 3,
+        "taps": (3, 6),
+        "patches": 16,
+        "patch_size": 8,
+        "lambda_contrastive": 1.0,
+        "augment": True,
+    },
+    "unsb": CONTRASTIVE,
     "usigan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
 }
 
@@ -51,7 +61,9 @@ def build(tiny: Callable[..., dict[str, Any]]) -> Callable[..., Method[Any]]:
 
     def make(name: str, **more: Any) -> Method[Any]:
         method = load("vsbench.methods", name)
-        return method(method.configure("cpu", tiny(name, **more)))
+        made: Method[Any] = method(method.configure("cpu", tiny(name, **more)))
+        made.equip(lambda weights: seeded(weights, 0))
+        return made
 
     return make
 

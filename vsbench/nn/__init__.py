@@ -1,5 +1,6 @@
 """Networks that more than one method uses."""
 
+from vsbench.nn.bridge import BridgeGenerator, TimedDiscriminator
 from vsbench.nn.init import initialise
 from vsbench.nn.patches import PatchSampler
 from vsbench.nn.patchgan import PatchDiscriminator
@@ -10,10 +11,12 @@ from vsbench.nn.unet import UNetGenerator
 from vsbench.nn.vgg import VGGFeatures
 
 __all__ = [
+    "BridgeGenerator",
     "ImagePool",
     "PatchDiscriminator",
     "PatchSampler",
     "ResnetGenerator",
+    "TimedDiscriminator",
     "UNetGenerator",
     "VGGFeatures",
     "advance_spectral_norm",

@@ -9,18 +9,20 @@ from torch.utils.checkpoint import checkpoint
 from vsbench.nn.norm import same_statistics
 
 
-def recomputed(part: nn.Module, x: Tensor) -> Tensor:
-    """``part(x)``, of which only ``x`` is kept for the backward pass.
+def recomputed(part: nn.Module, *inputs: Tensor) -> Tensor:
+    """``part(*inputs)``, of which only the inputs are kept for the backward pass.
 
     The second time dropout draws the same mask, and batch norm leaves its running statistics alone. A part with batch
     norm that is compiled is not recomputed: torch.compile has no way to treat the two times differently.
     """
     tracks = any(isinstance(module, nn.BatchNorm2d) for module in part.modules())
     if not torch.is_grad_enabled() or (tracks and torch.compiler.is_compiling()):
-        return part(x)
+        return part(*inputs)
     if tracks:
-        result = checkpoint(part, x, use_reentrant=False, context_fn=lambda: (nullcontext(), same_statistics(part)))
+        result = checkpoint(
+            part, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), same_statistics(part))
+        )
     else:
-        result = checkpoint(part, x, use_reentrant=False)
+        result = checkpoint(part, *inputs, use_reentrant=False)
     assert isinstance(result, Tensor)
     return result

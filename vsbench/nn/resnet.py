@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,7 @@ class ResnetGenerator(nn.Module):
     """
 
     recompute = False  # True: the backward pass computes each part anew, for which less is kept in memory
+    heavy: ClassVar[tuple[type[nn.Module], ...]] = (ResidualBlock, BlurUp, nn.ConvTranspose2d)  # parts start with these
 
     def __init__(
         self,
@@ -80,31 +81,30 @@ class ResnetGenerator(nn.Module):
         if spectral:
             add_spectral_norm(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Translate images."""
-        return self._through(x, (), len(self.model))[0]
+    def forward(self, x: Tensor, *conditions: Any) -> Tensor:
+        """Translate images. ``conditions``: what the blocks of a subclass take besides; none here."""
+        return self._through(x, (), len(self.model), *conditions)[0]
 
-    def forward_with_features(self, x: Tensor, taps: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, x: Tensor, taps: Sequence[int], *conditions: Any) -> tuple[Tensor, list[Tensor]]:
         """The images, and the outputs of the layers numbered ``taps`` on the way, in that order."""
-        return self._through(x, taps, len(self.model))
+        return self._through(x, taps, len(self.model), *conditions)
 
-    def features(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+    def features(self, x: Tensor, taps: Sequence[int], *conditions: Any) -> list[Tensor]:
         """The outputs of the layers numbered ``taps`` only: nothing after the last of them is computed."""
-        return self._through(x, taps, max(taps) + 1)[1]
+        return self._through(x, taps, max(taps) + 1, *conditions)[1]
 
-    def _through(self, x: Tensor, taps: Sequence[int], stop: int) -> tuple[Tensor, list[Tensor]]:
+    def _through(self, x: Tensor, taps: Sequence[int], stop: int, *conditions: Any) -> tuple[Tensor, list[Tensor]]:
         features = []
         for first, end in pairwise(self._cuts(taps, stop)):
             part = self.model[first:end]
-            x = recomputed(part, x) if self.recompute else part(x)
+            x = recomputed(part, x, *conditions) if self.recompute else part(x, *conditions)
             if end - 1 in taps:
                 features.append(x)
         return x, features
 
     def _cuts(self, taps: Sequence[int], stop: int) -> list[int]:
         """Where the layers are cut in parts: after each tap, and at each residual block and doubling."""
-        heavy = (ResidualBlock, BlurUp, nn.ConvTranspose2d)
-        starts = [number for number, layer in enumerate(self.model) if isinstance(layer, heavy)]
+        starts = [number for number, layer in enumerate(self.model) if isinstance(layer, self.heavy)]
         cuts = {0, stop, *(tap + 1 for tap in taps), *(starts if self.recompute else ())}
         return sorted(cut for cut in cuts if cut <= stop)
 
@@ -115,7 +115,11 @@ class ResnetGenerator(nn.Module):
         with torch.no_grad():
             side = max(16, 2 * self.size_multiple)  # reflected borders want two positions
             probe = next(self.parameters()).new_zeros(1, 3, side, side)
-            return [f.shape[1] for f in self.features(probe, taps)]
+            return [f.shape[1] for f in self.features(probe, taps, *self._blank_conditions(probe))]
+
+    def _blank_conditions(self, x: Tensor) -> tuple[Any, ...]:
+        """Conditions of the right shapes."""
+        return ()
 
 
 def _normalised(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> list[nn.Module]:
