@@ -7,35 +7,25 @@ real IHC pixel by pixel, which on adjacent sections pulls towards an average of 
     L_G = BCE(D(he, G(he)), 1) + λ |G(he) − ihc|₁
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
 
-import torch
-from pydantic import Field
-from torch import Tensor, nn
-from torch.optim import Optimizer
-
-from vsbench.losses.adversarial import cross_entropy
-from vsbench.method import Batch, Card, Layers, Method, MethodConfig, Phase, Share, Weight, Width
+from vsbench.method import Batch, Card
 from vsbench.nn import PatchDiscriminator, UNetGenerator
 
-from ._optimizers import adams
+from ._conditional import Conditional, ConditionalConfig, TestMode, translated
 
 
-class Config(MethodConfig):
+class Config(ConditionalConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    width: Width = 64
     downs: int = Field(default=8, ge=2, le=9)  # halvings of the U-Net: 8 bring 256 pixels to 1
-    dropout: Share = 0.5
-    discriminator_layers: Layers = 3
-    lambda_adversarial: Weight = 1.0
-    lambda_l1: Weight = 100.0
-    test_mode: Literal["image_statistics", "running_statistics"] = "image_statistics"
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    lambda_l1: NonNegativeFloat = 100.0
+    test_mode: TestMode = "image_statistics"
 
 
-class Pix2Pix(Method[Config]):
+class Pix2Pix(Conditional[Config]):
     """U-Net with batch norm and dropout, conditional 70 × 70 PatchGAN, L1."""
 
     card = Card(
@@ -61,64 +51,18 @@ class Pix2Pix(Method[Config]):
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.generator = UNetGenerator(config.width, config.downs, config.dropout)
-        self.discriminator = PatchDiscriminator(
-            config.width, config.discriminator_layers, channels=6, norm="batch", antialias=False, init="normal"
+        c = config
+        generator = UNetGenerator(c.width, c.downs, c.dropout)
+        discriminator = PatchDiscriminator(
+            c.width, c.discriminator_layers, channels=6, norm="batch", antialias=False, init="normal"
         )
+        super().__init__(config, generator, discriminator)
 
-    @property
-    def size_multiple(self) -> int:
-        """2^downs: the bottleneck needs a whole number of pixels."""
-        return self.generator.size_multiple
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        """One Adam for each network."""
-        return adams(self.config, discriminator=(self.discriminator,), generator=(self.generator,))
-
-    def training_step(self, batch: Batch) -> Iterator[Phase]:
-        """D on (he, ihc) and (he, fake); then G."""
-        c, he, ihc = self.config, batch.he, batch.ihc
-        fake = self.generator(he)
-
-        if c.lambda_adversarial > 0:
-            # real and fake pass one after the other: batch norm would mix their statistics in a common batch
-            yield Phase(
-                drives=("discriminator",),
-                losses={
-                    "d_real": 0.5 * cross_entropy(self.judge(he, ihc), real=True),
-                    "d_fake": 0.5 * cross_entropy(self.judge(he, fake.detach()), real=False),
-                },
-            )
-
-        losses = {}
-        if c.lambda_adversarial > 0:
-            losses["g_adversarial"] = c.lambda_adversarial * cross_entropy(self.judge(he, fake), real=True)
-        if c.lambda_l1 > 0:
-            losses["g_l1"] = c.lambda_l1 * (fake - ihc).abs().mean()
-        yield Phase(drives=("generator",), losses=losses)
-
-    def judge(self, he: Tensor, image: Tensor) -> Tensor:
-        """Scores of an image (generated or real) given its H&E, H&E first."""
-        return self.discriminator(torch.cat([he, image], dim=1))
+    def terms(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        """λ |G(he) − ihc|₁."""
+        weight = self.config.lambda_l1
+        return {"g_l1": weight * (fake - batch.ihc).abs().mean()} if weight > 0 else {}
 
     def translate(self, he: Tensor) -> Tensor:
-        """(B, 3, H, W) in [−1, 1] → the same; each image with its own statistics, as at the published batch of 1."""
-        if self.config.test_mode == "running_statistics":
-            return self.generator(he)
-        with _image_statistics(self.generator):
-            return torch.cat([self.generator(image[None]) for image in he])
-
-
-@contextmanager
-def _image_statistics(network: nn.Module) -> Iterator[None]:
-    """Batch norm on the statistics of what passes through, running statistics untouched; dropout stays off."""
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    before = [(m.training, m.track_running_stats, m.running_mean, m.running_var) for m in norms]
-    for norm in norms:
-        norm.training, norm.track_running_stats, norm.running_mean, norm.running_var = True, False, None, None
-    try:
-        yield
-    finally:
-        for norm, (training, track, mean, var) in zip(norms, before, strict=True):
-            norm.training, norm.track_running_stats, norm.running_mean, norm.running_var = training, track, mean, var
+        """(B, 3, H, W) in [−1, 1] → the same. H and W must be multiples of 2^downs. Nothing random."""
+        return translated(self.generator, he, self.config.test_mode)

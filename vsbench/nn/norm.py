@@ -104,3 +104,17 @@ def same_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for norm, kept in zip(norms, before, strict=True):
             norm.running_mean, norm.running_var, norm.num_batches_tracked = kept
+
+
+@contextmanager
+def image_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norm on the statistics of what passes through, running statistics untouched; dropout stays as it is."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(m.training, m.track_running_stats, m.running_mean, m.running_var) for m in norms]
+    for norm in norms:
+        norm.training, norm.track_running_stats, norm.running_mean, norm.running_var = True, False, None, None
+    try:
+        yield
+    finally:
+        for norm, (training, track, mean, var) in zip(norms, before, strict=True):
+            norm.training, norm.track_running_stats, norm.running_mean, norm.running_var = training, track, mean, var
