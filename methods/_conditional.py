@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import cross_entropy
-from vsbench.method import Batch, Method, MethodConfig, Phase
+from vsbench.method import Batch, Layers, Method, MethodConfig, Phase, Weight, Width
 from vsbench.nn.norm import image_statistics
 
 from ._optimizers import adams
@@ -25,9 +24,9 @@ TestMode = Literal["image_statistics", "running_statistics"]
 class ConditionalConfig(MethodConfig):
     """The settings of such methods, with Pix2Pix's values. A weight of 0 switches its term off."""
 
-    width: PositiveInt = 64
-    discriminator_layers: PositiveInt = 3
-    lambda_adversarial: NonNegativeFloat = 1.0
+    width: Width = 64
+    discriminator_layers: Layers = 3
+    lambda_adversarial: Weight = 1.0
 
 
 C = TypeVar("C", bound=ConditionalConfig)

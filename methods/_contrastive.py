@@ -14,16 +14,28 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import least_squares
 from vsbench.losses.contrastive import layered_patch_nce
-from vsbench.method import Batch, DecayPhase, Loader, Method, MethodConfig, Phase
+from vsbench.method import (
+    Batch,
+    DecayEpochs,
+    DecayPhase,
+    Epochs,
+    Layers,
+    Loader,
+    Method,
+    MethodConfig,
+    Phase,
+    Weight,
+    Width,
+)
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator
 
 from ._optimizers import adams
@@ -48,11 +60,11 @@ class ContrastiveConfig(MethodConfig):
 class CutConfig(ContrastiveConfig):
     """CUT's networks and training, for those who change its contrastive loss alone."""
 
-    epochs: PositiveInt = 200
-    decay_epochs: NonNegativeInt = 200
+    epochs: Epochs = 200
+    decay_epochs: DecayEpochs = 200
     decay_phase: DecayPhase = "shrink"
     loader: Loader = "unaligned"
-    discriminator_layers: PositiveInt = 3
+    discriminator_layers: Layers = 3
 
 
 # Preset for 1024² tiles: crops of 512 for 40 + 40 epochs, as USIGAN's paper trains the methods that it compares

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import TypeVar
 
-from pydantic import PositiveInt
 from torch import Tensor
 
 from vsbench.losses.adversarial import least_squares
-from vsbench.method import Batch, Phase
+from vsbench.method import Batch, Layers, Phase, Side, Width
 from vsbench.nn import (
     PatchDiscriminator,
     PatchSampler,
@@ -29,10 +28,10 @@ from ._contrastive import Contrastive, ContrastiveConfig
 class SpectralConfig(ContrastiveConfig):
     """The settings of the family's launchers."""
 
-    crop_size: PositiveInt = 512
-    blocks: PositiveInt = 6
-    discriminator_width: PositiveInt = 32
-    discriminator_layers: PositiveInt = 5
+    crop_size: Side = 512
+    blocks: Layers = 6
+    discriminator_width: Width = 32
+    discriminator_layers: Layers = 5
     spectral_generator: bool = True  # the official launchers' setting; the papers are silent
     spectral_discriminator: bool = True
     iterate_in_translation: bool = False  # True: translation takes the power iteration one step on

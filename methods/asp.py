@@ -20,12 +20,12 @@ from functools import partial
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from vsbench.losses.contrastive import each_patch_nce, over_layers
 from vsbench.losses.pyramid import pyramid_gaps
-from vsbench.method import Card, Place
+from vsbench.method import Card, DecayEpochs, Epochs, LoadSize, Place, Weight
 from vsbench.precision import full_precision
 from vsbench.ranks import ranks, sum_over_ranks
 
@@ -51,16 +51,16 @@ LOOKUPS: dict[str, Callable[[Tensor], Tensor]] = {
 class Config(SpectralConfig):
     """The launcher's values for MIST. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    epochs: PositiveInt = 30
-    decay_epochs: NonNegativeInt = 10
-    load_size: NonNegativeInt = 0
-    lambda_nce: NonNegativeFloat = 10.0
-    lambda_identity: NonNegativeFloat = 0.0  # in full, not halved as in CUT
-    lambda_asp: NonNegativeFloat = 10.0
-    lambda_gp: NonNegativeFloat = 10.0
+    epochs: Epochs = 30
+    decay_epochs: DecayEpochs = 10
+    load_size: LoadSize = 0
+    lambda_nce: Weight = 10.0
+    lambda_identity: Weight = 0.0  # in full, not halved as in CUT
+    lambda_asp: Weight = 10.0
+    lambda_gp: Weight = 10.0
     asp_schedule: Literal["lambda", "linear", "sigmoid", "none"] = "lambda"  # lambda: p = 1 until the decay; none: SP
     asp_lookup: Literal["linear", "top", "bell", "uniform"] = "linear"
-    gp_weights: tuple[NonNegativeFloat, ...] = Field((1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0), min_length=1)  # ω
+    gp_weights: tuple[Weight, ...] = Field((1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0), min_length=1)  # ω
 
     @model_validator(mode="after")
     def _pyramid_fits(self) -> "Config":

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from vsbench.losses.adversarial import least_squares
-from vsbench.method import Batch, Card, Loader, Method, MethodConfig, Phase
+from vsbench.method import Batch, Card, Layers, Loader, Method, MethodConfig, Phase, Weight, Width
 from vsbench.nn import ImagePool, PatchDiscriminator, ResnetGenerator
 
 PoolSize = Annotated[int, Field(ge=0, le=10_000)]

@@ -17,13 +17,30 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import least_squares
 from vsbench.losses.similarity import Similarity, contrast_of_rows, self_similarity, spatial_gap
-from vsbench.method import Batch, Card, Loader, Method, MethodConfig, Phase
+from vsbench.method import (
+    Batch,
+    Card,
+    Count,
+    DecayEpochs,
+    Epochs,
+    Layers,
+    Loader,
+    Method,
+    MethodConfig,
+    Phase,
+    Positive,
+    Rate,
+    SeedSetting,
+    Weight,
+    Whole,
+    Width,
+)
 from vsbench.nn import ImagePool, PatchDiscriminator, ResnetGenerator, VGGFeatures, initialise
 from vsbench.nn.vgg import as_imagenet, random_features
 
@@ -37,25 +54,25 @@ JITTER = (0.5, 0.5, 0.5, 0.3)  # brightness, contrast, saturation, hue
 class Config(MethodConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    epochs: PositiveInt = 200
-    decay_epochs: NonNegativeInt = 200
-    lr: PositiveFloat = 1e-4
+    epochs: Epochs = 200
+    decay_epochs: DecayEpochs = 200
+    lr: Rate = 1e-4
     loader: Loader = "unaligned"
-    width: PositiveInt = 64
-    blocks: PositiveInt = 9
-    discriminator_layers: PositiveInt = 3
-    pool_size: NonNegativeInt = 50  # earlier fakes that the discriminator may see again; 0: only the current ones
+    width: Width = 64
+    blocks: Layers = 9
+    discriminator_layers: Layers = 3
+    pool_size: Whole = 50  # earlier fakes that the discriminator may see again; 0: only the current ones
     features: Literal["imagenet", "random"] = "imagenet"  # kernels of VGG16: published, or drawn by features_seed
-    features_seed: NonNegativeInt = 0
-    taps: tuple[NonNegativeInt, ...] = (11, 18, 22)  # ReLUs of VGG16 by their number: relu3_1, relu4_1, relu4_3
+    features_seed: SeedSetting = 0
+    taps: tuple[Whole, ...] = (11, 18, 22)  # ReLUs of VGG16 by their number: relu3_1, relu4_1, relu4_3
     similarity: Similarity = "dot"
     loss_mode: Literal["cos", "l1"] = "cos"
     patch_size: int = Field(default=64, ge=2)  # cells a side of a window; where a map is no larger, all of it
-    patches: PositiveInt = 256  # rows per layer
-    lambda_adversarial: NonNegativeFloat = 1.0
-    lambda_spatial: NonNegativeFloat = 10.0
-    lambda_contrastive: NonNegativeFloat = 0.0  # of L_F; 0: the fixed loss, without projections
-    temperature: PositiveFloat = 0.07
+    patches: Count = 256  # rows per layer
+    lambda_adversarial: Weight = 1.0
+    lambda_spatial: Weight = 10.0
+    lambda_contrastive: Weight = 0.0  # of L_F; 0: the fixed loss, without projections
+    temperature: Positive = 0.07
     augment: bool = False  # L_F sees each image with other colours too
 
 

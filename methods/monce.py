@@ -13,12 +13,11 @@ The plan is learned through: the gradient reaches the queries by way of the weig
 from typing import Literal
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from vsbench.losses.contrastive import over_layers, weighted_patch_nce
 from vsbench.losses.transport import released_cost, unbalanced_plan
-from vsbench.method import Card
+from vsbench.method import Card, Count, Positive
 from vsbench.precision import full_precision
 
 from ._contrastive import MIST, Contrastive, CutConfig, Features, Passes, Seen, cut_networks
@@ -31,9 +30,9 @@ class Config(CutConfig):
 
     mirror: bool = False  # FastCUT's flip equivariance
     weighting: Literal["hard", "easy"] = "hard"  # hard: negatives that resemble the query weigh more; easy: less
-    eta: PositiveFloat = 1.0  # entropic regularisation, the paper's β: the smaller, the more the weights differ
-    negative_weight: PositiveFloat = 1.0  # Q
-    iterations: PositiveInt = 50
+    eta: Positive = 1.0  # entropic regularisation, the paper's β: the smaller, the more the weights differ
+    negative_weight: Positive = 1.0  # Q
+    iterations: Count = 50
     detach_weights: bool = False  # True: the weights are constants
 
 

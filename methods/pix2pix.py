@@ -7,10 +7,10 @@ real IHC pixel by pixel, which on adjacent sections pulls towards an average of 
     L_G = BCE(D(he, G(he)), 1) + λ |G(he) − ihc|₁
 """
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 from torch import Tensor
 
-from vsbench.method import Batch, Card
+from vsbench.method import Batch, Card, Weight
 from vsbench.nn import PatchDiscriminator, UNetGenerator
 
 from ._conditional import Conditional, ConditionalConfig, TestMode, translated
@@ -21,7 +21,7 @@ class Config(ConditionalConfig):
 
     downs: int = Field(default=8, ge=2, le=9)  # halvings of the U-Net: 8 bring 256 pixels to 1
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    lambda_l1: NonNegativeFloat = 100.0
+    lambda_l1: Weight = 100.0
     test_mode: TestMode = "image_statistics"
 
 

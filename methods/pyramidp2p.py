@@ -9,11 +9,11 @@ with G(he) at coarser scales:
 P₁ is the image, P_l+1 every second pixel of P_l after four blurs.
 """
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from vsbench.losses.pyramid import octaves
-from vsbench.method import Batch, Card
+from vsbench.method import Batch, Card, Count, Layers, LoadSize, Positive, Side, Weight, Whole
 from vsbench.nn import PatchDiscriminator, ResnetGenerator
 from vsbench.nn.resnet import Norm
 
@@ -25,18 +25,18 @@ LEVELS = ("g_l1", "g_l1_half", "g_l1_quarter", "g_l1_eighth")  # the terms, by t
 class Config(ConditionalConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    batch_size: PositiveInt = 2
-    load_size: NonNegativeInt = 1024
-    crop_size: PositiveInt = 1024
-    blocks: PositiveInt = 9
+    batch_size: Count = 2
+    load_size: LoadSize = 1024
+    crop_size: Side = 1024
+    blocks: Layers = 9
     norm: Norm = "batch"
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    lambda_l1: NonNegativeFloat = 25.0
+    lambda_l1: Weight = 25.0
     levels: int = Field(default=4, ge=1, le=4)  # of the pyramid; 1 is the image alone
-    level_weights: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (1.0, 1.0, 1.0, 1.0)
-    blurs_per_octave: NonNegativeInt = 4
-    blur_sigma: PositiveFloat = 1.0  # pixels of the level that is blurred
-    blur_size: PositiveInt = 3
+    level_weights: tuple[Weight, Weight, Weight, Weight] = (1.0, 1.0, 1.0, 1.0)
+    blurs_per_octave: Whole = 4
+    blur_sigma: Positive = 1.0  # pixels of the level that is blurred
+    blur_size: Count = 3
     test_mode: TestMode = "image_statistics"
 
     @field_validator("blur_size")

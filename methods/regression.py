@@ -9,11 +9,11 @@ steps are the same for any.)
 
 from collections.abc import Iterator
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vsbench.method import Batch, Card, Method, MethodConfig, Phase
+from vsbench.method import Batch, Card, Method, MethodConfig, Phase, Width
 from vsbench.nn import UNetGenerator
 
 from ._conditional import TestMode, translated
@@ -23,7 +23,7 @@ from ._optimizers import adams
 class Config(MethodConfig):
     """Pix2Pix's settings, as far as they are its generator's."""
 
-    width: PositiveInt = 64
+    width: Width = 64
     downs: int = Field(default=8, ge=2, le=9)
     dropout: float = Field(default=0.5, ge=0, lt=1)
     test_mode: TestMode = "image_statistics"

@@ -19,14 +19,28 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import least_squares
 from vsbench.losses.bridge import bridge_step, bridge_times, dependence, energy_loss
 from vsbench.losses.contrastive import layered_patch_nce
-from vsbench.method import Batch, Card, DecayPhase, Loader, Method, Phase
+from vsbench.method import (
+    Batch,
+    Card,
+    DecayEpochs,
+    DecayPhase,
+    Epochs,
+    Layers,
+    Loader,
+    Method,
+    Phase,
+    Positive,
+    SeedSetting,
+    Weight,
+    Whole,
+)
 from vsbench.nn import BridgeGenerator, PatchSampler, TimedDiscriminator
 from vsbench.ranks import gather, ranks, share
 
@@ -37,18 +51,18 @@ from ._optimizers import adams
 class Config(ContrastiveConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    epochs: PositiveInt = 200
-    decay_epochs: NonNegativeInt = 200
+    epochs: Epochs = 200
+    decay_epochs: DecayEpochs = 200
     decay_phase: DecayPhase = "shrink"
     loader: Loader = "unaligned"
-    discriminator_layers: PositiveInt = 3
-    latent_layers: PositiveInt = 4
+    discriminator_layers: Layers = 3
+    latent_layers: Layers = 4
     time_in_generator: Literal["none", "after_norm"] = "none"  # after_norm: G is told the step, as in the paper
     num_timesteps: int = Field(default=5, ge=2)  # T
-    tau: PositiveFloat = 0.01
-    lambda_sb: NonNegativeFloat = 1.0
-    nfe: NonNegativeInt = 0  # steps of a translation, whose result is the prediction of the last; 0: all T
-    translation_seed: NonNegativeInt = 0  # of latents and noise of a translation, which are the same for every image
+    tau: Positive = 0.01
+    lambda_sb: Weight = 1.0
+    nfe: Whole = 0  # steps of a translation, whose result is the prediction of the last; 0: all T
+    translation_seed: SeedSetting = 0  # of latents and noise of a translation, which are the same for every image
 
     @model_validator(mode="after")
     def _steps_are_there(self) -> "Config":

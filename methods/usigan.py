@@ -32,7 +32,7 @@ from vsbench.losses.transport import (
     scaled_plan,
     unbalanced_plan,
 )
-from vsbench.method import Card
+from vsbench.method import Card, Count, DecayEpochs, Epochs, LoadSize, Weight
 from vsbench.precision import full_precision
 
 from ._contrastive import Features, Seen
@@ -43,10 +43,10 @@ from ._usigan_suites import declare_suites
 class Config(SpectralConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    batch_size: PositiveInt = 2
-    epochs: PositiveInt = 40
-    decay_epochs: NonNegativeInt = 40
-    load_size: NonNegativeInt = 1024
+    batch_size: Count = 2
+    epochs: Epochs = 40
+    decay_epochs: DecayEpochs = 40
+    load_size: LoadSize = 1024
     gan: Literal["lsgan", "log"] = "lsgan"  # log: the logarithmic form that the paper prints
     lambda_tcyc: Weight = 10_000.0
     lambda_cc: Weight = 10.0

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vsbench.bounds import STEPS
+from vsbench.bounds import SEED, STEPS
 from vsbench.config import build_config, config_type
 from vsbench.errors import UsageError
 from vsbench.names import brief
@@ -24,8 +24,12 @@ Sampling = Literal["permute", "replace"]  # replace: each H&E tile drawn at rand
 
 # Settings have ends at both sides, far beyond what anyone trains with: what lies outside is a slip of the hand.
 Weight = Annotated[float, Field(ge=0, le=1e9)]  # of a loss term; 0 switches it off
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=10_000)]
+Whole = Annotated[int, Field(ge=0, le=10_000)]
+SeedSetting = Annotated[int, Field(ge=0, le=SEED)]
 Layers = Annotated[int, Field(ge=1, le=100)]
 Width = Annotated[int, Field(ge=1, le=4096)]  # channels of a layer
 Side = Annotated[int, Field(ge=1, le=16_384)]  # of an image, in pixels
@@ -64,7 +68,7 @@ class MethodConfig(BaseModel):
     epochs: Epochs = 100
     decay_epochs: DecayEpochs = 100
     steps: Annotated[int, Field(ge=1, le=STEPS)] | None = None
-    lr: float = Field(2e-4, gt=0, le=1)
+    lr: Rate = 2e-4
     betas: tuple[Share, Share] = (0.5, 0.999)
     average: Share = 0.0  # decay of the moving average of the weights that translates; 0: the last
     load_size: LoadSize = 286  # bicubic resize of the whole tile to this square before cropping; 0: as it is

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from vsbench.checks._training import step as take_step
-from vsbench.method import Batch
-from vsbench.nn.spectral import SpectralNorm
-
+from vsbench.checks._training import step
 from vsbench.engine.schedule import Schedule
-from vsbench.method import Batch, Method, MethodConfig
+from vsbench.method import Batch, Method, MethodConfig, Phase
+from vsbench.nn.spectral import SpectralNorm
 
 Array = NDArray[np.float64]
 ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
@@ -100,22 +99,46 @@ def summary(x: Tensor) -> dict[str, Any]:
 class Step:
     """One step of CUT's family at fixed weights, before any optimizer's."""
 
+    method: Any
     outputs: Tensor  # of G: of the H&E, then of the IHC where that passes too
     features: list[Tensor]  # of what G was given
-    losses: dict[str, Tensor]  # the terms, with their graphs
+    phases: list[Phase]  # with their graphs
     embedded: list[tuple[list[Tensor], ...]]  # what ``embed`` gave each time: queries, and keys of each source
+
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        """The terms by name."""
+        return {name: loss for phase in self.phases for name, loss in phase.losses.items()}
+
+    @cached_property
+    def gradients(self) -> dict[str, Tensor]:
+        """L2 norms of the gradients that each network is moved by."""
+        found, optimizers = {}, self.method.optimizers()
+        for phase in self.phases:
+            groups = [group for name in phase.drives for group in optimizers[name].param_groups]
+            driven = {p for group in groups for p in group["params"]}
+            total = torch.stack(list(phase.losses.values())).sum()
+            for name, network in self.method.named_children():
+                if driven.issuperset(network.parameters()):
+                    found[name] = gradient_norm(total, network)
+        return found
+
+
+def positions(patches: int) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+    """What stands for ``PatchSampler.draw``: the vectors' positions of draw 0, 1, … in each layer."""
+    terms = count()
+
+    def draw(features: Sequence[Tensor]) -> list[Tensor]:
+        k = 7919 * torch.arange(patches) + 101 * next(terms)
+        return [(k + 13 * layer)[: f[0, 0].numel()] % f[0, 0].numel() for layer, f in enumerate(features)]
+
+    return draw
 
 
 def take_step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
     """A step with patch positions by the vectors' rule, and the mirroring decided."""
-    term, made, embedded = 0, [], []
-    generate, embed = method.generator.forward_with_features, method.embed
-
-    def draw(features: Sequence[Tensor]) -> list[Tensor]:
-        nonlocal term
-        k = 7919 * torch.arange(method.config.patches) + 101 * term
-        term += 1
-        return [(k + 13 * layer)[: f[0, 0].numel()] % f[0, 0].numel() for layer, f in enumerate(features)]
+    made: list[Any] = []
+    embedded: list[Any] = []
 
     def recorded(call: Callable[..., Any], calls: list[Any]) -> Callable[..., Any]:
         def record(*arguments: Any) -> Any:
@@ -125,12 +148,12 @@ def take_step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
         return record
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(method.heads, "draw", draw)
-        patch.setattr(method.generator, "forward_with_features", recorded(generate, made))
-        patch.setattr(method, "embed", recorded(embed, embedded))
+        patch.setattr(method.heads, "draw", positions(method.config.patches))
+        patch.setattr(method.generator, "forward_with_features", recorded(method.generator.forward_with_features, made))
+        patch.setattr(method, "embed", recorded(method.embed, embedded))
         patch.setattr(torch, "rand", lambda _: torch.tensor(0.25 if mirrored else 0.75))
-        losses = {name: loss for phase in method.training_step(batch) for name, loss in phase.losses.items()}
-    return Step(*made[0], losses, embedded)
+        phases = list(method.training_step(batch))
+    return Step(method, *made[0], phases, embedded)
 
 
 def gradient_norm(loss: Tensor, network: nn.Module) -> Tensor:
@@ -177,9 +200,26 @@ class Vector:
             self.fill(network)
         return ours
 
-    def step(self, method: Any, mirrored: bool = False) -> Step:
-        """What the method does with the vector's images."""
-        return take_step(method, Batch(self.input("A"), self.input("B")), mirrored)
+    @torch.no_grad()
+    def exact_sigma(self, *networks: nn.Module) -> None:
+        """Give each spectral norm the true singular vectors, which power iterations leave as they are."""
+        for module in (module for network in networks for module in network.modules()):
+            if isinstance(module, ParametrizationList) and isinstance(module[0], SpectralNorm):
+                left, _, right = torch.linalg.svd(module.original.flatten(1), full_matrices=False)
+                module[0].left.copy_(left[:, 0])
+                module[0].right.copy_(right[0])
+
+    def step(self, method: Any, batch: Batch | None = None, mirrored: bool = False) -> Step:
+        """What the method does with the vector's images, or with others."""
+        return take_step(method, batch or Batch(self.input("A"), self.input("B")), mirrored)
+
+    def train(self, method: Any, batch: Batch, steps: int) -> list[dict[str, Tensor]]:
+        """The losses of a method's first steps with its optimizers, each at the same of the vector's positions."""
+        optimizers, losses = method.optimizers(), []
+        for _ in range(steps):
+            method.heads.draw = positions(method.config.patches)
+            losses.append(step(method, optimizers, batch))
+        return losses
 
     def equal_gradient(self, key: str, loss: Tensor, network: nn.Module) -> None:
         """The expected value is the gradient's norm."""
