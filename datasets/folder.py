@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from vsbench.data.pairs import Pair, images_by_stem, match
-from vsbench.data.search import side_by_side
+from vsbench.data.search import side_by_side, stained
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
 
@@ -78,6 +78,11 @@ class Folder(Dataset[Config]):
     stains = ()
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """None of slides where a pattern tells them."""
+        return () if self.config.slide else super().warnings
+
+    @property
     def paired(self) -> bool:
         """As ``paired=`` says."""
         return self.config.paired
@@ -109,7 +114,7 @@ class Folder(Dataset[Config]):
             yield Pair(id_, he_of[stem], ihc[number % len(ihc)], self._slide(he_of[stem]), split)
 
     def _folder(self, root: Path, name: str, stain: str, split: str) -> Path:
-        folder = root / name.replace("{stain}", stain).replace("{split}", split)
+        folder = stained(root, name.replace("{split}", split), stain)
         return folder / split if self.config.split_by == "official" and "{split}" not in name else folder
 
     def _slide(self, path: Path) -> str | None:

@@ -63,12 +63,14 @@ class IHC4BC(Dataset[Config]):
             ("pr", "train"): 13125,
             **{(stain, "test"): 1000 for stain in ("her2", "ki67", "er", "pr")},
         },
-        warnings=(
-            "copies of IHC4BC differ: Kaggle has about 90,000 pairs, the repack of the published rows 55,715 + 4,000, "
-            "and the USIGAN paper's table lists 81,206 + 4,000; compare only numbers of one copy",
+        split_warnings=(
             "neighbouring tiles overlap by half: a split over tiles, as the repack's may be, puts the same pixels "
             "into train and test; the Kaggle copy is split by patient here, and split_by=slides does so with a repack "
             "whose names tell the patient",
+        ),
+        warnings=(
+            "copies of IHC4BC differ: Kaggle has about 90,000 pairs, the repack of the published rows 55,715 + 4,000, "
+            "and the USIGAN paper's table lists 81,206 + 4,000; compare only numbers of one copy",
             "the slide (here: the patient) is read from names of the form 0_1010_11_1_2; where a repack has others, "
             "slides are unknown and intervals over slides cannot be computed",
             "1000 is no multiple of 16: deep generators need padding",

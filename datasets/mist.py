@@ -48,11 +48,11 @@ class MIST(Dataset[Config]):
             ("pr", "train"): 4139,
             **{(stain, "test"): 1000 for stain in ("her2", "ki67", "er", "pr")},
         },
-        warnings=(
+        split_warnings=(
             "MIST's published split is random over tiles: train and test share slides and patients, so its scores are "
             "optimistic; split_by=slides keeps them apart, and its scores compare with no published ones",
-            "H&E and IHC are consecutive sections: no two nuclei correspond, and pixel metrics have a ceiling",
         ),
+        warnings=("H&E and IHC are consecutive sections: no two nuclei correspond, and pixel metrics have a ceiling",),
     )
     stains = ("her2", "ki67", "er", "pr")
 

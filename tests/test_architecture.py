@@ -18,7 +18,7 @@ FOLDERS = {"vsbench": "vsbench", "vsbench.methods": "methods", "vsbench.datasets
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
     ("cells", "errors", "precision", "ranks"),
-    ("files", "names"),
+    ("files", "markers", "names"),
     ("bounds", "plain_yaml"),
     ("config",),
     ("data", "nn", "records", "registry", "stain", "weights"),

@@ -12,8 +12,10 @@ from vsbench.bounds import SEED
 from vsbench.config import build_config, config_type
 from vsbench.data.pairs import Pair, in_order
 from vsbench.data.root import cache_folder, find_data_root
+from vsbench.data.search import stained
 from vsbench.data.splits import by_lists, keep_folds_of, keep_slides_of
 from vsbench.errors import UsageError
+from vsbench.markers import marker
 from vsbench.names import brief
 
 Seed = Annotated[int, Field(ge=0, le=SEED)]
@@ -44,6 +46,7 @@ class DatasetCard:
     size: tuple[int, int] | None = None  # height, width; None: any
     counts: dict[tuple[str, str], int] = field(default_factory=dict)  # (stain, split) → published number of pairs
     warnings: tuple[str, ...] = ()  # printed wherever results on this data are shown
+    split_warnings: tuple[str, ...] = ()  # before these, where the split is the published one
     bounds: tuple[Bound, ...] = ()  # with the default options, where the answer is known
 
 
@@ -87,7 +90,7 @@ class Dataset(ABC, Generic[C]):
     """
 
     card: ClassVar[DatasetCard]
-    stains: ClassVar[tuple[str, ...]]  # lower case; () means any name is accepted (one's own folders)
+    stains: ClassVar[tuple[str, ...]]  # as ``markers.marker`` has them; () means any name is accepted (one's own)
     splits: tuple[str, ...] = NEW_SPLITS  # published ones; an object whose options split anew has those of NEW_SPLITS
     needs_root: ClassVar[bool] = True  # False: the data set makes its own images (then ``root`` is a cache folder)
 
@@ -101,12 +104,19 @@ class Dataset(ABC, Generic[C]):
         """Build with ``--data`` options. Raises UsageError naming an unknown option or a bad value."""
         return cls(build_config(config_type(cls), options))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be said of numbers on this data, as its options have it."""
+        official = self.card.split_warnings if self.config.split_by == "official" else ()
+        return (*official, *self.card.warnings)
+
     def pairs(self, root: Path, stain: str, split: str) -> list[Pair]:
-        """All pairs of a stain and split by id.
+        """All pairs of a stain, in any spelling, and split by id.
 
         Raises UsageError for an unknown stain or split (listing the known ones) and DataError, naming the file or
         folder, where images are missing, doubled or not named as the data set names them.
         """
+        stain = marker(stain)
         if self.stains and stain not in self.stains:
             raise UsageError(f"unknown stain {brief(stain)}: {self.card.title} has {', '.join(self.stains)}")
         if split not in self.splits:
@@ -136,7 +146,7 @@ class Dataset(ABC, Generic[C]):
             return keep_slides_of(pool, split, config.ratio, config.split_seed, root)
         if config.split_by == "folds":
             return keep_folds_of(pool, split, config.folds, config.fold, config.split_seed, root)
-        lists = {s: root / config.lists.replace("{stain}", stain).replace("{split}", s) for s in self.splits}
+        lists = {s: stained(root, config.lists.replace("{split}", s), stain) for s in self.splits}
         # A list for another split is read too where there is one: a pair in both must not pass.
         lists = {s: path for s, path in lists.items() if s == split or path.exists()}
         split_of = by_lists([pair.id for pair in pool], lists)

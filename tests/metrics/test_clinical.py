@@ -115,6 +115,15 @@ def test_the_stain_decides_which_percentages_cut() -> None:
     assert [row["category_real"] for row in rows] == [1, 1, 0, 2, 1]
 
 
+@pytest.mark.parametrize(("stain", "spelt"), [("er", "ER"), ("ki67", "Ki-67"), ("pr", "PgR")])
+def test_a_stain_is_known_however_it_is_spelt(stain: str, spelt: str) -> None:
+    row = Clinical().per_image(pair(8, 40, stain=spelt))
+    assert row["category"] == row["category"]  # a number
+    assert row == pytest.approx(Clinical().per_image(pair(8, 40, stain=stain)), nan_ok=True)
+    own = Clinical({spelt: Cutoffs(9, 10, True, "ours")}, stain=spelt)
+    assert own.per_image(pair(20, 20))["category"] == 2
+
+
 def test_other_thresholds_are_another_protocol() -> None:
     ours = Clinical({"er": Cutoffs(1, 50, True, "ours")})
     both = {v.name: (v.protocol, w.protocol) for v, w in zip(ours.values, Clinical().values, strict=True)}

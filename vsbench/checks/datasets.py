@@ -61,7 +61,8 @@ def check_card(make: Make) -> None:
         card, dataset = tree.dataset.card, tree.dataset
         for field in ("title", "citation", "url", "licence", "pairing", "split_unit"):
             assert getattr(card, field).strip(), f"the card's {field} is empty"
-        assert all(warning.strip() for warning in card.warnings), "the card holds an empty warning"
+        said = (*card.split_warnings, *card.warnings)
+        assert all(warning.strip() for warning in said), "the card holds an empty warning"
         for (stain, split), count in card.counts.items():
             assert stain in dataset.stains, f"the card counts an unknown stain {stain!r}"
             assert split in dataset.splits, f"the card counts an unknown split {split!r}"

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Results, checked_names
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Results, checked_stains
 from vsbench.cli.output import note, say, say_json
 
 FILES = ("index.html", "index.md", "tiles.csv", "duplicates.csv", "slides.csv", "summary.json")
 Stains = Annotated[
     list[str] | None,
-    typer.Option("--stain", callback=checked_names, help="Stain; repeatable. Else all stains there are."),
+    typer.Option("--stain", callback=checked_stains, help="Stain; repeatable. Else all stains there are."),
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder to write to; else audit/<dataset>[-<stain>] in --results.")
@@ -68,7 +68,7 @@ def audit(
     folder = out or results / "audit" / "-".join([dataset, *dict.fromkeys(stain or [])])
     with nullcontext() if out is None else only_ours(folder, "--out", FILES):
         written = write_tables(audits, dataset, folder)
-        page = build_page(audits, source.card.title, [*source.card.warnings, *absent])
+        page = build_page(audits, source.card.title, [*source.warnings, *absent])
         for name, text in (("index.md", page.markdown()), ("index.html", page.html())):
             write_text(folder / name, text)
             written.append(folder / name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vsbench.cli.options import DataOptions, DataRoot, checked_names
+from vsbench.cli.options import DataOptions, DataRoot, checked_stains
 from vsbench.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="Data set: see vsbench datasets.", met
 Stains = Annotated[
     list[str] | None,
     typer.Option(
-        "--stain", callback=checked_names, help="Stain; repeatable. Else those of the data set that are there."
+        "--stain", callback=checked_stains, help="Stain; repeatable. Else those of the data set that are there."
     ),
 ]
 

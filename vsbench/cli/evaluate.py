@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsbench.bounds import DEVICES
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_names, checked_row
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_row, checked_stains
 from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def evaluate(
     name: Annotated[str | None, typer.Option("--name", callback=checked_row, help="Row name of --images.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Data set of --images, --references.")] = None,
     stain: Annotated[
-        str | None, typer.Option("--stain", callback=checked_names, help="Stain of --images, --references.")
+        str | None, typer.Option("--stain", callback=checked_stains, help="Stain of --images, --references.")
     ] = None,
     suffix: Annotated[
         str | None, typer.Option("--suffix", help="What follows a pair's name in those of --images: _fake_B.")

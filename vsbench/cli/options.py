@@ -20,6 +20,14 @@ def checked_names(given: str | list[str] | None, option: typer.CallbackParam) ->
     return [checked_name(name, option.opts[0]) for name in given]
 
 
+def checked_stains(given: str | list[str] | None, option: typer.CallbackParam) -> str | list[str] | None:
+    """The same of stains, each marker in its one spelling."""
+    from vsbench.markers import marker
+
+    named = list(map(marker, given)) if isinstance(given, list) else given and marker(given)
+    return checked_names(named, option)
+
+
 def checked_row(given: str | None, option: typer.CallbackParam) -> str | None:
     """The same of the name of a row, which may be none of ours."""
     from vsbench.evaluation.references import checked_row_name
@@ -29,7 +37,7 @@ def checked_row(given: str | None, option: typer.CallbackParam) -> str | None:
 
 Results = Annotated[Path, typer.Option("--results", help="Folder of runs and reports.")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Data set: see vsbench datasets.")]
-Stain = Annotated[str, typer.Option("--stain", callback=checked_names, help="Stain: her2, ki67, er, pr, …")]
+Stain = Annotated[str, typer.Option("--stain", callback=checked_stains, help="Stain: her2, ki67, er, pr, …")]
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of the data sets; else $VSBENCH_DATA, else the settings file."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsbench.bounds import SEED
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_names
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_stains
 from vsbench.cli.output import say
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _group() -> None:
 @app.command()
 def validity(
     dataset: Annotated[str, typer.Option("--dataset", help="Data set that can stain its tissue anew.")] = "phantom",
-    stain: Annotated[str, typer.Option("--stain", callback=checked_names, help="Stain: her2, ki67, er, pr.")] = "ki67",
+    stain: Annotated[str, typer.Option("--stain", callback=checked_stains, help="Stain: her2, ki67, er, pr.")] = "ki67",
     seed: Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of what is random in the degradations.")] = 0,
     also: Annotated[
         list[str] | None,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vsbench.data.decode import read_size
-from vsbench.data.pairs import SUFFIXES
+from vsbench.data.pairs import SUFFIXES, few
 from vsbench.errors import DataError
+from vsbench.markers import SPELLINGS, spelling
 
 DEPTH = 4  # levels below the root: "histology/MIST/HER2/TrainValAB" is the deepest we have met
-SPELLINGS = {"her2": "her[-_ ]?2", "ki67": "ki[-_ ]?67", "er": "er", "pr": "pgr|pr"}  # of the markers, in folder names
 
 Subfolders = Mapping[str, Path]  # by lower-case name
 
@@ -60,9 +60,26 @@ def subfolders(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def stained(root: Path, name: str, stain: str) -> Path:
+    """The path ``name`` below ``root`` with the stain in the place of {stain}, as the folder or file there spells it.
+
+    Where none is there, in the marker's own name. Raises DataError where several are.
+    """
+    place = root
+    for part in Path(name).parts:
+        if "{stain}" in part and place.is_dir():
+            pattern = re.compile(spelling(stain).join(map(re.escape, part.split("{stain}"))))
+            there = sorted(entry.name for entry in place.iterdir() if pattern.fullmatch(entry.name))
+            if len(there) > 1:
+                raise DataError(f"{place}: {few(there)} spell one stain; keep one, or name it in place of {{stain}}")
+            part = there[0] if there else part
+        place /= part.replace("{stain}", stain)
+    return place
+
+
 def stain_in(name: str) -> str | None:
     """The one marker that a folder name spells ("HER2-004" → "her2"); None where it spells none, or several."""
-    found = [stain for stain, spelling in SPELLINGS.items() if _spells(name, spelling)]
+    found = [stain for stain, other in SPELLINGS.items() if _spells(name, other)]
     return found[0] if len(found) == 1 else None
 
 

@@ -18,6 +18,7 @@ from vsbench.engine.run import Run, group_folder, row_name
 from vsbench.engine.step import Execution
 from vsbench.engine.validate import HeldOut, hold_out
 from vsbench.errors import UsageError
+from vsbench.markers import marker
 from vsbench.method import Method
 from vsbench.names import brief, said
 from vsbench.plain_yaml import parse_yaml
@@ -58,6 +59,7 @@ class Request:
     def __post_init__(self) -> None:
         if self.select not in get_args(Select):
             raise UsageError(f"--select {brief(self.select)}: one of {', '.join(get_args(Select))}")
+        object.__setattr__(self, "stain", marker(self.stain))  # one marker, one name
         require_whole("--seed", self.seed, 0, SEED)
         if self.validate_every is not None:
             require_whole("--validate-every", self.validate_every, 1, STEPS)

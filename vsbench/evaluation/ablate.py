@@ -23,6 +23,7 @@ from vsbench.evaluation.evaluate import evaluate_runs
 from vsbench.evaluation.group import SPLIT
 from vsbench.evaluation.instrument import Instrument
 from vsbench.files import digest
+from vsbench.markers import marker
 from vsbench.method import Method, MethodConfig, Suite, SuiteRow
 from vsbench.names import brief
 
@@ -45,6 +46,9 @@ class Study:
     dataset_options: dict[str, Any] = field(default_factory=dict)
     data_root: Path | None = None
     results: Path = Path("results")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stain", marker(self.stain))  # one marker, one name
 
     @property
     def name(self) -> str:

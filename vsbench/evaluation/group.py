@@ -15,6 +15,7 @@ from vsbench.engine.run import Run, group_folder
 from vsbench.errors import DataError
 from vsbench.evaluation.digests import Digests
 from vsbench.files import digest
+from vsbench.markers import marker
 
 SPLIT = "test"
 FEW_SLIDES = 10
@@ -37,7 +38,7 @@ class Group:
     def __post_init__(self) -> None:
         source = registry.load("vsbench.datasets", self.dataset).from_options(self.options)
         test = pairs_of(source, self.data_root, self.stain, SPLIT)
-        self.pairs = [replace(p, labels={**p.labels, "stain": self.stain}) for p in test]
+        self.pairs = [replace(p, labels={**p.labels, "stain": marker(self.stain)}) for p in test]
         without_train = [] if source.paired else ["training images are unpaired: no rows made from them"]
         try:
             self.train = pairs_of(source, self.data_root, self.stain, "train") if source.paired else []
@@ -46,7 +47,7 @@ class Group:
             without_train = [f"no training split here, so no rows made from it and no look for shared slides ({error})"]
         self.digests = Digests(self.results / "digests.json")
         self.digests.add(file for p in self.pairs for file in p.images)
-        self.warnings = [*source.card.warnings, *self._slide_warnings(), *without_train]
+        self.warnings = [*source.warnings, *self._slide_warnings(), *without_train]
 
     @property
     def folder(self) -> Path:

@@ -25,6 +25,7 @@ from vsbench.errors import DataError, UsageError
 from vsbench.evaluation.degrade import DEGRADATIONS, GRADES, Case, settings
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.onepass import Maker, Measured, measure, set_values
+from vsbench.markers import marker
 from vsbench.metric import Absent, Image, Metric, Value
 
 SPLIT = "test"
@@ -50,6 +51,7 @@ class ValidityStudy:
 
     def __post_init__(self) -> None:
         require_whole("--seed", self.seed, 0, SEED)
+        object.__setattr__(self, "stain", marker(self.stain))  # one marker, one name
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def study_validity(study: ValidityStudy, instrument: Instrument, count: Count | 
         "protocols": {name: value.protocol for name, value in values.items()},
         "provenance": instrument.provenance,
         "absent": {name: reason for name, reason in missing.items() if name in values},
-        "warnings": [*source.card.warnings, *instrument.broken],
+        "warnings": [*source.warnings, *instrument.broken],
         "vsbench": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,

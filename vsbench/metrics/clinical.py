@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench.errors import DataError
+from vsbench.markers import marker
 from vsbench.metric import Absent, Metric, Sample, Value, Which
 from vsbench.names import brief
 from vsbench.stain.dab import read_levels
@@ -127,16 +128,16 @@ class Clinical(Metric):
     values = declared(THRESHOLDS)
 
     def __init__(self, thresholds: Mapping[str, Cutoffs] = THRESHOLDS, stain: str | None = None) -> None:
-        self.thresholds = thresholds
+        self.thresholds = {marker(stain): cutoffs for stain, cutoffs in thresholds.items()}
         self.stain = stain
-        self.values = declared(thresholds)  # other thresholds, another protocol
+        self.values = declared(self.thresholds)  # other thresholds, another protocol
 
     def per_image(self, sample: Sample) -> dict[str, float]:
         """Index in percent, H-score and category of both images, the label's category, and how far they agree.
 
         NaN where a number does not exist. Raises DataError for a label that is no category or fraction.
         """
-        cutoffs = self.thresholds.get(sample.labels.get("stain", self.stain or ""))
+        cutoffs = self.thresholds.get(marker(sample.labels.get("stain", self.stain or "")))
         fake, real = (_score(sample, which) if cutoffs else None for which in ("fake", "real"))
         category, category_real = (cutoffs.category(s.positive) if cutoffs and s else NAN for s in (fake, real))
         label = _labelled(sample, cutoffs)

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from vsbench.files import digest
+from vsbench.markers import marker
 
 STAINS = {"er": "ER", "pr": "PR", "her2": "HER2", "ki67": "Ki67"}  # as pathologists write them
 
@@ -144,7 +145,7 @@ def unit(text: str) -> str:
 
 def stain_name(stain: str) -> str:
     """A stain as the field writes it (``her2`` → ``HER2``); an unknown one as it is."""
-    return STAINS.get(stain, stain)
+    return STAINS.get(marker(stain), stain)
 
 
 def shorten(text: str, length: int) -> str:

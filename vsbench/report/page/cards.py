@@ -46,5 +46,5 @@ def _dataset_lines(card: Any) -> list[tuple[str, list[str]]]:
         ("Train and test kept apart by", [card.split_unit]),
         ("Size", [f"{card.size[0]} × {card.size[1]} pixels" if card.size else "any"]),
         ("Published pairs", [f"{stain}, {split}: {count:,}" for (stain, split), count in card.counts.items()]),
-        ("Warnings", list(card.warnings)),
+        ("Warnings", [*card.split_warnings, *card.warnings]),
     ]
