@@ -25,6 +25,7 @@ from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.rows import reference_rows, translated_row
 from vsbench.metric import Absent, Metric, Sample, Update, Value
+from vsbench.metrics.clinical import Clinical
 
 CPU = torch.device("cpu")
 SIDE = 40
@@ -191,6 +192,26 @@ def test_nothing_is_measured_twice(place: Path, measured: list[int]) -> None:
     assert written == []
     assert all(outcome.cached for outcome in second)
     assert [outcome.summary for outcome in second] == [outcome.summary for outcome in first]
+
+
+@pytest.mark.parametrize("part", ["per_image", "finish"])
+def test_what_failed_is_measured_again(
+    place: Path, measured: list[int], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plug-in that failed and was mended is of the same version, images and protocol: its values alone tell."""
+    with monkeypatch.context() as broken:
+        broken.setattr(Clinical, part, lambda *given: 1 / 0)
+        first, _ = translate_and_measure(place)
+        assert "clinical failed: ZeroDivisionError" in str(first.summary.values["npi_mae"].reason)
+        assert set(first.summary.failed) == {value.name for value in Clinical.values}
+        again, written = translate_and_measure(place)
+        assert (again.cached, written) == (False, [])
+    mended, _ = translate_and_measure(place)
+    assert not mended.cached
+    assert not mended.summary.failed
+    assert "failed" not in str(mended.summary.values["npi_mae"].reason)
+    assert measured == [4] * 3
+    assert translate_and_measure(place)[0].cached
 
 
 def test_a_changed_image_is_measured_again(place: Path, measured: list[int]) -> None:

@@ -17,7 +17,7 @@ from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
 from vsbench.errors import DataError, UsageError
 from vsbench.evaluation import onepass
-from vsbench.evaluation.onepass import Maker, Measured, measure, set_values
+from vsbench.evaluation.onepass import Failed, Maker, Measured, measure, set_values
 from vsbench.evaluation.references import REFERENCES, mean_colour
 from vsbench.metric import Absent, Metric, Sample, Update, Value
 from vsbench.metrics.dab import DabDensity
@@ -126,7 +126,7 @@ def test_a_value_that_is_not_declared_ends_its_own_metric(pairs: list[Pair]) -> 
     metrics: dict[str, Metric] = {"a": Forgetful("a")}
     values = set_values(metrics, measure_one(pairs, MAKE, metrics))
     why = "a failed: TypeError: declares ['mean_height', 'nothing'] and returned ['mean_height']"
-    assert values == {"mean_height": Absent(why), "nothing": Absent(why)}
+    assert values == {"mean_height": Failed(why), "nothing": Failed(why)}
 
 
 class Planted(Metric):

@@ -59,6 +59,11 @@ class Measured:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Failed(Absent):
+    """A value whose metric failed, which says nothing of the images: another time it may be there."""
+
+
 def measure(
     pairs: Sequence[Pair],
     makers: Mapping[str, Maker],
@@ -89,7 +94,7 @@ def measure(
 
 
 def set_values(metrics: Mapping[str, Metric], measured: Measured) -> dict[str, float | Absent]:
-    """All set values by name; those of a metric that failed are Absent and say why, as is NaN without a reason."""
+    """All set values by name; those of a metric that failed are Failed and say why; NaN without a reason is Absent."""
     values: dict[str, float | Absent] = {}
     for name, metric in metrics.items():
         failure = measured.failed.get(name)
@@ -101,7 +106,7 @@ def set_values(metrics: Mapping[str, Metric], measured: Measured) -> dict[str, f
             except Exception as error:  # a plug-in may raise anything
                 failure = _reason(error)
         if failure is not None:
-            values |= {value.name: Absent(f"{name} failed: {failure}") for value in metric.values}
+            values |= {value.name: Failed(f"{name} failed: {failure}") for value in metric.values}
     return values
 
 

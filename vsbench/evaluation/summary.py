@@ -11,7 +11,7 @@ from vsbench.errors import RunError
 from vsbench.evaluation.group import SPLIT, Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.intervals import intervals
-from vsbench.evaluation.onepass import Measured, set_values
+from vsbench.evaluation.onepass import Failed, Measured, set_values
 from vsbench.evaluation.rows import PROTOCOL, Row
 from vsbench.files import atomic, file_digest, json_number, write_text
 from vsbench.metric import Absent
@@ -22,8 +22,8 @@ TABLE, FEATURES = "per_image.csv", "features.npz"
 
 
 def stored(row: Row, fingerprint: str) -> tuple[Summary | None, str]:
-    """(The summary on disk, if it and what lies beside it are in order and of the same images, data and protocols;
-    what is damaged, where that is why there is none)."""
+    """(The summary on disk, if it and what lies beside it are in order and of the same images, data and protocols, and
+    no metric failed; what is damaged, where that is why there is none)."""
     folder = row.run.evaluation(row.protocol)
     if not (folder / "summary.json").exists():
         return None, ""
@@ -32,7 +32,8 @@ def stored(row: Row, fingerprint: str) -> tuple[Summary | None, str]:
         summary.require_whole(folder)
     except RunError as error:
         return None, str(error)
-    return (summary if summary.fingerprint == fingerprint and (folder / TABLE).is_file() else None), ""
+    whole = summary.fingerprint == fingerprint and (folder / TABLE).is_file() and not summary.failed
+    return (summary if whole else None), ""
 
 
 def forget(row: Row) -> None:
@@ -93,6 +94,7 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
             for name, value in declared.items()
         },
     }
+    content["failed"] = [name for name, value in values.items() if isinstance(value, Failed)]
     summary = Summary.checked(content, folder / "summary.json")
     if ranks.rank() != 0:
         return summary

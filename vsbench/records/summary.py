@@ -81,6 +81,7 @@ class Summary(Artefact):
     skipped: dict[str, Text] = {}
     pairs: list[PairFiles]
     values: dict[str, Reading]
+    failed: list[Text] = []  # those of ``values`` whose metric failed; they are measured again
     digests: dict[str, Digest] = {}  # of the files it was derived from, by name; none before they were recorded
 
     def require_whole(self, folder: Path) -> None:
