@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
-from vsbench.data.pairs import Pair, images_by_stem, match
+from vsbench.data.pairs import NotHere, Pair, images_by_stem, match, name_of
 from vsbench.data.search import side_by_side, stained
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
@@ -91,7 +91,7 @@ class Folder(Dataset[Config]):
         """Pairs in the order of their names. DataError names a file in whose name the pattern finds no slide."""
         he_dir, ihc_dir = (self._folder(root, name, stain, split) for name in (self.config.he, self.config.ihc))
         if not (he_dir.is_dir() or ihc_dir.is_dir()) and (mend := side_by_side(root)):
-            raise DataError(f"{he_dir}: no such folder; {mend}")
+            raise NotHere(f"{he_dir}: no such folder; {mend}")
         if split == "train" and not self.paired:
             yield from self._unpaired(he_dir, ihc_dir, split)
         else:
@@ -120,7 +120,7 @@ class Folder(Dataset[Config]):
     def _slide(self, path: Path) -> str | None:
         if not self.config.slide:
             return None
-        found = re.search(self.config.slide, path.stem)
+        found = re.search(self.config.slide, name_of(Path(path.name)))
         slide = found and found[1 if found.re.groups else 0]
         if not slide:
             raise DataError(

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices, Field
 
-from vsbench.data.pairs import Pair, in_order, match
+from vsbench.data.pairs import Pair, in_order, match, name_of
 from vsbench.data.search import Subfolders, find_folders, is_aligned, stain_in, stain_of, subfolders, the_one
 from vsbench.data.splits import keep_slides_of
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig, Seed
@@ -155,7 +155,7 @@ def _pairs(he_dir: Path, ihc_dir: Path, split: str, nested: bool, marker: str | 
     """
     pairs = []
     for _, he, ihc in match(he_dir, ihc_dir, nested):
-        stem = he.stem
+        stem = id_ = name_of(Path(he.name))
         if marker is not None:
             stem, _, end = stem.rpartition("_")
             if stain_in(end) is None:
@@ -163,7 +163,7 @@ def _pairs(he_dir: Path, ihc_dir: Path, split: str, nested: bool, marker: str | 
             if stain_in(end) != marker:
                 continue
         name = NAME.fullmatch(stem)
-        pairs.append(Pair(he.stem, he, ihc, slide=name["patient"] if name else None, split=split))
+        pairs.append(Pair(id_, he, ihc, slide=name["patient"] if name else None, split=split))
     if not pairs:
         raise DataError(f"{he_dir}: no image of {marker}, by the ends of the names")
     unnamed = [pair.he for pair in pairs if pair.slide is None]

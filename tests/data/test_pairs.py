@@ -2,12 +2,24 @@
 
 import random
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from vsbench.data.pairs import Pair, few, images_by_stem, in_order, match, pairs_digest
+from vsbench.data.pairs import (
+    NotHere,
+    Pair,
+    few,
+    images_by_stem,
+    in_order,
+    match,
+    not_read,
+    pairs_digest,
+    passed_over,
+)
+from vsbench.data.splits import by_lists
 from vsbench.errors import DataError
 
 
@@ -70,6 +82,73 @@ def test_a_broken_link_is_listed(tmp_path: Path) -> None:
     folder = write(tmp_path / "he", "a.png")
     (folder / "b.png").symlink_to(tmp_path / "moved.png")
     assert list(images_by_stem(folder)) == ["a", "b"]
+
+
+def test_links_that_lead_back_to_themselves_are_no_folders_and_entered_once(tmp_path: Path) -> None:
+    folder = write(tmp_path / "he", "s1/a.png", "b.png")
+    (folder / "loop").symlink_to("loop")
+    (folder / "c.png").symlink_to("c.png")
+    (folder / "s1" / "up").symlink_to(folder)
+    (folder / "again").symlink_to("s1")
+    assert list(images_by_stem(folder, nested=True)) == ["again/a", "b", "c", "s1/a"]
+    assert list(images_by_stem(folder)) == ["b", "c"]
+
+
+def test_every_ending_of_a_jpeg_is_an_image(tmp_path: Path) -> None:
+    folder = write(tmp_path / "he", "a.jpg", "b.JPEG", "c.jfif", "d.jpe", "e.JFIF")
+    assert list(images_by_stem(folder)) == list("abcde")
+
+
+def test_what_lies_beside_images_and_is_not_read_is_counted_and_named(tmp_path: Path) -> None:
+    he = write(tmp_path / "he" / "test", "a.png", "b.jp2", "c.gif", "notes", "labels.csv", ".hidden.gif", "more/d.png")
+    ihc = write(tmp_path / "ihc" / "test", "a.png", "slides/e.png", "slides/f.svs")
+    images = [he / "a.png", ihc / "a.png", ihc / "slides" / "e.png"]
+    assert passed_over(images) == [
+        *(he / name for name in ("b.jp2", "c.gif", "more", "notes")),
+        ihc / "slides" / "f.svs",
+    ]
+    (line,) = not_read(images)
+    assert line == (
+        "not read, though beside the images: .gif (1), .jp2 (1), .svs (1), folders (1), without ending (1): "
+        "he/test/b.jp2, he/test/c.gif, he/test/more and 2 more"
+    )
+    assert not_read([ihc / "slides" / "e.png"]) == ["not read, though beside the images: .svs (1): test/slides/f.svs"]
+    assert not_read([]) == []
+
+
+def test_a_folder_of_other_kinds_alone_and_a_partner_of_one_say_so(tmp_path: Path) -> None:
+    he, ihc = write(tmp_path / "he", "a.png", "b.png"), write(tmp_path / "ihc", "a.png", "b.jp2")
+    with pytest.raises(DataError, match=r"for b\.png \(b\.jp2 there is no image that is read\); add"):
+        list(match(he, ihc))
+    (ihc / "a.png").unlink()
+    with pytest.raises(DataError, match=r"ihc: holds no image \(.*\), but 1 of other kinds: b\.jp2"):
+        list(match(he, ihc))
+
+
+def test_names_that_differ_in_unicode_form_alone_are_one(tmp_path: Path) -> None:
+    """As after copying from a Mac: nobody can see it."""
+    composed, apart = (unicodedata.normalize(form, "Bl\u00f6cke-\u00e9") for form in ("NFC", "NFD"))
+    he, ihc = write(tmp_path / "he", f"{composed}.png"), write(tmp_path / "ihc", f"{apart}.png")
+    for first, second in ((he, ihc), (ihc, he)):
+        ((name, *files),) = match(first, second)
+        assert name == composed
+        assert {file.parent for file in files} == {he, ihc}
+    (tmp_path / "test.txt").write_text(apart, encoding="utf-8")
+    assert by_lists([composed], {"test": tmp_path / "test.txt"}) == {composed: "test"}
+    write(ihc, f"{composed}.png")
+    if len(list(ihc.iterdir())) == 2:  # some file systems take both for one
+        with pytest.raises(DataError, match="has the same stem and differs in Unicode form alone; keep one"):
+            images_by_stem(ihc)
+
+
+def test_two_missing_folders_are_another_fault_than_one(tmp_path: Path) -> None:
+    he = write(tmp_path / "he", "a.png")
+    with pytest.raises(NotHere, match="none: no such folder"):
+        list(match(tmp_path / "none", tmp_path / "nowhere"))
+    for sides in ((he, tmp_path / "none"), (tmp_path / "none", he)):
+        with pytest.raises(DataError, match="none: no such folder") as caught:
+            list(match(*sides))
+        assert not isinstance(caught.value, NotHere)
 
 
 def test_few_counts_the_rest() -> None:

@@ -1,6 +1,8 @@
 """Every planted fault is listed by name, and nothing else is."""
 
 import hashlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +146,43 @@ def test_a_stain_nobody_asked_for_may_be_absent(tree: Path) -> None:
     assert (found.faults, list(found.absent)) == ([], ["pr"])
     assert verify(Toy(), tree, ["pr"], optional=False).faults
     assert verify(Toy(), tree, ["pr"], optional=True).faults, "nothing at all is a fault, asked for or not"
+
+
+def test_test_images_alone_are_no_fault(tree: Path) -> None:
+    for side in ("he", "ihc"):
+        shutil.rmtree(tree / "er" / side / "train")
+    found = verify(Toy(), tree, ["er"])
+    assert found.faults == []
+    assert [(count.split, count.pairs) for count in found.counts] == [("test", 6)]
+    assert list(found.absent) == ["er train"]
+    shutil.rmtree(tree / "er" / "ihc" / "test")
+    assert {fault.kind for fault in verify(Toy(), tree, ["er"]).faults} == {"name"}, "nothing is left to evaluate"
+
+
+def test_one_missing_side_of_the_training_split_is_a_fault(tree: Path) -> None:
+    shutil.rmtree(tree / "er" / "ihc" / "train")
+    assert verify(Toy(), tree, ["er"]).faults
+
+
+def test_what_is_not_read_is_named(tree: Path) -> None:
+    """A file that viewers show, which is in no pair: the numbers are of less data than there seems to be."""
+    file = tree / "er" / "he" / "train" / "t77.gif"
+    Image.new("P", (16, 16)).save(file)
+    found = verify(Toy(), tree, Toy.stains)
+    assert (found.faults, found.passed_over) == ([], [file])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@pytest.mark.parametrize("fast", [True, False])
+def test_what_is_no_file_is_named_and_not_waited_for(tree: Path, fast: bool) -> None:
+    fifo, loop = (tree / "er" / "he" / "train" / name for name in ("t01.png", "t02.png"))
+    fifo.unlink()
+    os.mkfifo(fifo)
+    loop.unlink()
+    loop.symlink_to(loop.name)
+    faults = verify(Toy(), tree, ["er"], fast=fast).faults
+    assert [(fault.kind, *fault.files) for fault in faults] == [("image", fifo), ("image", loop)]
+    assert ["a fifo, not a file" in faults[0].message, "symbolic links" in faults[1].message] == [True, True]
 
 
 def test_a_split_of_ones_own_needs_only_the_sum(tree: Path) -> None:

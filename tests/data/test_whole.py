@@ -122,7 +122,10 @@ def strips_of(kind: str, pixels: NDArray[np.uint8] = RGB) -> tuple[list[bytes], 
     """(strips as libtiff compresses them, compression, JPEG tables) of 16 rows each."""
     strips, compression, tables = [], 0, b""
     for top in range(0, len(pixels), 16):
-        data = saved("TIFF", pixels[top : top + 16], compression=kind)
+        try:
+            data = saved("TIFF", pixels[top : top + 16], compression=kind)
+        except OSError:
+            pytest.skip(f"this libtiff has no {kind}")
         with Image.open(io.BytesIO(data)) as image:
             tags: Any = image.tag_v2
         (begin,), (length,), compression = tags[273], tags[279], tags[259]
@@ -296,7 +299,7 @@ def test_other_files_are_called_what_they_are(tmp_path: Path) -> None:
         (b"<!DOCTYPE html>", "a web page or XML"),
     ):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=rf"tile\.png: {name}: no image that can be read \(PNG, "):
+        with pytest.raises(DataError, match=rf"tile\.png: no image that can be read \(PNG, .*\), but {name}$"):
             read_rgb(path)
 
 

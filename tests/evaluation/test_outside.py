@@ -17,6 +17,7 @@ from vsbench.evaluation.outside import (
     Found,
     find,
     foreign_inputs,
+    lossy_warning,
     reader,
     resize,
     resize_warning,
@@ -251,3 +252,21 @@ def test_sides_in_whole_pixels_are_no_other_aspect_ratio(
 def test_the_summary_can_say_what_was_resized(tmp_path: Path) -> None:
     files = [saved(tmp_path / f"{n}.png", pattern(16, 24 if n else 32)) for n in range(3)]
     assert resize_warning(files, "box").startswith("stored at 16×24 (2), 16×32 (1); resized")
+
+
+def test_images_in_lossy_formats_are_named_by_content(tmp_path: Path) -> None:
+    image = Image.fromarray(pattern(32, 32))
+    kept = {"a.png": "PNG", "b.tif": "TIFF", "c.bmp": "BMP"}
+    lossy = {"d.jpg": "JPEG", "e.png": "JPEG", "f.webp": "WEBP", "g.webp": "WEBP"}
+    for name, kind in (kept | lossy).items():
+        image.save(tmp_path / name, kind)
+    image.convert("RGBA").save(tmp_path / "g.webp", exif=b"Exif\0\0")  # in the extended form
+    image.save(tmp_path / "h.webp", lossless=True)
+    image.save(tmp_path / "i.tif", compression="jpeg")
+    assert lossy_warning(tmp_path / name for name in (*kept, "h.webp")) == []
+    kinds = {"JPEG": ["d.jpg", "e.png"], "lossy WebP": ["f.webp", "g.webp"], "TIFF of JPEG": ["i.tif"]}
+    assert lossy_warning(sorted(tmp_path.iterdir())) == [
+        f"{len(names)} of 9 images are {kind}, which changes the stain that is measured; save them as PNG: "
+        + ", ".join(names)
+        for kind, names in kinds.items()
+    ]

@@ -130,10 +130,13 @@ def _tell_verified(name: str, found: "Findings", fast: bool) -> None:
         say(f"{name} {count.stain} {count.split}: {count.pairs} pairs{expected}, {slides}")
     for stain, reason in found.absent.items():
         say(f"{stain}: not here ({reason})")
+    for file in found.passed_over:
+        say(f"not read: {file}")
     for fault in found.faults:
         say(f"{fault.kind}: {fault.message}")
     looked = "headers read" if fast else "decoded whole"
-    say(f"{found.images} images {looked}, faults: {len(found.faults)}")
+    besides = f", {len(found.passed_over)} files beside them not read" if found.passed_over else ""
+    say(f"{found.images} images {looked}{besides}, faults: {len(found.faults)}")
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def _files(he: Path, out: Path) -> list[tuple[Path, Path]]:
 
     Raises UsageError where OUT can't be what is asked, or where an H&E, or its folder, would be written to.
     """
-    from vsbench.data.pairs import images_by_stem
+    from vsbench.data.pairs import images_by_stem, not_read
     from vsbench.errors import UsageError
 
     if he.is_dir():
@@ -106,7 +106,10 @@ def _files(he: Path, out: Path) -> list[tuple[Path, Path]]:
             raise UsageError(f"{out}: a file, and {he} is a folder; give a folder as OUT")
         if out.resolve() == he.resolve():
             raise UsageError(f"{out}: IN and OUT are one folder; give another OUT")
-        return [(path, out / f"{stem}.png") for stem, path in images_by_stem(he).items()]
+        images = images_by_stem(he)
+        for warning in not_read(images.values()):
+            note(f"warning: {warning}")
+        return [(path, out / f"{stem}.png") for stem, path in images.items()]
     target = out / f"{he.stem}.png" if out.is_dir() else out
     if target.suffix.lower() != ".png":
         raise UsageError(

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import struct
 import threading
 import warnings
@@ -27,6 +28,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS = 178_000_000  # about 13,000², within the limit Pillow itself enforces; larger is a bomb or a whole slide
 MAX_SIDE = 65_535  # as in a JPEG
 MAX_BYTES = 1 << 30  # of a file: more than so many pixels take
+ORIENTATION = ExifTags.Base.Orientation
 UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -37,6 +39,7 @@ UPRIGHT = {
     8: Transpose.ROTATE_90,
 }  # what an orientation asks for (EXIF 2.32, 0x0112); 1, and what is none, for nothing
 SIDEWAYS = {5, 6, 7, 8}
+XMP_ORIENTATION = re.compile(r"""tiff:Orientation(?:\s*=\s*["']|>)\s*([1-8])""")
 OTHERS = {
     b"GIF8": "a GIF",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
@@ -89,6 +92,22 @@ def read_size(path: Path) -> tuple[int, int]:
         return height, width
 
 
+def lossy_kind(path: Path) -> str | None:
+    """How an image is stored where that changed its pixels: "JPEG", "lossy WebP", "TIFF of JPEG".
+
+    None where it did not, or where the image can't be read.
+    """
+    try:
+        with _opened(path, whole=False) as (image, file):
+            if image.format in ("JPEG", "MPO"):
+                return "JPEG"
+            if isinstance(image, TiffImageFile):
+                return "TIFF of JPEG" if tiff.is_jpeg(image) else None
+            return "lossy WebP" if image.format == "WEBP" and _has_chunk(file, b"VP8 ") else None
+    except DataError:  # which is told where it is read
+        return None
+
+
 def require_equal_sizes(images: dict[Path, NDArray[np.uint8]]) -> None:
     """Raise DataError naming the first two files whose sizes differ."""
     require_one_size({path: (image.shape[0], image.shape[1]) for path, image in images.items()})
@@ -120,7 +139,10 @@ def _pixels(path: Path) -> Image.Image | NDArray[np.uint8]:
             image = head
             if isinstance(head, TiffImageFile):
                 tiff.require_jpegs(head, data)
-                turn = None  # Pillow turns it
+                if ORIENTATION in head.tag_v2:
+                    turn = None  # Pillow turns it by this tag
+                else:
+                    head.getexif()[ORIENTATION] = 1  # and by nothing else
             image.load()
         if turn is not None:
             image = image.transpose(turn)
@@ -168,8 +190,8 @@ def _head(path: Path, file: BinaryIO) -> Image.Image:
             return Image.open(BytesIO(png.read_head(file)), formats=["PNG"])
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        known = next((f"{name}: " for magic, name in OTHERS.items() if start.startswith(magic)), "")
-        raise DataError(f"{path}: {known}no image that can be read ({', '.join(FORMATS)}, 8 bits a channel)") from None
+        known = next((f", but {name}" for magic, name in OTHERS.items() if start.startswith(magic)), "")
+        raise DataError(f"{path}: no image that can be read ({', '.join(FORMATS)}, 8 bits a channel){known}") from None
 
 
 def _require_bearable(path: Path, width: int, height: int) -> None:
@@ -197,9 +219,24 @@ def _require_bytes(image: Image.Image, file: BinaryIO) -> None:
             raise ValueError(f"cut short: {missing:,} bytes are missing")
 
 
+def _has_chunk(webp: BinaryIO, kind: bytes) -> bool:
+    webp.seek(12)  # after "RIFF", the length, "WEBP"
+    while len(head := webp.read(8)) == 8:
+        if head[:4] == kind:
+            return True
+        length = int.from_bytes(head[4:], "little")
+        webp.seek(length + length % 2, os.SEEK_CUR)
+    return False
+
+
 def _orientation(image: Image.Image) -> int:
-    """By EXIF, else by XMP."""
-    return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)  # a PNG's own would decode it first
+    """By EXIF, else by XMP, of which some releases of Pillow know and some don't."""
+    exif = Image.Image.getexif(image)  # a PNG's own would decode it first
+    if ORIENTATION in exif:
+        return exif[ORIENTATION]
+    packet = image.info.get("XML:com.adobe.xmp") or image.info.get("xmp") or ""
+    found = XMP_ORIENTATION.search(packet if isinstance(packet, str) else packet.decode("latin-1"))
+    return int(found[1]) if found else 1
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:

@@ -1,6 +1,8 @@
 """A pair of images, and strict pairing by name."""
 
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -9,7 +11,12 @@ from pathlib import Path
 from vsbench.errors import DataError
 from vsbench.files import digest, file_digest
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp"})
+TABLE = ".csv"  # a data set may read its labels from one, wherever it lies
+
+
+class NotHere(DataError):
+    """Of a split there is nothing, on neither side: as where test images alone were fetched."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +46,19 @@ def match(he_dir: Path, ihc_dir: Path, nested: bool = False) -> Iterator[tuple[s
     """(name, H&E file, IHC file) in the order of the names, which are those of ``images_by_stem``; opens no image.
 
     Raises DataError naming the folder that is missing or empty, the files without a partner on either side (the first
-    three and how many more), or two files of one name.
+    three and how many more), or two files of one name; NotHere where both folders are missing.
     """
+    if not he_dir.is_dir() and not ihc_dir.is_dir():
+        raise NotHere(_no_folder(he_dir))
     he, ihc = images_by_stem(he_dir, nested), images_by_stem(ihc_dir, nested)
     complaints = []
     for here, there, folder, other in ((he, ihc, he_dir, ihc_dir), (ihc, he, ihc_dir, he_dir)):
         if alone := sorted(here.keys() - there.keys()):
             files = few([here[name].relative_to(folder).as_posix() for name in alone])
-            complaints.append(f"{folder}: no partner in {other} for {files}")
+            stems = set(alone)
+            strange = [file.name for file in _not_images(other) if name_of(file.relative_to(other)) in stems]
+            of_another = f" ({few(strange)} there is no image that is read)" if strange else ""
+            complaints.append(f"{folder}: no partner in {other} for {files}{of_another}")
     if complaints:
         raise DataError(f"{'; '.join(complaints)}; add the partners or move these files away")
     for name in sorted(he):
@@ -56,21 +68,53 @@ def match(he_dir: Path, ihc_dir: Path, nested: bool = False) -> Iterator[tuple[s
 def images_by_stem(folder: Path, nested: bool = False) -> dict[str, Path]:
     """The image files of a folder by stem; opens none. Hidden files, and files of other kinds, are passed over.
 
-    ``nested``: of all folders below it too, by the path below ``folder`` without the ending: ``"slide-1/tile-7"``.
+    Stems are in Unicode form NFC, whatever the file names are in: no viewer shows the difference, and copying between
+    systems makes it. ``nested``: of all folders below it too, by the path below ``folder`` without the ending:
+    ``"slide-1/tile-7"``.
 
     Raises DataError where the folder is missing or holds no image, or where two files share a name.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; check the data root and the data set's layout")
+        raise DataError(_no_folder(folder))
     found: dict[str, Path] = {}
     for path in sorted(_images(folder, nested)):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = name_of(path.relative_to(folder))
         if name in found:
-            raise DataError(f"{path}: {found[name].name} has the same stem; keep one of them")
+            raise DataError(
+                f"{path}: {found[name].name} has the same stem{_alike(path, found[name])}; keep one of them"
+            )
         found[name] = path
     if not found:
-        raise DataError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))})")
+        others = [file.name for file in _not_images(folder)]
+        but = f", but {len(others)} of other kinds: {few(others)}" if others else ""
+        raise DataError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))}){but}")
     return found
+
+
+def name_of(file: Path) -> str:
+    """A file's path without its ending, with "/", in Unicode form NFC."""
+    return unicodedata.normalize("NFC", file.with_suffix("").as_posix())
+
+
+def passed_over(images: Iterable[Path]) -> list[Path]:
+    """What lies visibly beside these images and is not read, in order.
+
+    Files of other kinds, but for tables, and folders in or below which none of these images lies.
+    """
+    folders = {file.parent for file in images}
+    entered = folders.union(*(folder.parents for folder in folders))
+    return [file for folder in sorted(folders) for file in _not_images(folder) if file not in entered]
+
+
+def not_read(images: Iterable[Path]) -> list[str]:
+    """A line on what is passed over beside these images, for a warning; none where nothing is."""
+    files = passed_over(images)
+    if not files:
+        return []
+    kinds = Counter(file.suffix.lower() or ("folders" if file.is_dir() else "without ending") for file in files)
+    counts = ", ".join(f"{kind} ({n})" for kind, n in sorted(kinds.items()))
+    names = few(["/".join(file.parts[-3:]) for file in files])  # how the folders above are called is no result
+    return [f"not read, though beside the images: {counts}: {names}"]
 
 
 def in_order(pairs: Iterable[Pair]) -> list[Pair]:
@@ -88,6 +132,11 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
+def images_of(pairs: Iterable[Pair]) -> list[Path]:
+    """All image files of some pairs, each once."""
+    return list(dict.fromkeys(file for pair in pairs for file in pair.images))
+
+
 def pairs_digest(pairs: list[Pair], content: Callable[[Path], str] = file_digest) -> str:
     """SHA-256 over ids, slides and file contents of all images, in order: identifies a data set, wherever it lies.
 
@@ -99,16 +148,46 @@ def pairs_digest(pairs: list[Pair], content: Callable[[Path], str] = file_digest
     return digest(parts)
 
 
-def _images(folder: Path, nested: bool) -> Iterator[Path]:
+def _images(folder: Path, nested: bool, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    above |= {folder.resolve()}
+    for path, is_folder in _visible(folder):
+        # A broken link counts as an image: it is then reported by name when it is read, not left out in silence.
+        if is_folder:
+            if nested and path.resolve() not in above:  # a link to a folder further up
+                yield from _images(path, nested, above)
+        elif path.suffix.lower() in SUFFIXES:
+            yield path
+
+
+def _not_images(folder: Path) -> list[Path]:
+    """Files that are neither images nor tables by their names, and folders."""
+    known = {*SUFFIXES, TABLE}
+    return [path for path, is_folder in _visible(folder) if is_folder or path.suffix.lower() not in known]
+
+
+def _visible(folder: Path) -> list[tuple[Path, bool]]:
+    """What is in a folder and not hidden, in order, and whether each is a folder. Raises DataError."""
     try:
         with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
+            visible = sorted((entry.name, is_folder(entry)) for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}; check your rights to read it") from None
-    for entry in visible:
-        # A broken link counts as an image: it is then reported by name when it is read, not left out in silence.
-        if entry.is_dir():
-            if nested:
-                yield from _images(Path(entry.path), nested)
-        elif Path(entry.name).suffix.lower() in SUFFIXES:
-            yield Path(entry.path)
+    return [(folder / name, folder_there) for name, folder_there in visible]
+
+
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether there is a folder, or a link to one; not where a link leads back to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _no_folder(folder: Path) -> str:
+    return f"{folder}: no such folder; check the data root and the data set's layout"
+
+
+def _alike(one: Path, other: Path) -> str:
+    """What to say where nobody can see how two names differ."""
+    same = unicodedata.normalize("NFC", one.name) == unicodedata.normalize("NFC", other.name)
+    return " and differs in Unicode form alone" if same and one.name != other.name else ""

@@ -20,7 +20,7 @@ from vsbench.data.decode import read_rgb
 from vsbench.data.manifest import Manifest, Record
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
-from vsbench.files import atomic, file_digest
+from vsbench.files import atomic, file_digest, open_regular
 
 How = Literal["linked", "copied", "kept"]
 Half = Literal["left", "right"]
@@ -96,7 +96,7 @@ class Placer:
         return how, record
 
     def _whole(self, item: Item, target: Path) -> How:
-        path = (self.root / item.name).resolve(strict=True)  # a hard link to a symbolic one would be as weak as that
+        path = Path(os.path.realpath(self.root / item.name, strict=True))  # a link to a link would be as weak as that
         linked = target.exists() and target.samefile(path)
         if linked and not self.copy:
             return "kept"
@@ -165,7 +165,7 @@ class Placer:
 def _blocks(path: Path) -> Iterator[bytes]:
     """A file's bytes, in pieces. Raises DataError where it can't be read: what fails besides is the writing."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(BLOCK):
                 yield block
     except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vsbench.data.decode import read_size
-from vsbench.data.pairs import SUFFIXES, few
+from vsbench.data.pairs import SUFFIXES, few, is_folder
 from vsbench.errors import DataError
 from vsbench.markers import SPELLINGS, spelling
 
@@ -49,7 +49,7 @@ def subfolders(folder: Path) -> dict[str, Path]:
     """
     try:
         with os.scandir(folder) as entries:
-            paths = sorted(Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir())
+            paths = sorted(Path(e.path) for e in entries if not e.name.startswith(".") and is_folder(e))
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}; check your rights to read it") from None
     found: dict[str, Path] = {}

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from vsbench.data.pairs import SUFFIXES, Pair
+from vsbench.data.pairs import SUFFIXES, Pair, name_of
 from vsbench.errors import DataError
 
 TEXTS = frozenset({".csv", ".tsv", ".txt"})  # lists of splits, labels, licences: readers do read these
@@ -93,7 +93,7 @@ def listed(reader: Reader, root: Path, stain: str, split: str, shown: Path) -> l
     try:
         return reader.pairs(root, stain, split)
     except DataError as error:
-        raise DataError(str(error).replace(str(root), str(shown))) from None
+        raise type(error)(str(error).replace(str(root), str(shown))) from None
 
 
 def refused_names(
@@ -108,7 +108,7 @@ def refused_names(
     names = files_below(root)
     groups: dict[str, list[str]] = defaultdict(list)
     for name in filter(is_image, names):
-        groups[Path(name).stem].append(name)
+        groups[name_of(Path(Path(name).name))].append(name)
     texts = {name: root / name for name in names if is_text(name)}
     with skeleton(root, (), texts) as bare:
         for folder in {(bare / name).parent for name in names}:

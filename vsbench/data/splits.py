@@ -1,5 +1,6 @@
 """Splits: by slide, so that no slide is on both sides, in two parts or in folds, or as text files say."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from math import floor
@@ -81,7 +82,7 @@ def split_digest(train: Iterable[Pair], test: Iterable[Pair]) -> str:
 
 
 def read_list(path: Path) -> list[str]:
-    """The stems in a UTF-8 text file, one a line; empty lines are passed over.
+    """The stems in a UTF-8 text file, one a line, in Unicode form NFC; empty lines are passed over.
 
     Raises DataError, naming the file, where it is missing, empty or no text, or names a stem twice.
     """
@@ -89,7 +90,7 @@ def read_list(path: Path) -> list[str]:
         lines = read_text(path, LARGEST).splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {said(error)}; a list holds one file stem a line") from None
-    stems = [line.strip() for line in lines if line.strip()]
+    stems = [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]
     if not stems:
         raise DataError(f"{path}: an empty list; write one file stem a line")
     if doubled := [stem for stem, times in Counter(stems).items() if times > 1]:

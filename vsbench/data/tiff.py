@@ -46,6 +46,11 @@ def refused(file: BinaryIO) -> str | None:
     return None
 
 
+def is_jpeg(image: TiffImageFile) -> bool:
+    """Whether its strips or tiles are JPEGs."""
+    return image.tag_v2.get(COMPRESSION) == JPEG
+
+
 def stored_size(image: TiffImageFile) -> tuple[int, int]:
     """(width, height) as stored, before it is turned."""
     return image.tag_v2[WIDTH], image.tag_v2[HEIGHT]
@@ -66,7 +71,7 @@ def require_strips(image: TiffImageFile, file: BinaryIO) -> None:
 
 def require_jpegs(image: TiffImageFile, data: bytes) -> None:
     """Raise ValueError where a strip or tile that is a JPEG is not whole, of which libtiff says nothing."""
-    if image.tag_v2.get(COMPRESSION) != JPEG:
+    if not is_jpeg(image):
         return
     tables = image.tag_v2.get(JPEG_TABLES, b"\xff\xd8\xff\xd9")
     for piece in _pieces(image):

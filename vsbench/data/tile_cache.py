@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+import simplejpeg
 
 from vsbench.data.augment import Tile, read_tile, target_size
 from vsbench.data.decode import read_size
@@ -25,7 +26,7 @@ from vsbench.files import atomic, file_digest
 class TileCache:
     """Written tile by tile when one is first asked for; may be shared by processes and runs, and deleted at any time.
 
-    Kept under the digest of the image file, the size, and the version of Pillow that decoded it: what is found there
+    Kept under the digest of the image file, the size, and the versions of the decoders: what is found there
     has the pixels that decoding would give now.
     """
 
@@ -40,7 +41,7 @@ class TileCache:
             for path in (pair.he, pair.ihc):
                 size = read_size(path)
                 files[path] = file_digest(path), size
-        return cls(folder.resolve() / f"pillow-{PIL.__version__}", files)
+        return cls(folder.resolve() / f"pillow-{PIL.__version__}-simplejpeg-{simplejpeg.__version__}", files)
 
     def require_room(self, load_sizes: Iterable[int]) -> int:
         """Bytes that tiles of these load sizes will take besides those that are there, all of them asked for.

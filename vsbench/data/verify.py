@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vsbench.data.decode import read_rgb, read_size
 from vsbench.data.manifest import Manifest, manifests
-from vsbench.data.pairs import Pair
+from vsbench.data.pairs import NotHere, Pair, images_of, passed_over
 from vsbench.data.skeleton import Reader, listed, refused_names
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
@@ -19,6 +19,7 @@ from vsbench.errors import DataError
 Kind = Literal["name", "count", "image", "size", "digest"]
 Size = tuple[int, int]
 Progress = Callable[[int, int], None]  # done, total
+TEST = "test"
 
 
 class Card(Protocol):
@@ -63,11 +64,16 @@ class Count:
 
 @dataclass
 class Findings:
-    """What ``verify`` finds. ``absent``: stains that nobody asked for by name, and why they can't be read."""
+    """What ``verify`` finds.
+
+    ``absent``: stains that nobody asked for by name, and splits that evaluating does not need, with the reason why they
+    can't be read. ``passed_over``: what lies beside the images and is not read.
+    """
 
     counts: list[Count] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
+    passed_over: list[Path] = field(default_factory=list)
     images: int = 0
 
 
@@ -81,7 +87,8 @@ def verify(
 ) -> Findings:
     """Check all splits of some stains: names, counts, every image, and the digests that ``prepare`` wrote.
 
-    ``optional``: a stain of which nothing can be read is not there, which is no fault as long as one of them is.
+    ``optional``: a stain of which nothing can be read is not there, which is no fault as long as one of them is. Nor is
+    it one where of a split neither side is there, as long as test pairs are: who evaluates needs no others.
     ``fast``: headers and sizes in place of decoding and digests. One fault never hides another. Nothing is written
     below ``root``.
     """
@@ -89,10 +96,15 @@ def verify(
     pairs: list[Pair] = []
     lost: list[tuple[str, list[Fault]]] = []
     for stain in stains:
-        found, faults = _names(reader, root, stain)
+        found, gone, faults = _names(reader, root, stain)
         if not any(found.values()):
-            lost.append((stain, faults))
+            lost.append((stain, [*gone.values(), *faults]))
             continue
+        if found.get(TEST):
+            findings.absent |= {f"{stain} {split}": fault.message for split, fault in gone.items()}
+            found = {split: some for split, some in found.items() if split not in gone}
+        else:
+            faults = [*gone.values(), *faults]
         findings.faults += faults
         findings.counts += [_count(reader, stain, split, some) for split, some in found.items()]
         pairs += [pair for some in found.values() for pair in some]
@@ -102,8 +114,9 @@ def verify(
         else:
             findings.faults += faults
     findings.faults += _miscounted(findings.counts)
-    files = list(dict.fromkeys(file for pair in pairs for file in pair.images))
+    files = images_of(pairs)
     findings.images = len(files)
+    findings.passed_over = passed_over(files)
     recorded = manifests(root)
     sizes: dict[Path, Size] = {}
     for done, (file, size, faults) in enumerate(_checked(files, recorded, fast), start=1):
@@ -122,14 +135,17 @@ def verify(
     return findings
 
 
-def _names(reader: Reader, root: Path, stain: str) -> tuple[dict[str, list[Pair]], list[Fault]]:
-    """The pairs of each split that can be listed, and what is wrong with the names of the others."""
+def _names(reader: Reader, root: Path, stain: str) -> tuple[dict[str, list[Pair]], dict[str, Fault], list[Fault]]:
+    """The pairs of each split that can be listed; splits that are not there; what is wrong with the other names."""
     found: dict[str, list[Pair]] = {}
+    gone: dict[str, Fault] = {}
     faults: dict[str, Fault] = {}  # by message: a fault of a whole stain is met in each of its splits
     for split in reader.splits:
         found[split] = []
         try:
             found[split] = listed(reader, root, stain, split, root)
+        except NotHere as error:
+            gone[split] = Fault("name", str(error))
         except DataError as error:
             refused = refused_names(reader, root, stain, split) if root.is_dir() else None
             if refused is None:
@@ -138,7 +154,7 @@ def _names(reader: Reader, root: Path, stain: str) -> tuple[dict[str, list[Pair]
             names, found[split] = refused
             for paths, message in names:
                 faults.setdefault(message, Fault("name", message, tuple(root / path for path in paths)))
-    return found, list(faults.values())
+    return found, gone, list(faults.values())
 
 
 def _count(reader: CardedReader, stain: str, split: str, pairs: list[Pair]) -> Count:

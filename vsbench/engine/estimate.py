@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from vsbench.data.pairs import images_of, not_read
 from vsbench.engine.fit import on_meta, require_all
 from vsbench.engine.request import Request, Resolved, resolve
 from vsbench.engine.step import prepare
@@ -112,6 +113,7 @@ def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, An
         "set_aside": found.set_aside,
         "dataset": request.dataset,
         "stain": request.stain,
+        "warnings": not_read(images_of([*found.pairs.train, *found.pairs.validation])),
         "train_pairs": len(found.pairs.train),
         "validation_pairs": len(found.pairs.validation),
         "select": request.select,
@@ -144,6 +146,7 @@ def lines(plan: dict[str, Any]) -> list[str]:
         f"memory       {memory['total']} per device, estimated: {parts} (activations at 32 bits, without work space)",
         f"disk         {disk['total']}, estimated: {plan['checkpoints_kept']} checkpoints of {disk['checkpoint']}, "
         f"sheets {disk['sheets']}",
+        *(f"warning: {warning}" for warning in plan["warnings"]),
         "dry run: nothing is written",
     ]
 

@@ -13,7 +13,7 @@ from vsbench import ranks, weights
 from vsbench.bounds import WORKERS, require_whole
 from vsbench.data.augment import TileReader
 from vsbench.data.loader import TrainingBatches
-from vsbench.data.pairs import Pair, few, pairs_digest
+from vsbench.data.pairs import Pair, few, images_of, not_read, pairs_digest
 from vsbench.data.threads import in_threads
 from vsbench.data.tile_cache import TileCache
 from vsbench.engine.checkpoint import checkpoints, remove_leftovers, start_from
@@ -65,6 +65,8 @@ def start(
     require_all(found)
     for sentence in found.set_aside:
         display.say(sentence)
+    for warning in not_read(images_of([*found.pairs.train, *found.pairs.validation])):
+        display.say(f"warning: {warning}")
     run = found.run
     training = _training(found, fabric, rhythm)
     data = _data(found.pairs.train)
@@ -127,7 +129,7 @@ def _training(found: Resolved, fabric: "Fabric", rhythm: Rhythm) -> Training:
 
 def _data(pairs: list[Pair]) -> TrainingData:
     """The digests of the training images, each file read once."""
-    files = list(dict.fromkeys(file for pair in pairs for file in pair.images))
+    files = images_of(pairs)
     digests = dict(zip(files, in_threads(file_digest, files), strict=True))
     return TrainingData(files={pair.id: [digests[file] for file in pair.images] for pair in pairs})
 

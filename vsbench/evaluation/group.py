@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsbench import registry
-from vsbench.data.pairs import Pair, pairs_digest
+from vsbench.data.pairs import Pair, images_of, not_read, pairs_digest
 from vsbench.data.splits import split_digest
 from vsbench.dataset import pairs_of
 from vsbench.engine.run import Run, group_folder
@@ -47,7 +47,8 @@ class Group:
             without_train = [f"no training split here, so no rows made from it and no look for shared slides ({error})"]
         self.digests = Digests(self.results / "digests.json")
         self.digests.add(file for p in self.pairs for file in p.images)
-        self.warnings = [*source.warnings, *self._slide_warnings(), *without_train]
+        beside = not_read(images_of([*self.pairs, *self.train]))
+        self.warnings = [*source.warnings, *self._slide_warnings(), *without_train, *beside]
 
     @property
     def folder(self) -> Path:

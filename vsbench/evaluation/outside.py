@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from vsbench.data.decode import read_rgb, read_size, require_equal_sizes
+from vsbench.data.decode import lossy_kind, read_rgb, read_size, require_equal_sizes
 from vsbench.data.pairs import SUFFIXES, Pair, few, images_by_stem
+from vsbench.data.threads import in_threads
 from vsbench.errors import DataError, UsageError
 from vsbench.evaluation.onepass import Maker
 from vsbench.metric import Image
@@ -138,6 +139,19 @@ def resize_warning(files: Iterable[Path], rule: str) -> str:
     counts = Counter(read_size(file) for file in files)
     stored = ", ".join(f"{height}×{width} ({n})" for (height, width), n in sorted(counts.items()))
     return f"stored at {stored}; resized to the real IHC by Pillow's {rule} where that differs"
+
+
+def lossy_warning(files: Iterable[Path]) -> list[str]:
+    """What the summary says of images in formats that change the pixels; nothing where there is none."""
+    kinds: dict[str, list[str]] = {}
+    for file, kind in zip(files := list(files), in_threads(lossy_kind, files), strict=True):
+        if kind is not None:
+            kinds.setdefault(kind, []).append(file.name)
+    return [
+        f"{len(names)} of {len(files)} images are {kind}, which changes the stain that is measured; save them as PNG: "
+        f"{few(names)}"
+        for kind, names in kinds.items()
+    ]
 
 
 def _with_suffix(folder: Path, stems: Files, ids: Collection[str], suffix: str) -> Found:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsbench import __version__, ranks
-from vsbench.data.pairs import few
+from vsbench.data.pairs import few, not_read
 from vsbench.engine.checkpoint import load_method, weights_of
 from vsbench.engine.run import Run, require_one_row
 from vsbench.engine.surroundings import device_name
@@ -14,7 +14,7 @@ from vsbench.engine.translate import Stopwatch, translate_files, translate_image
 from vsbench.errors import DataError, RunError, UserError
 from vsbench.evaluation.group import SPLIT, Group
 from vsbench.evaluation.onepass import Maker
-from vsbench.evaluation.outside import find, foreign_inputs, reader, resize_warning
+from vsbench.evaluation.outside import find, foreign_inputs, lossy_warning, reader, resize_warning
 from vsbench.evaluation.references import REFERENCES, ReferenceRow
 from vsbench.files import digest, file_digest
 from vsbench.names import checked_name
@@ -159,9 +159,11 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
     )  # fmt: skip
     require_one_row(run, record)
     _write_record(run, record)
+    files = found.files.values()
     warnings = ["images made elsewhere", *filter(None, [found.rule]), *foreign_inputs(found, group.pairs)]
+    warnings += [*lossy_warning(files), *not_read(files)]
     if resize is not None:
-        warnings.append(resize_warning(found.files.values(), resize))
+        warnings.append(resize_warning(files, resize))
     protocol = PROTOCOL if resize is None else f"resize-{resize}"
     return Row(run, record, reader(found.files, resize), dict(found.files), "", protocol, tuple(warnings))
 
