@@ -67,6 +67,42 @@ def as_tar(folder: Path, path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("pack", [lambda folder, path: folder, as_zip, as_tar])
+def test_files_of_kinds_that_are_not_read_are_named(pack: Callable[[Path, Path], Path], tmp_path: Path) -> None:
+    download = tmp_path / "download"
+    for side in ("he", "ihc"):
+        for split in SPLITS:
+            write(download / side / split, "a.png", "b.gif", ".hidden.gif")
+    write(download, "lists.txt", NAME)
+    done = prepare(data_set("folder"), "folder", pack(download, tmp_path / "packed"), tmp_path / "to", ["er"])
+    assert sorted(done.others) == [f"{side}/{split}/b.gif" for side in ("he", "ihc") for split in ("test", "train")]
+    assert not done.spare
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_is_no_file_is_named_and_not_linked(tmp_path: Path) -> None:
+    download = tmp_path / "download"
+    for side in ("he", "ihc"):
+        for split in SPLITS:
+            write(download / side / split, "a.png", "b.png")
+    fifo, loop = download / "he/train/b.png", download / "ihc/train/b.png"
+    for bad, make, reason in (
+        (fifo, lambda: os.mkfifo(fifo), "a fifo, not a file"),
+        (loop, lambda: loop.symlink_to(loop.name), "symbolic links"),
+    ):
+        kept = bad.read_bytes()
+        bad.unlink()
+        make()
+        to = tmp_path / reason.split()[0]
+        with pytest.raises(DataError, match=reason) as caught:
+            prepare(data_set("folder"), "folder", download, to, ["er"])
+        assert str(bad) in str(caught.value)
+        assert not os.path.lexists(to / "folder" / bad.relative_to(download))
+        bad.unlink()
+        bad.write_bytes(kept)
+        assert prepare(data_set("folder"), "folder", download, to, ["er"]).pairs["er", "train"] == 2
+
+
 def test_a_folder_is_linked_and_stays_as_it_was(tmp_path: Path) -> None:
     source = mist(tmp_path / "download")
     write(source, "notes.pdf", "README.txt", ".DS_Store")

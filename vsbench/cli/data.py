@@ -119,6 +119,8 @@ def _tell_prepared(name: str, done: "Prepared") -> None:
         note(f"{stain}: not in the source ({reason})")
     if done.spare:
         note(f"{len(done.spare)} images are in none of these pairs: {few(done.spare)}")
+    if done.others:
+        note(f"{len(done.others)} files are of kinds that are not read: {few(done.others)}")
     for reason in done.refused:
         note(f"not prepared: {reason}")
 

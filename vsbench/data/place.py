@@ -97,6 +97,7 @@ class Placer:
 
     def _whole(self, item: Item, target: Path) -> How:
         path = Path(os.path.realpath(self.root / item.name, strict=True))  # a link to a link would be as weak as that
+        open_regular(path).close()  # else a FIFO would be linked, and lie there
         linked = target.exists() and target.samefile(path)
         if linked and not self.copy:
             return "kept"

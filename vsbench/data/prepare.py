@@ -2,19 +2,20 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from vsbench.data.archive import Archive, opened, stem_of
+from vsbench.data.manifest import NAME as MANIFEST
 from vsbench.data.manifest import Manifest
 from vsbench.data.member_names import unwritable
 from vsbench.data.pairs import Pair, few
 from vsbench.data.place import Half, How, Item, Placer
 from vsbench.data.search import find_folders, subfolders, the_one
-from vsbench.data.skeleton import Reader, files_below, is_hidden, is_image, is_text, listed, skeleton
+from vsbench.data.skeleton import Reader, files_below, is_hidden, is_image, is_read, is_text, listed, skeleton
 from vsbench.errors import DataError, UsageError
 from vsbench.names import brief
 
@@ -33,6 +34,7 @@ class Source:
     root: Path
     names: tuple[str, ...]  # in the order in which they are best read
     archive: Archive | None  # None: a folder, and ``root`` is ``path``
+    others: tuple[str, ...] = ()  # visible files that nobody reads
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Prepared:
     refused: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)  # stains that nobody asked for by name, and why
     spare: list[str] = field(default_factory=list)  # images of the source in none of these pairs
+    others: list[str] = field(default_factory=list)  # files of the source of kinds that are not read
     files: dict[How, int] = field(default_factory=lambda: {"linked": 0, "copied": 0, "kept": 0})
 
 
@@ -76,6 +79,7 @@ def prepare(
             found, pairs = top, _side_by_side(reader, top, stains)
         else:
             found, pairs = _found(reader, top, stains, optional, result)
+        result.others = list(top.others)
         result.pairs = {key: len(some) for key, some in pairs.items()}
         manifest = Manifest(home)
         items = _plan(reader, manifest, found, pairs, left)
@@ -122,19 +126,26 @@ def _require_apart(source: Path, dest: Path, home: Path) -> None:
 def _opened(path: Path) -> Iterator[Source]:
     """A folder as it is; of an archive the names, and the texts unpacked, in a temporary folder."""
     if path.is_dir():
-        names = tuple(files_below(path))
+        names, others = _parted(files_below(path))
         for name in names:
             if reason := unwritable(name):
                 raise DataError(f"{path}: {brief(name)}: {reason}; rename it")
-        yield Source(path, path, names, None)
+        yield Source(path, path, names, None, others)
         return
     with opened(path) as archive:
-        names = tuple(name for name in archive.entries if not is_hidden(name) and (is_image(name) or is_text(name)))
+        names, others = _parted(name for name in archive.entries if not is_hidden(name))
         with skeleton(path.with_name(stem_of(path)), names) as root:
             for name in filter(is_text, names):
                 with (root / name).open("wb") as file:
                     file.writelines(archive.blocks(name))
-            yield Source(path, root, names, archive)
+            yield Source(path, root, names, archive, others)
+
+
+def _parted(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(those that readers read, the others but for the manifest of an earlier preparation)."""
+    names = list(names)
+    others = (name for name in names if not is_read(name) and Path(name).name != MANIFEST)
+    return tuple(filter(is_read, names)), tuple(others)
 
 
 def _found(

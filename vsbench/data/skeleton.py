@@ -51,8 +51,13 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in Path(name).parts)
 
 
+def is_read(name: str) -> bool:
+    """Whether a file is called like one that readers read."""
+    return is_image(name) or is_text(name)
+
+
 def files_below(root: Path) -> list[str]:
-    """The visible images and texts at or below a folder, by path from there with "/", in order. Links are followed."""
+    """The visible files at or below a folder, by path from there with "/", in order. Links are followed."""
     found, seen = [], set()
     for folder, children, files in os.walk(root, followlinks=True):
         real = Path(folder).resolve()
@@ -63,7 +68,7 @@ def files_below(root: Path) -> list[str]:
         children[:] = [child for child in children if not child.startswith(".")]
         here = Path(folder).relative_to(root)
         found += [(here / file).as_posix() for file in files if not file.startswith(".")]
-    return sorted(name for name in found if is_image(name) or is_text(name))
+    return sorted(found)
 
 
 @contextmanager
@@ -105,7 +110,7 @@ def refused_names(
     They are found by halving the tree's names. None where the reader reads no part of it: then no single name is at
     fault.
     """
-    names = files_below(root)
+    names = list(filter(is_read, files_below(root)))
     groups: dict[str, list[str]] = defaultdict(list)
     for name in filter(is_image, names):
         groups[name_of(Path(Path(name).name))].append(name)
