@@ -10,7 +10,7 @@ from PIL import Image
 
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints
-from vsbench.engine.estimate import estimate
+from vsbench.engine.estimate import estimate, lines
 from vsbench.engine.request import Request
 from vsbench.engine.run import Run
 from vsbench.engine.trainer import Rhythm
@@ -170,3 +170,16 @@ def test_the_digests_of_the_training_images_are_kept(train: Train, root: Path, t
     data = TrainingData.read(run.data_file)
     assert list(data.files) == list("abcde")
     assert all(len(digests) == 2 for digests in data.files.values())
+
+
+def test_what_lies_beside_the_images_and_is_not_read_is_said_in_training_and_dry_run(
+    train: Train, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("P", (44, 40)).save(root / "ihc" / "train" / "f.gif")
+    line = "not read, though beside the images: .gif (1): ihc/train/f.gif"
+    train(tmp_path / "R", "pix2pix", root=root, steps=1)
+    assert f"warning: {line}" in capsys.readouterr().out.splitlines()
+    request = Request("pix2pix", "folder", "er", "cpu", {"crop_size": 32}, data_root=root, results=tmp_path / "R")
+    plan = estimate(request, make_fabric("cpu", 1, "32-true"), Rhythm())
+    assert plan["warnings"] == [line]
+    assert f"warning: {line}" in lines(plan)

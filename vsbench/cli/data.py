@@ -120,7 +120,7 @@ def _tell_prepared(name: str, done: "Prepared") -> None:
     if done.spare:
         note(f"{len(done.spare)} images are in none of these pairs: {few(done.spare)}")
     if done.others:
-        note(f"{len(done.others)} files are of kinds that are not read: {few(done.others)}")
+        note(f"not read, being of other kinds: {len(done.others)}: {few(done.others)}")
     for reason in done.refused:
         note(f"not prepared: {reason}")
 
@@ -137,7 +137,8 @@ def _tell_verified(name: str, found: "Findings", fast: bool) -> None:
     for fault in found.faults:
         say(f"{fault.kind}: {fault.message}")
     looked = "headers read" if fast else "decoded whole"
-    besides = f", {len(found.passed_over)} files beside them not read" if found.passed_over else ""
+    others = len(found.passed_over)
+    besides = f", {others} file{'s' * (others != 1)} beside them not read" if others else ""
     say(f"{found.images} images {looked}{besides}, faults: {len(found.faults)}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsbench import registry
-from vsbench.data.pairs import Pair, images_of, not_read, pairs_digest
+from vsbench.data.pairs import NotHere, Pair, images_of, not_read, pairs_digest
 from vsbench.data.splits import split_digest
 from vsbench.dataset import pairs_of
 from vsbench.engine.run import Run, group_folder
@@ -44,7 +44,8 @@ class Group:
             self.train = pairs_of(source, self.data_root, self.stain, "train") if source.paired else []
         except DataError as error:
             self.train = []
-            without_train = [f"no training split here, so no rows made from it and no look for shared slides ({error})"]
+            why = "" if isinstance(error, NotHere) else f" ({error})"
+            without_train = [f"no training split here, so no rows made from it and no look for shared slides{why}"]
         self.digests = Digests(self.results / "digests.json")
         self.digests.add(file for p in self.pairs for file in p.images)
         beside = not_read(images_of([*self.pairs, *self.train]))
