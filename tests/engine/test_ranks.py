@@ -22,7 +22,7 @@ from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.registry import load, names
 
 NAMES = names("vsbench.methods")
-BATCH = {"usigan": 4}  # two images in each process, so that its matrices lie within and between processes
+BATCH = {"simgan": 4, "usigan": 4}  # two images in each process: their matrices lie within and between processes
 SETTINGS: dict[str, dict[str, Any]] = {
     "asp": {"asp_schedule": "sigmoid"},  # weights that differ from the first step on
     "cyclegan": {"pool_size": 1},  # full after the first image

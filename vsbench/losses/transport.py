@@ -19,7 +19,7 @@ def cosine_cost(source: Tensor, target: Tensor) -> Tensor:
 
 
 def released_cost(cost: Tensor, repel: bool = False, mask_diagonal: bool = False) -> tuple[Tensor, float]:
-    """What the released codes of MoNCE, SIM-GAN and USIGAN make of c = −cosine, (B, N, M), and a bound of its size.
+    """What the released codes of MoNCE, SIM-GAN and USIGAN make of c = −cosine, (…, N, M), and a bound of its size.
 
     ``repel``: cosine − 1, so that similar features get the least mass (their ``easy``; ``hard`` is c as it is).
     ``mask_diagonal``, for N = M: next to no mass from a position to itself, whose cost becomes 10.
@@ -27,7 +27,7 @@ def released_cost(cost: Tensor, repel: bool = False, mask_diagonal: bool = False
     if repel:
         cost = -1 - cost  # K = exp((1 − cosine)/η)
     if mask_diagonal:
-        own = torch.eye(cost.shape[1], dtype=torch.bool, device=cost.device)
+        own = torch.eye(cost.shape[-1], dtype=torch.bool, device=cost.device)
         cost = cost.masked_fill(own, -SAME_POSITION)
     return cost, max(-SAME_POSITION if mask_diagonal else 0.0, 2.0 if repel else 1.0)
 
