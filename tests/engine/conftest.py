@@ -39,6 +39,8 @@ TINY: dict[str, dict[str, Any]] = {
         "augment": True,
     },
     "unsb": CONTRASTIVE,
+    "qsattn": CONTRASTIVE,
+    "simgan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
     "usigan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
 }
 

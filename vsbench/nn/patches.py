@@ -19,6 +19,11 @@ def unit_length_shifted(x: Tensor) -> Tensor:
     return x / (x + 1e-7).square().sum(dim=-1, keepdim=True).sqrt()
 
 
+def rows_at(features: Tensor, positions: Tensor) -> Tensor:
+    """(B, C, H, W) at flat row-major positions, the same for all images → (B, N, C)."""
+    return features.flatten(2)[..., positions].mT
+
+
 class PatchSampler(nn.Module):
     """Draws positions of feature maps and embeds the features there: per layer Linear, ReLU, Linear, unit length.
 
@@ -45,14 +50,15 @@ class PatchSampler(nn.Module):
         return [torch.randperm(f.shape[2] * f.shape[3], device=f.device)[: self.patches] for f in features]
 
     def forward(self, features: Sequence[Tensor], positions: Sequence[Tensor]) -> list[Tensor]:
-        """Embed (B, C, H, W) features at flat row-major positions, the same for all images: (B, N, width) per layer.
+        """Embed (B, C, H, W) features at flat row-major positions, the same for all images: (B, N, width) per layer."""
+        return self.embed([rows_at(f, where) for f, where in zip(features, positions, strict=True)])
+
+    def embed(self, rows: Sequence[Tensor]) -> list[Tensor]:
+        """Embed rows of features, (B, N, C) → (B, N, width) per layer.
 
         In the type of the weights even under autocast: similarities near 1 and a temperature of 0.07 leave no room for
         half precision.
         """
         dtype = next(self.parameters()).dtype
-        with full_precision(features[0]):
-            return [
-                self.normalise(head(f.flatten(2)[..., where].mT.to(dtype)))
-                for head, f, where in zip(self.heads, features, positions, strict=True)
-            ]
+        with full_precision(rows[0]):
+            return [self.normalise(head(x.to(dtype))) for head, x in zip(self.heads, rows, strict=True)]
