@@ -66,8 +66,8 @@ class MoNCE(Contrastive[Config]):
         "mist": MIST,
         "cpu": {
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
-            "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 700, "lr": 1e-3,
-            "lambda_identity": 0.2, "iterations": 10,
+            "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 900, "lr": 1e-3,
+            "lambda_nce": 0.5, "lambda_identity": 0.2, "iterations": 10,
         },
     }  # fmt: skip
 
@@ -102,4 +102,4 @@ class MoNCE(Contrastive[Config]):
         cost, _ = released_cost(-cosines.flatten(0, -3), repel=c.weighting == "easy", mask_diagonal=True)
         # the diagonal's 10 is no concern of the scaling form: no mass is as exact as next to none
         bound = 2.0 if c.weighting == "easy" else 1.0
-        return unbalanced_plan(cost, c.eta, float("inf"), c.iterations, bound=bound).view_as(cosines)
+        return unbalanced_plan(cost, c.eta, float("inf"), c.iterations, bound=bound).reshape(cosines.shape)
