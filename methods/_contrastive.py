@@ -202,7 +202,10 @@ class Contrastive(Method[C]):
 
     def embed(self, outputs: Features, *sources: Features) -> tuple[list[Tensor], ...]:
         """Queries of ``outputs``, and keys of each of ``sources``, at the same drawn positions; keys are constants."""
-        positions = self.heads.draw(outputs)
+        return self.embed_at(self.heads.draw(outputs), outputs, *sources)
+
+    def embed_at(self, positions: Sequence[Tensor], outputs: Features, *sources: Features) -> tuple[list[Tensor], ...]:
+        """The same at these positions of each layer."""
         with torch.no_grad():
             keys = [self.heads(source, positions) for source in sources]
         return self.heads(outputs, positions), *keys

@@ -41,6 +41,8 @@ TINY: dict[str, dict[str, Any]] = {
     "unsb": CONTRASTIVE,
     "qsattn": CONTRASTIVE,
     "simgan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
+    "asp": {**CONTRASTIVE, "discriminator_width": 4},
+    "src": CONTRASTIVE,
     "usigan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
 }
 

@@ -103,7 +103,7 @@ class Step:
     outputs: Tensor  # of G: of the H&E, then of the IHC where that passes too
     features: list[Tensor]  # of what G was given
     phases: list[Phase]  # with their graphs
-    embedded: list[tuple[list[Tensor], ...]]  # what ``embed`` gave each time: queries, and keys of each source
+    embedded: list[tuple[list[Tensor], ...]]  # what ``embed_at`` gave each time: queries, and keys of each source
 
     @property
     def losses(self) -> dict[str, Tensor]:
@@ -150,7 +150,7 @@ def take_step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(method.heads, "draw", positions(method.config.patches))
         patch.setattr(method.generator, "forward_with_features", recorded(method.generator.forward_with_features, made))
-        patch.setattr(method, "embed", recorded(method.embed, embedded))
+        patch.setattr(method, "embed_at", recorded(method.embed_at, embedded))
         patch.setattr(torch, "rand", lambda _: torch.tensor(0.25 if mirrored else 0.75))
         phases = list(method.training_step(batch))
     return Step(method, *made[0], phases, embedded)
