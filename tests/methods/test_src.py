@@ -1,4 +1,4 @@
-"""SRC's schedule of γ, which short runs cannot see, and its settings; formulas are held against the oracles elsewhere."""
+"""SRC late in its schedule, which short runs cannot see, and its settings; the oracles have the formulas."""
 
 from typing import Any
 
