@@ -43,6 +43,7 @@ TINY: dict[str, dict[str, Any]] = {
     "simgan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
     "asp": {**CONTRASTIVE, "discriminator_width": 4},
     "src": CONTRASTIVE,
+    "ppt": {**CONTRASTIVE, "discriminator_width": 4},
     "usigan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
 }
 

@@ -29,6 +29,7 @@ ALONE: dict[str, dict[str, Any]] = {  # nothing random in a step, and nothing th
     "cut": {"taps": (8, 12), "patches": 16 * 16},
     "cyclegan": {"pool_size": 10},
     "src": {"taps": (8, 12), "patches": 16 * 16},
+    "ppt": {"taps": (8, 12), "patches": 16 * 16},
     "usigan": {
         "taps": (8, 12),
         "patches": 16 * 16,

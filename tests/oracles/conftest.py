@@ -217,9 +217,13 @@ class Vector:
         """The losses of a method's first steps with its optimizers, each at the same of the vector's positions."""
         optimizers, losses = method.optimizers(), []
         for _ in range(steps):
-            method.heads.draw = positions(method.config.patches)
+            self.draw_anew(method)
             losses.append(step(method, optimizers, batch))
         return losses
+
+    def draw_anew(self, method: Any) -> None:
+        """From now on the method draws the vectors' positions, beginning with the first."""
+        method.heads.draw = positions(method.config.patches)
 
     def equal_gradient(self, key: str, loss: Tensor, network: nn.Module) -> None:
         """The expected value is the gradient's norm."""
