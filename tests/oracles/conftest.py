@@ -5,7 +5,7 @@ A test module named ``test_<method>.py`` whose test asks for ``vector`` runs onc
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -124,9 +124,9 @@ class Step:
         return found
 
 
-def positions(patches: int) -> Callable[[Sequence[Tensor]], list[Tensor]]:
-    """What stands for ``PatchSampler.draw``: the vectors' positions of draw 0, 1, … in each layer."""
-    terms = count()
+def positions(patches: int, first: int = 0) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+    """What stands for ``PatchSampler.draw``: the vectors' positions of draw ``first``, … in each layer."""
+    terms = count(first)
 
     def draw(features: Sequence[Tensor]) -> list[Tensor]:
         k = 7919 * torch.arange(patches) + 101 * next(terms)
@@ -156,10 +156,13 @@ def take_step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
     return Step(method, *made[0], phases, embedded)
 
 
-def gradient_norm(loss: Tensor, network: nn.Module) -> Tensor:
+def gradient_norm(loss: Any, network: nn.Module) -> Tensor:
     """The L2 norm over all parameters of a network; the loss can be differentiated again."""
     gradients = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
     return torch.stack([g.norm() for g in gradients]).norm()
+
+
+FILLED: dict[tuple[Path, str], nn.Module] = {}
 
 
 class Vector:
@@ -181,17 +184,34 @@ class Vector:
         return evaluate(given["formula"], shape, {key: given[key] for key in ("a1", "a2", "a3") if key in given})
 
     @torch.no_grad()
-    def fill(self, network: nn.Module, sign: float = 1.0) -> None:
-        """Give each parameter of a network its value by the vector's rule."""
+    def fill(self, network: nn.Module, sign: float = 1.0, numbers: Iterable[int] | None = None) -> None:
+        """Give each parameter of a network its value by the vector's rule; ``numbers``: its n in the official order."""
         scale_offset = FILLS[self.params["fill"]]
         k = torch.arange(10007)  # one period: the rule is a polynomial modulo 10007
-        for n, (name, parameter) in enumerate(network.named_parameters()):
+        named = network.named_parameters()
+        for n, (name, parameter) in zip(count() if numbers is None else numbers, named, strict=numbers is not None):
             amplitude = 0.001 if parameter.ndim == 1 else 0.05
             period = amplitude * torch.sin(0.01 * ((31 * k * k + 17 * k + 101 * n) % 10007).double())
             values = period.repeat(-(-parameter.numel() // 10007))[: parameter.numel()]
             if parameter.ndim == 1 and name.endswith(".weight"):
                 values = values + scale_offset
             parameter.copy_(sign * values.view_as(parameter))
+
+    def filled_once(self, name: str, make: Callable[[], nn.Module], numbers: Iterable[int] | None = None) -> nn.Module:
+        """A network in float64 with the rule's values, the same for all vectors of the file: nobody may change it."""
+        key = (self.path, name)
+        if key not in FILLED:
+            FILLED[key] = make().double()
+            self.fill(FILLED[key], numbers=numbers)
+        return FILLED[key]
+
+    def positions(self, first: int = 0) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+        """What stands for the drawing of 256 positions in each layer: those of the vectors' terms from ``first`` on."""
+        return positions(256, first)
+
+    def gradient_norm(self, loss: Any, network: nn.Module) -> Tensor:
+        """The L2 norm of the gradient over all parameters of a network; the loss can be differentiated again."""
+        return gradient_norm(loss, network)
 
     def filled(self, method: type[Method[Any]], **options: Any) -> Any:
         """The method under these options, with the vector's weights, in float64."""

@@ -1,9 +1,8 @@
 """F-LSeSim against ``oracles/flsesim.json``: the official code, in float64."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from importlib import import_module
-from itertools import count
 from typing import Any
 
 import pytest
@@ -27,13 +26,8 @@ def similarity(vector: Vector) -> str:
     return "cosine" if vector.params["norm"] else "dot"
 
 
-def positions(term: int, layer: int, size: int, patches: int = 256) -> Tensor:
-    """The vectors' rule."""
-    return (7919 * torch.arange(min(patches, size)) + 101 * term + 13 * layer) % size
-
-
 def rows(vector: Vector, features: Tensor) -> Tensor:
-    where = positions(0, 0, features[0, 0].numel(), vector.params["patch_nums"])
+    where = vector.positions()([features])[0][: vector.params["patch_nums"]]
     return self_similarity(features, where, vector.params["patch_size"], similarity(vector))  # type: ignore[arg-type]
 
 
@@ -42,8 +36,8 @@ def features(vector: Vector, name: str) -> Tensor:
 
 
 def check_similarity(vector: Vector) -> None:
-    found = rows(vector, features(vector, "x"))
-    where = positions(0, 0, 64, 16)
+    x = features(vector, "x")
+    found, where = rows(vector, x), vector.positions()([x])[0][:16]
     vector.equal("positions", where)
     vector.equal("similarity", found)
     vector.equal("row_0_0_first6", found[0, 0, :6])
@@ -96,15 +90,12 @@ BUILD: dict[str, Callable[[], nn.Module]] = {
     "projections": lambda: MODULE.Projections((256, 512, 512)),
     "vgg": lambda: VGGFeatures("vgg16", TAPS).requires_grad_(False),
 }
-FILLED: dict[str, nn.Module] = {}  # by one rule in all vectors
 FAKES: dict[torch.Size, Tensor] = {}  # G's, by the size of its input, which is the same image in all vectors
 
 
 def filled(vector: Vector, name: str) -> nn.Module:
-    if name not in FILLED:
-        FILLED[name] = BUILD[name]().double()
-        vector.fill(FILLED[name])
-    return FILLED[name]
+    network: nn.Module = vector.filled_once(name, BUILD[name])
+    return network
 
 
 def fake_of(vector: Vector, he: Tensor) -> Tensor:
@@ -136,12 +127,7 @@ def method_of(vector: Vector) -> Any:
 def check_step(vector: Vector) -> None:
     method, batch = method_of(vector), Batch(vector.input("A"), vector.input("B"))
     learned, terms = vector.params["learned"], []
-    draws = count(0 if learned else 1)
     recoloured = iter(vector.input("augmented").chunk(2)) if "augmented" in vector.inputs else iter(())
-
-    def draw(maps: Sequence[Tensor]) -> list[Tensor]:
-        term = next(draws)
-        return [positions(term, layer, f[0, 0].numel()) for layer, f in enumerate(maps)]
 
     def recorded(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def record(*arguments: Any) -> Tensor:
@@ -153,7 +139,7 @@ def check_step(vector: Vector) -> None:
     with pytest.MonkeyPatch.context() as patch:
         fake = fake_of(vector, batch.he)
         patch.setattr(method.generator, "forward", lambda _: fake)
-        patch.setattr(method, "draw", draw)
+        patch.setattr(method, "draw", vector.positions(first=0 if learned else 1))
         patch.setattr(MODULE, "colour_jitter", lambda *_: next(recoloured))
         for name in ("spatial_gap", "contrast_of_rows"):
             patch.setattr(MODULE, name, recorded(getattr(MODULE, name)))
@@ -163,7 +149,7 @@ def check_step(vector: Vector) -> None:
         loss = phases["projections"]["f_contrastive"]
         vector.equal("F_contrastive", loss)
         vector.equal("F_contrastive_per_layer", torch.stack(terms[:-3]).unflatten(0, (-1, 3)).mean(0))
-        gradients = [gradient_norm(loss, layer) for layer in method.projections.layers]
+        gradients = [vector.gradient_norm(loss, layer) for layer in method.projections.layers]
         vector.equal("grad_F_l2_per_layer", torch.stack(gradients))
     check_others(vector, method, phases, terms[-3:])
 
@@ -175,23 +161,18 @@ def check_others(vector: Vector, method: Any, phases: dict[str, dict[str, Tensor
         "D_real": lambda: 2 * of_d["d_real"],
         "D_fake": lambda: 2 * of_d["d_fake"],
         "D": lambda: sum(of_d.values()),
-        "grad_D_l2": lambda: gradient_norm(sum(of_d.values()), method.discriminator),
+        "grad_D_l2": lambda: vector.gradient_norm(sum(of_d.values()), method.discriminator),
         "G_GAN": lambda: of_g["g_adversarial"],
         "G_spatial_x10": lambda: of_g["g_spatial"],
         "G_spatial_per_layer_unweighted": lambda: torch.stack(gaps),
         "G_total": lambda: sum(of_g.values()),
-        "grad_G_l2": lambda: gradient_norm(sum(of_g.values()), method.generator),
+        "grad_G_l2": lambda: vector.gradient_norm(sum(of_g.values()), method.generator),
         "fake_B": lambda: fake_of(vector, vector.input("A")),
         "parameters_G": lambda: FLSeSim.card.parameters["generator"],
         "parameters_D": lambda: FLSeSim.card.parameters["discriminator"],
     }
     for key in found.keys() & vector.expected.keys():
         vector.equal(key, found[key]())
-
-
-def gradient_norm(loss: Any, network: nn.Module) -> Tensor:
-    gradients = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
-    return torch.cat([g.flatten() for g in gradients]).norm()
 
 
 def check_inference(vector: Vector) -> None:
