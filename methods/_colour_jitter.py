@@ -16,12 +16,11 @@ def colour_jitter(images: Tensor, brightness: float, contrast: float, saturation
     Factors are uniform in 1 ± brightness, contrast and saturation, the turn of the hue in ± hue of a circle. Drawn on
     the CPU, for the images of all ranks.
     """
-    draws = 2 * share(torch.rand(ranks() * len(images), 4)) - 1
-    orders = share(torch.rand(ranks() * len(images), 4)).argsort(dim=1)
+    draws, orders = (share(torch.rand(ranks() * len(images), 4, device="cpu")) for _ in range(2))
     spread = (brightness, contrast, saturation, hue)
     changed = []
-    for image, draw, order in zip((images + 1) / 2, draws.tolist(), orders.tolist(), strict=True):
-        amounts = [width * u for width, u in zip(spread, draw, strict=True)]
+    for image, draw, order in zip((images + 1) / 2, draws.tolist(), orders.argsort(dim=1).tolist(), strict=True):
+        amounts = [width * (2 * u - 1) for width, u in zip(spread, draw, strict=True)]
         changed.append(_changed(image, amounts, order))
     return torch.stack(changed) * 2 - 1
 

@@ -32,7 +32,7 @@ TINY: dict[str, dict[str, Any]] = {
     "flsesim": {
         "blocks": 1,
         "pool_size": 3,
-        "taps": (3, 6),
+        "taps": (6, 8),
         "patches": 16,
         "patch_size": 8,
         "lambda_contrastive": 1.0,

@@ -41,21 +41,22 @@ class Execution:
 
 
 def prepare(method: Method[Any], execution: Execution) -> None:
-    """Make a fresh method's networks run as asked; its weights and their names stay.
+    """Make a fresh method's networks, the frozen ones too, run as asked; its weights and their names stay.
 
     Raises UsageError where activations cannot be recomputed: no module of the method has ``recompute``.
     """
     if execution.channels_last:
         method.to(memory_format=torch.channels_last)
+    networks = (*method.children(), *method.frozen.values())
     if execution.checkpoint_activations:
-        able = [module for module in method.modules() if hasattr(module, "recompute")]
+        able = [module for network in networks for module in network.modules() if hasattr(module, "recompute")]
         if not able:
             title = type(method).card.title
             raise UsageError(f"--checkpoint-activations: {title} has no network that can recompute; leave it away")
         for module in able:
             module.recompute = True  # type: ignore[assignment]  # a plain attribute
     if execution.compile:
-        for network in method.children():
+        for network in networks:
             network.compile()
             for name in ENTRY_POINTS:
                 if hasattr(network, name):

@@ -1,9 +1,12 @@
 """The convolutions of VGG16 and VGG19, for losses on their features."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from vsbench.nn.recompute import recomputed
 
 # convolutions of each size, with their channels (Simonyan and Zisserman, ICLR 2015)
 STAGES = {
@@ -20,6 +23,8 @@ class VGGFeatures(nn.Module):
     Layers have torchvision's names: ``features.N``, ReLUs and pooling counted. ``taps``: which ReLUs, by their N,
     rising. The caller normalises images as his loss wants them.
     """
+
+    recompute = False  # True: the backward pass computes the layers of each size anew, and less is kept for it
 
     def __init__(self, network: str, taps: Sequence[int]) -> None:
         super().__init__()
@@ -41,9 +46,12 @@ class VGGFeatures(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """The outputs of the ReLUs at ``taps``, in order."""
         found = []
-        for number, layer in enumerate(self.features):
-            x = layer(x)
-            if number in self.taps:
+        pools = [number for number, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        cuts = {0, *(tap + 1 for tap in self.taps), *(pools if self.recompute else ())}
+        for first, end in pairwise(sorted(cuts)):
+            part = self.features[first:end]
+            x = recomputed(part, x) if self.recompute else part(x)
+            if end - 1 in self.taps:
                 found.append(x)
         return found
 
