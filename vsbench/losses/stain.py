@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-# Optical densities of haematoxylin, eosin and DAB in red, green and blue, not normalised: USIGAN's own matrix.
-STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
+from vsbench.stain.hed import FLOOR, STAINS
+
 GREY = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709 luma
-FLOOR = 1e-6  # darkest intensity; densities are measured in units of −ln of it
 
 
 def focal_calibration(alpha: float) -> float:
