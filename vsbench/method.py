@@ -5,7 +5,7 @@ A method knows no device, file, log or optimizer step; the engine (``vsbench.eng
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from vsbench.bounds import SEED, STEPS
 from vsbench.config import build_config, config_type
+from vsbench.data.maps import TileMaps
 from vsbench.errors import UsageError
 from vsbench.names import brief
 
@@ -115,13 +116,26 @@ class Place:
 class Batch:
     """One training batch: (B, 3, H, W) float in [−1, 1] each, the ids of the H&E tiles, and where its step stands.
 
-    ``ihc[i]`` belongs to ``he[i]`` with the aligned loader, and is a random other tile with the unaligned one.
+    ``ihc[i]`` belongs to ``he[i]`` with the aligned loader, and is a random other tile with the unaligned one. ``maps``
+    are those of the IHC tiles, (B, C, H, W) in [0, 1], where the method asks for them (``Method.maps``).
     """
 
     he: Tensor
     ihc: Tensor
     ids: tuple[str, ...] = ()
     place: Place = Place()
+    maps: Tensor | None = None
+
+    @classmethod
+    def of(cls, he: Tensor, ihc: Tensor, ids: tuple[str, ...], place: Place) -> "Batch":
+        """Of what the loader gives: maps are further channels of the IHC, in [−1, 1]."""
+        maps = (ihc[:, 3:] + 1) / 2 if ihc.shape[1] > 3 else None
+        return cls(he, ihc[:, :3], ids, place, maps)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with its images, and maps, changed alike."""
+        maps = None if self.maps is None else change(self.maps)
+        return replace(self, he=change(self.he), ihc=change(self.ihc), maps=maps)
 
 
 @dataclass(frozen=True)
@@ -226,6 +240,10 @@ class Method(nn.Module, ABC, Generic[C]):
     @abstractmethod
     def translate(self, he: Tensor) -> Tensor:
         """(B, 3, H, W) float in [−1, 1] → the same; one by one as in a batch; nothing random."""
+
+    def maps(self) -> TileMaps | None:
+        """Pictures of each IHC tile that a training step needs (``Batch.maps``): what makes them of a tile."""
+        return None
 
     def pretrained(self) -> dict[str, nn.Module]:
         """The frozen networks that a training step needs, by the names of their weights (``vsbench.weights``).

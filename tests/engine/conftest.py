@@ -38,6 +38,8 @@ TINY: dict[str, dict[str, Any]] = {
         "lambda_contrastive": 1.0,
         "augment": True,
     },
+    "pyramidp2p": {"blocks": 1},
+    "regression": {"downs": 3},
     "unsb": CONTRASTIVE,
     "qsattn": CONTRASTIVE,
     "simgan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
@@ -57,7 +59,12 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., dict[str, Any]]:
     """``tiny("cut", lr=1e-4)``: the options of a small method, on top of its ``cpu`` preset."""
-    return lambda name, **more: COMMON | TINY[name] | more
+
+    def options(name: str, **more: Any) -> dict[str, Any]:
+        known = load("vsbench.methods", name).configure().model_dump()
+        return {key: value for key, value in COMMON.items() if key in known} | TINY[name] | more
+
+    return options
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,18 @@
 """Tiny trainings for the checks of methods: test images, the step as the engine takes it, and what a training gives."""
 
+import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsbench.data.maps import TileMaps
+from vsbench.data.tensors import to_images
 from vsbench.engine.checkpoint import load_state, save_checkpoint
 from vsbench.engine.step import Execution, clear_gradients, prepare
 from vsbench.method import Batch, Method, Phase
@@ -28,7 +32,25 @@ def stained_batch(method: Method[Any], width: int | None = None, side: int = SID
     coarse = torch.rand((2, 1, 8, 8), generator=generator)
     density = 0.1 + 0.9 * F.interpolate(coarse, size=(side, width or side), mode="bilinear")
     he, ihc = (2 * 10 ** (-density * torch.tensor(stain)[:, None, None]) - 1 for stain in (VIOLET, BROWN))
-    return Batch(he, ihc, ("first", "second"))
+    return Batch(he, ihc, ("first", "second"), maps=_made(method.maps(), ihc))
+
+
+def _made(maps: TileMaps | None, ihc: Tensor) -> Tensor | None:
+    """The maps of images in [−1, 1]. Asserts that they follow from the images alone, by a pure function."""
+    if maps is None:
+        return None
+    assert not maps.folder, "the cpu preset's maps need ready pictures: a method must be able to train without"
+    make = pickle.loads(pickle.dumps(maps)).make  # as a process that prepares batches has it
+    made = []
+    for tile in to_images(ihc):
+        before = tile.copy()
+        found, again = maps.make(tile), make(tile)
+        assert np.array_equal(tile, before), "the maps' function changes the tile"
+        expected = (*tile.shape[:2], maps.channels)
+        assert (found.shape, found.dtype) == (expected, np.uint8), f"maps are {found.dtype} {found.shape}"
+        assert np.array_equal(found, again), "the maps of a tile are not the same the second time"
+        made.append(found)
+    return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).float() / 255
 
 
 def step(
@@ -65,11 +87,9 @@ def step_in_double(make: Callable[[], Method[Any]], size: int, device: str, exec
     method = make().double().to(device)
     prepare(method, execution)
     optimizers, batch = method.optimizers(), stained_batch(method)
-    he, ihc = (
-        x[:size].double().to(device).contiguous(memory_format=execution.memory_format) for x in (batch.he, batch.ihc)
-    )
+    batch = batch.each(lambda x: x[:size].double().to(device).contiguous(memory_format=execution.memory_format))
     torch.manual_seed(1)
-    losses = step(method, optimizers, Batch(he, ihc, batch.ids[:size]))
+    losses = step(method, optimizers, batch)
     found = {"losses": torch.stack(list(losses.values()))}
     for name, optimizer in optimizers.items():
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -28,7 +28,7 @@ from vsbench.engine.checkpoint import load_weights, save_weights
 from vsbench.engine.log import HEAD
 from vsbench.engine.step import Execution
 from vsbench.errors import UsageError
-from vsbench.method import Batch, Card, Method, Phase
+from vsbench.method import Card, Method, Phase
 from vsbench.names import NAME
 from vsbench.registry import load_all
 from vsbench.weights.seeded import seeded
@@ -273,8 +273,7 @@ def check_resume(make: Make) -> None:
 def check_device(make: Make) -> None:
     """A whole step and a translation on the device ``meta``: no tensor is made on the CPU, no value is read."""
     method = _complete(make).to("meta")
-    batch = stained_batch(method)
-    batch = Batch(batch.he.to("meta"), batch.ihc.to("meta"), batch.ids)
+    batch = stained_batch(method).each(lambda x: x.to("meta"))
     optimizers = method.optimizers()
     for group in (group for optimizer in optimizers.values() for group in optimizer.param_groups):
         group["fused"] = False  # those kernels know no meta device

@@ -18,6 +18,7 @@ class Tile:
 
     pixels: Image.Image | NDArray[np.uint8]
     stored: tuple[int, int]  # (height, width) in its file, before any resize
+    maps: NDArray[np.uint8] | None = None  # (H, W, C) pictures that follow from it: further channels when it is cut
 
     @property
     def size(self) -> tuple[int, int]:
@@ -28,10 +29,14 @@ class Tile:
         return height, width
 
     def cut(self, top: int, left: int, side: int) -> NDArray[np.uint8]:
-        """(side, side, 3), perhaps read-only: Pillow cuts first, so that only the crop becomes an array."""
+        """(side, side, 3 + C), perhaps read-only: Pillow cuts first, so that only the crop becomes an array."""
         if isinstance(self.pixels, Image.Image):
-            return np.asarray(self.pixels.crop((left, top, left + side, top + side)))
-        return self.pixels[top : top + side, left : left + side]
+            crop = np.asarray(self.pixels.crop((left, top, left + side, top + side)))
+        else:
+            crop = self.pixels[top : top + side, left : left + side]
+        if self.maps is None:
+            return crop
+        return np.concatenate([crop, self.maps[top : top + side, left : left + side]], axis=2)
 
 
 TileReader = Callable[[Path, int], Tile]  # file, load size → tile, as ``read_tile``
@@ -60,7 +65,7 @@ class Augmentation:
     flip: bool
 
     def apply(self, tiles: dict[Path, Tile], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-        """Tiles loaded at ``load_size``, of one size, by file → (crop, crop, 3) each, cut and mirrored alike.
+        """Tiles loaded at ``load_size``, of one size, by file → (crop, crop, 3 + maps) each, cut and mirrored alike.
 
         Raises DataError, naming the file, where a tile is smaller than the crop.
         """
@@ -85,7 +90,7 @@ def require_crop(path: Path, size: tuple[int, int], crop_size: int) -> None:
 
 
 def mirror(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) left to right; channel by channel, as NumPy copies three bytes at a time five times as slowly."""
+    """(H, W, C) left to right; channel by channel, as NumPy copies three bytes at a time five times as slowly."""
     mirrored = np.empty_like(image, order="C")
     for channel in range(image.shape[2]):
         mirrored[..., channel] = image[:, ::-1, channel]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from vsbench.data import jpeg, png, tiff
 from vsbench.errors import DataError
 from vsbench.files import open_regular
 
+Kind = Literal["RGB", "grey"]  # RGB or RGBA, or grey, of 8 bits
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS = 178_000_000  # about 13,000², within the limit Pillow itself enforces; larger is a bomb or a whole slide
 MAX_SIDE = 65_535  # as in a JPEG
@@ -81,13 +82,19 @@ def read_image(path: Path) -> Image.Image:
     return Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
 
 
-def read_size(path: Path) -> tuple[int, int]:
+def read_grey(path: Path) -> Image.Image:
+    """An 8-bit grey image, (H, W). Raises DataError as ``read_rgb`` does, and for colour images."""
+    pixels = _pixels(path, "grey")
+    return (Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels).convert("L")
+
+
+def read_size(path: Path, wanted: Kind = "RGB") -> tuple[int, int]:
     """(height, width), upright, from the header alone.
 
     Raises DataError as ``read_rgb`` does, as far as the header tells: of the pixels it tells whether their bytes are
     there, not what is in them.
     """
-    with _opened(path, whole=False) as (image, _):
+    with _opened(path, whole=False, wanted=wanted) as (image, _):
         width, height = _upright_size(image)
         return height, width
 
@@ -124,9 +131,9 @@ def require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
             )
 
 
-def _pixels(path: Path) -> Image.Image | NDArray[np.uint8]:
-    """An RGB image, as its decoder makes it: an array of a JPEG, Pillow's image of the others."""
-    with _opened(path, whole=True) as (head, file):
+def _pixels(path: Path, wanted: Kind = "RGB") -> Image.Image | NDArray[np.uint8]:
+    """An RGB image, as its decoder makes it: an array of a JPEG (RGB if grey too), Pillow's image of the others."""
+    with _opened(path, whole=True, wanted=wanted) as (head, file):
         data, turn = file.read(), UPRIGHT.get(_orientation(head))
         if head.format in ("JPEG", "MPO"):
             array = jpeg.decode(data)
@@ -153,8 +160,8 @@ def _pixels(path: Path) -> Image.Image | NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path, whole: bool) -> Iterator[tuple[Image.Image, BinaryIO]]:
-    """The image with its header read, found to be 8-bit RGB(A) of a bearable size whose bytes are there; and its file.
+def _opened(path: Path, whole: bool, wanted: Kind) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """The image with its header read, found to be as wanted, of a bearable size, with its bytes there; and its file.
 
     ``whole``: with all bytes of the file in memory. Of a PNG the image has no pixels, which may stand before its EXIF.
     """
@@ -168,8 +175,8 @@ def _opened(path: Path, whole: bool) -> Iterator[tuple[Image.Image, BinaryIO]]:
         image = _head(path, file)
         _require_bearable(path, *image.size)
         kind, pages = _kind(image, file), getattr(image, "n_frames", 1)  # one-image formats have no n_frames
-        if kind != "RGB":
-            raise DataError(f"{path}: {kind} image; convert it to 8-bit RGB")
+        if kind != wanted:
+            raise DataError(f"{path}: {kind} image; convert it to 8-bit {wanted}")
         if pages > 1:
             raise DataError(f"{path}: holds {pages} images; save the one that is meant to a file of its own")
         _require_bytes(image, file)

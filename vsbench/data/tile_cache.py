@@ -6,7 +6,7 @@ decoding or shrinking is what a training waits for, and the folder lies on a fas
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 import simplejpeg
+from numpy.typing import NDArray
 
 from vsbench.data.augment import Tile, read_tile, target_size
 from vsbench.data.decode import read_size
@@ -43,13 +44,19 @@ class TileCache:
                 files[path] = file_digest(path), size
         return cls(folder.resolve() / f"pillow-{PIL.__version__}-simplejpeg-{simplejpeg.__version__}", files)
 
-    def require_room(self, load_sizes: Iterable[int]) -> int:
+    def require_room(self, load_sizes: Iterable[int], maps: Iterable[tuple[Path, str, int]] = ()) -> int:
         """Bytes that tiles of these load sizes will take besides those that are there, all of them asked for.
 
-        Makes the folder. Raises UsageError where the disk has less.
+        ``maps``: what else will be ``kept`` of tiles, by tile, name and channels. Makes the folder.
+        Raises UsageError where the disk has less.
         """
-        kept = {self._kept(path, load_size) for path in self.files for load_size in set(load_sizes)}
-        needed = sum(3 * height * width for file, (height, width) in kept if not file.exists())
+        wanted = [*((path, "", 3) for path in self.files), *maps]
+        kept = {
+            (*self._kept(path, load_size, name), channels)
+            for path, name, channels in wanted
+            for load_size in set(load_sizes)
+        }
+        needed = sum(channels * height * width for file, (height, width), channels in kept if not file.exists())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.folder).free
@@ -66,17 +73,27 @@ class TileCache:
 
     def tile(self, path: Path, load_size: int) -> Tile:
         """A tile loaded at ``load_size``; decoded and written down where it isn't there whole. Raises DataError."""
-        stored = self.files[path][1]
-        file, size = self._kept(path, load_size)
-        try:
-            return Tile(np.memmap(file, np.uint8, "r", shape=(*size, 3)), stored)
-        except (FileNotFoundError, ValueError):  # not there, or shorter than it must be
-            tile = read_tile(path, load_size)
-            with suppress(OSError), atomic(file) as temporary:  # a disk that fills up must not end a training
-                np.asarray(tile.pixels).tofile(temporary)
-            return tile
 
-    def _kept(self, path: Path, load_size: int) -> tuple[Path, tuple[int, int]]:
+        def decoded() -> NDArray[np.uint8]:
+            return np.asarray(read_tile(path, load_size).pixels)
+
+        return Tile(self.kept(path, load_size, "", 3, decoded), self.files[path][1])
+
+    def kept(
+        self, path: Path, load_size: int, name: str, channels: int, make: Callable[[], NDArray[np.uint8]]
+    ) -> NDArray[np.uint8]:
+        """(H, W, ``channels``) that follow from a tile, kept under ``name``; where not there, what ``make`` gives."""
+        file, size = self._kept(path, load_size, name)
+        try:
+            return np.memmap(file, np.uint8, "r", shape=(*size, channels))
+        except (FileNotFoundError, ValueError):  # not there, or shorter than it must be
+            made = make()
+            with suppress(OSError), atomic(file) as temporary:  # a disk that fills up must not end a training
+                made.tofile(temporary)
+            return made
+
+    def _kept(self, path: Path, load_size: int, name: str = "") -> tuple[Path, tuple[int, int]]:
         digest, stored = self.files[path]
         height, width = size = target_size(stored, load_size)
-        return self.folder / digest[:2] / f"{digest}-{height}x{width}.rgb", size
+        ending = f".{name}.maps" if name else ".rgb"
+        return self.folder / digest[:2] / f"{digest}-{height}x{width}{ending}", size

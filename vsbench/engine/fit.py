@@ -3,12 +3,14 @@
 All of it before the first step, and in a dry run; of images the headers alone are read.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from vsbench import registry, weights
 from vsbench.data.headers import require_trainable
+from vsbench.data.maps import require_maps
 from vsbench.engine.checkpoint import start_from
 from vsbench.engine.request import Resolved
 from vsbench.errors import UsageError
@@ -28,6 +30,9 @@ def require_all(found: Resolved) -> None:
     config, pairs = found.config, found.pairs
     cut = 0 if config.load_size else config.crop_size  # resized tiles hold the crop, as the settings see to it
     require_trainable(pairs.train, pairs.validation, cut, config.loader == "aligned")
+    maps = method.maps()
+    if maps is not None:
+        require_maps(maps, pairs.train)
 
 
 def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Method[Any], Batch]:
@@ -36,7 +41,11 @@ def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Meth
         shape = (config.batch_size, 3, config.crop_size, config.crop_size)
         method = method_class(config)
         method.equip(None)
-        return method, Batch(torch.empty(shape), torch.empty(shape))
+        batch = Batch(torch.empty(shape), torch.empty(shape))
+        maps = method.maps()
+        if maps is not None:
+            batch = replace(batch, maps=torch.empty(config.batch_size, maps.channels, *shape[2:]))
+        return method, batch
 
 
 def require_no_pairs(method_class: type[Method[Any]], config: MethodConfig, validates: bool) -> None:

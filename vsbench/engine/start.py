@@ -13,6 +13,7 @@ from vsbench import ranks, weights
 from vsbench.bounds import WORKERS, require_whole
 from vsbench.data.augment import TileReader
 from vsbench.data.loader import TrainingBatches
+from vsbench.data.maps import MappedTiles, pictures_digest
 from vsbench.data.pairs import Pair, few, images_of, not_read, pairs_digest
 from vsbench.data.threads import in_threads
 from vsbench.data.tile_cache import TileCache
@@ -137,6 +138,7 @@ def _data(pairs: list[Pair]) -> TrainingData:
 def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fabric", rhythm: Rhythm) -> TrainedRecord:
     """How the training is done, before it is."""
     request, pairs, validation = found.request, found.pairs.train, training.validation
+    maps = training.method.maps()
     held_out = None
     if validation is not None:
         held_out = HeldOutSlides(
@@ -161,6 +163,7 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
         train_digest=pairs_digest(pairs, dict(_by_file(pairs, data)).__getitem__),
         started_from=None if found.weights is None else file_digest(found.weights),
         pretrained={name: weights.digest(name) for name in training.method.weights_needed()},
+        ready_maps=None if maps is None else pictures_digest(maps, pairs),
         started_from_file=None if found.weights is None else str(found.weights.absolute()),
         select=request.select,
         validation=held_out,
@@ -180,10 +183,11 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
 
 def _cached(folder: Path, batches: TrainingBatches, display: Display) -> TileReader:
     """Tiles from a cache, of which is said how large it becomes. Raises UsageError where there is no room for it."""
-    cache = TileCache.of(batches.pairs, folder)
-    needed = cache.require_room(batches.augmentations.load_sizes)
+    cache, tiles = TileCache.of(batches.pairs, folder), batches.tile
+    maps = tiles.names if isinstance(tiles, MappedTiles) else []
+    needed = cache.require_room(batches.augmentations.load_sizes, maps)
     display.say(f"{folder}: decoded tiles are kept here, {needed / 2**30:.1f} GiB yet to be written")
-    return cache.tile
+    return replace(tiles, read=cache.tile, keep=cache.kept) if isinstance(tiles, MappedTiles) else cache.tile
 
 
 def _by_file(pairs: list[Pair], data: TrainingData) -> Iterator[tuple[Path, str]]:

@@ -1,7 +1,7 @@
 """One training step: the phases of a method, their gradients over all devices, and the optimizers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -115,11 +115,10 @@ def clear_gradients(optimizers: Sequence[Any]) -> None:
 
 def _micro_batches(batch: Batch, execution: Execution) -> list[Batch]:
     """A step's images in pieces that follow each other."""
-    images = (x.contiguous(memory_format=execution.memory_format) for x in (batch.he, batch.ihc))
-    he, ihc = (x.chunk(execution.accumulate) for x in images)
-    size = len(he[0])
-    ids = [batch.ids[start : start + size] for start in range(0, len(batch.he), size)]
-    return [Batch(*parts, batch.place) for parts in zip(he, ihc, ids, strict=True)]
+    batch = batch.each(lambda x: x.contiguous(memory_format=execution.memory_format))
+    size = len(batch.he.chunk(execution.accumulate)[0])
+    parts = [slice(start, start + size) for start in range(0, len(batch.he), size)]
+    return [replace(batch.each(lambda x, part=part: x[part]), ids=batch.ids[part]) for part in parts]
 
 
 def _advance(fabric: Fabric, steps: list[Iterator[Phase]]) -> Iterator[Phase]:

@@ -10,8 +10,9 @@ import torch
 from lightning_fabric import Fabric
 
 from vsbench.bounds import CHECKPOINTS, STEPS, require_whole
-from vsbench.data.augment import Augmentation
+from vsbench.data.augment import Augmentation, read_tile
 from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
+from vsbench.data.maps import MappedTiles, ready_pictures
 from vsbench.data.pairs import Pair
 from vsbench.data.workers import Ahead
 from vsbench.engine.average import WeightAverage, averaged
@@ -161,7 +162,7 @@ def train(
     with Interrupt() as interrupt, sheltered(ahead) as batches_ahead:
         try:
             for step, (he, ihc, ids) in enumerate(batches_ahead, start):
-                batch = Batch(fabric.to_device(he), fabric.to_device(ihc), ids, schedule.place(step))
+                batch = Batch.of(fabric.to_device(he), fabric.to_device(ihc), ids, schedule.place(step))
                 rate = config.lr * schedule.factor(step)
                 for optimizer in plain.values():
                     for group in optimizer.param_groups:
@@ -229,7 +230,9 @@ def plan(
     constant = Augmentation(c.load_size, c.crop_size, c.flip)
     decay = constant if c.decay_phase == "crop" else Augmentation(c.crop_size, c.crop_size, c.flip)
     augmentations = Augmentations(constant, decay, schedule.decay_from)
-    return TrainingBatches(pairs, draws, augmentations, rank, ranks), schedule
+    maps = method.maps()
+    tile = read_tile if maps is None else MappedTiles(read_tile, maps, ready_pictures(maps, pairs))
+    return TrainingBatches(pairs, draws, augmentations, rank, ranks, tile), schedule
 
 
 def _stopped(done: int, steps: int) -> str:

@@ -105,6 +105,7 @@ class TrainedRecord(_OfMethod):
     started_from: Text | None = None  # the digest of the file of weights with which the first step began
     started_from_file: Text | None = None  # where it lay
     pretrained: dict[str, Digest] = {}  # the files of the frozen networks that the training used
+    ready_maps: Digest | None = None  # of the ready pictures from which the tiles' maps were made
     select: Literal["last", "best"] | None = None
     validation: HeldOutSlides | None = None
     checkpoints: Keeping | None = None
@@ -128,6 +129,7 @@ class TrainedRecord(_OfMethod):
             "config": self.config,
             "from": self.started_from,
             "pretrained": self.pretrained,
+            "ready_maps": self.ready_maps,
             "select": self.select,
             "validation": None if held is None else [held.metric, held.every, held.share],
             "data": self.train_digest if held is None else None,
@@ -140,7 +142,7 @@ class TrainedRecord(_OfMethod):
         """In what the training ``there`` is another than this one; empty where this one may go on from it."""
         found = []
         for key in ("method", "config", "seed", "dataset", "stain", "train_digest", "precision", "world", "select",
-                    "validation", "started_from", "pretrained"):  # fmt: skip
+                    "validation", "started_from", "pretrained", "ready_maps"):  # fmt: skip
             here, other = getattr(self, key), getattr(there, key)
             if key == "config" and here != other:
                 found += [f"{k} = {brief(other.get(k))} there, {brief(v)} here" for k, v in here.items()
