@@ -3,7 +3,7 @@
 from vsbench.nn.bridge import BridgeGenerator, TimedDiscriminator
 from vsbench.nn.init import initialise
 from vsbench.nn.patches import PatchSampler
-from vsbench.nn.patchgan import PatchDiscriminator
+from vsbench.nn.patchgan import MultiscaleDiscriminator, PatchDiscriminator
 from vsbench.nn.pool import ImagePool
 from vsbench.nn.resnet import ResnetGenerator
 from vsbench.nn.spectral import advance_spectral_norm, iterated_further, one_spectral_norm
@@ -13,6 +13,7 @@ from vsbench.nn.vgg import VGGFeatures
 __all__ = [
     "BridgeGenerator",
     "ImagePool",
+    "MultiscaleDiscriminator",
     "PatchDiscriminator",
     "PatchSampler",
     "ResnetGenerator",

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vsbench.nn.init import initialise
 from vsbench.nn.norm import BatchNorm, InstanceNorm
@@ -64,3 +65,30 @@ class PatchDiscriminator(nn.Module):
         for start, stop in pairwise([*starts, len(self.model)]):
             x = recomputed(self.model[start:stop], x)
         return x
+
+
+class MultiscaleDiscriminator(nn.Module):
+    """Equal ``PatchDiscriminator``s, strided with instance norm, for the image, its half, its quarter, …
+
+    (B, C, H, W) → their scores, the image's first. As in the official codes the last network judges the image itself.
+    Halving: the mean of 3 × 3 pixels, those beyond the border not counted. Source: pix2pixHD.
+    """
+
+    def __init__(self, scales: int, width: int = 64, layers: int = 3, channels: int = 3) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            PatchDiscriminator(width, layers, channels, antialias=False, init="normal") for _ in range(scales)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Score the patches of images."""
+        scores = []
+        for number, network in enumerate(reversed(self.scales)):
+            x = halved(x) if number else x
+            scores.append(network(x))
+        return scores
+
+
+def halved(x: Tensor) -> Tensor:
+    """(B, C, H, W) → (B, C, ⌈H/2⌉, ⌈W/2⌉): means of 3 × 3 pixels, of fewer at the border."""
+    return F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
