@@ -10,7 +10,7 @@ real IHC pixel by pixel, which on adjacent sections pulls towards an average of 
 from pydantic import Field
 from torch import Tensor
 
-from vsbench.method import Batch, Card, Weight
+from vsbench.method import Batch, Card, Share, Weight
 from vsbench.nn import PatchDiscriminator, UNetGenerator
 
 from ._conditional import Conditional, ConditionalConfig, TestMode, translated
@@ -20,7 +20,7 @@ class Config(ConditionalConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
     downs: int = Field(default=8, ge=2, le=9)  # halvings of the U-Net: 8 bring 256 pixels to 1
-    dropout: float = Field(default=0.5, ge=0, lt=1)
+    dropout: Share = 0.5
     lambda_l1: Weight = 100.0
     test_mode: TestMode = "image_statistics"
 

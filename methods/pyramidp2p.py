@@ -9,11 +9,11 @@ with G(he) at coarser scales:
 P₁ is the image, P_l+1 every second pixel of P_l after four blurs.
 """
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from vsbench.losses.pyramid import octaves
-from vsbench.method import Batch, Card, Count, Layers, LoadSize, Positive, Side, Weight, Whole
+from vsbench.method import Batch, Blur, Card, Count, Layers, LoadSize, OddWindow, Share, Side, Weight, Whole
 from vsbench.nn import PatchDiscriminator, ResnetGenerator
 from vsbench.nn.resnet import Norm
 
@@ -30,21 +30,14 @@ class Config(ConditionalConfig):
     crop_size: Side = 1024
     blocks: Layers = 9
     norm: Norm = "batch"
-    dropout: float = Field(default=0.5, ge=0, lt=1)
+    dropout: Share = 0.5
     lambda_l1: Weight = 25.0
     levels: int = Field(default=4, ge=1, le=4)  # of the pyramid; 1 is the image alone
     level_weights: tuple[Weight, Weight, Weight, Weight] = (1.0, 1.0, 1.0, 1.0)
     blurs_per_octave: Whole = 4
-    blur_sigma: Positive = 1.0  # pixels of the level that is blurred
-    blur_size: Count = 3
+    blur_sigma: Blur = 1.0  # pixels of the level that is blurred
+    blur_size: OddWindow = 3
     test_mode: TestMode = "image_statistics"
-
-    @field_validator("blur_size")
-    @classmethod
-    def _has_a_middle(cls, size: int) -> int:
-        if size % 2 == 0:
-            raise ValueError(f"{size} is even; a blur is centred on a pixel")
-        return size
 
 
 class PyramidPix2Pix(Conditional[Config]):

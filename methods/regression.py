@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vsbench.method import Batch, Card, Method, MethodConfig, Phase, Width
+from vsbench.method import Batch, Card, Method, MethodConfig, Phase, Share, Width
 from vsbench.nn import UNetGenerator
 
 from ._conditional import TestMode, translated
@@ -25,7 +25,7 @@ class Config(MethodConfig):
 
     width: Width = 64
     downs: int = Field(default=8, ge=2, le=9)
-    dropout: float = Field(default=0.5, ge=0, lt=1)
+    dropout: Share = 0.5
     test_mode: TestMode = "image_statistics"
 
 

@@ -21,13 +21,28 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import least_squares
-from vsbench.method import Batch, Card, Phase, TileMaps
+from vsbench.method import (
+    Batch,
+    Blur,
+    Card,
+    DecayEpochs,
+    Epochs,
+    Layers,
+    LoadSize,
+    OddWindow,
+    Phase,
+    Side,
+    TileMaps,
+    Weight,
+    Whole,
+    Width,
+)
 from vsbench.nn import MultiscaleDiscriminator, ResnetGenerator, initialise
 from vsbench.nn.norm import InstanceNorm
 from vsbench.nn.resnet import ResidualBlock
@@ -41,34 +56,27 @@ from ._optimizers import adams
 class Config(ConditionalConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    epochs: PositiveInt = 50
-    decay_epochs: NonNegativeInt = 50
-    load_size: NonNegativeInt = 1024
-    crop_size: PositiveInt = 1024
-    blocks: PositiveInt = 9
+    epochs: Epochs = 50
+    decay_epochs: DecayEpochs = 50
+    load_size: LoadSize = 1024
+    crop_size: Side = 1024
+    blocks: Layers = 9
     downsamplings: int = Field(default=3, ge=1, le=5)
-    discriminators: PositiveInt = 3  # of the image, its half, its quarter
-    estimator_width: PositiveInt = 128
-    estimator_blocks: NonNegativeInt = 4
-    lambda_l1: NonNegativeFloat = 10.0
-    lambda_membrane: NonNegativeFloat = 10.0
-    lambda_estimator: NonNegativeFloat = 10.0  # 0 switches the nuclei term off too: E would know nothing
-    lambda_nuclei: NonNegativeFloat = 10.0
+    discriminators: Layers = 3  # of the image, its half, its quarter
+    estimator_width: Width = 128
+    estimator_blocks: Whole = 4
+    lambda_l1: Weight = 10.0
+    lambda_membrane: Weight = 10.0
+    lambda_estimator: Weight = 10.0  # 0 switches the nuclei term off too: E would know nothing
+    lambda_nuclei: Weight = 10.0
     # what is made of an IHC tile; lengths in its pixels
     dab_threshold: float = Field(default=0.15, ge=0, le=1)  # saturation of the DAB picture
-    mask_blur: PositiveFloat = 3.0
+    mask_blur: Blur = 3.0
     nuclei_source: Literal["files", "distance_peaks", "none"] = "files"  # none: without E and the nuclei term
-    nuclei_folder: str = ""  # with files: 8-bit grey maps, each under its tile's id
-    nuclei_sigma: PositiveFloat = 11.0
-    nuclei_diameter: PositiveInt = 17  # windows of distance_peaks, odd: in the mask of haematoxylin,
-    cell_diameter: PositiveInt = 31  # and in that of DAB
-
-    @model_validator(mode="after")
-    def _windows_have_a_middle(self) -> "Config":
-        for name in ("nuclei_diameter", "cell_diameter"):
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} {getattr(self, name)} is even; a window is centred on a pixel")
-        return self
+    nuclei_folder: str = "nuclei"  # with files: 8-bit grey maps, each under its tile's id
+    nuclei_sigma: Blur = 11.0
+    nuclei_diameter: OddWindow = 17  # windows of distance_peaks, odd: in the mask of haematoxylin,
+    cell_diameter: OddWindow = 31  # and in that of DAB
 
 
 class TDKStain(Conditional[Config]):
@@ -121,12 +129,12 @@ class TDKStain(Conditional[Config]):
         c = self.config
         of_nuclei = {"nuclei_source", "nuclei_sigma", "nuclei_diameter", "cell_diameter"}
         settings = c.model_dump_json(include={"dab_threshold", "mask_blur", *of_nuclei})
-        folder = c.nuclei_folder or "nuclei"
         return TileMaps(
             channels=4 if c.nuclei_source == "none" else 5,
             key=f"tdkstain 1 {settings}",
             make=partial(tile_maps, c),
-            folder=folder if c.nuclei_source == "files" else "",
+            folder=c.nuclei_folder if c.nuclei_source == "files" else "",
+            mend="make them elsewhere and set nuclei_folder, or take --variant label_free, which needs none",
         )
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -149,7 +157,7 @@ class TDKStain(Conditional[Config]):
         if c.lambda_l1 > 0:
             losses["g_l1"] = c.lambda_l1 * (fake - batch.ihc).abs().mean()
         if c.lambda_membrane > 0:
-            mask, dab = batch.maps[:, :1], 2 * batch.maps[:, 1:4] - 1
+            mask, dab, _ = parts(batch)
             losses["g_membrane"] = c.lambda_membrane * (self.generator(mask * batch.he) - dab).abs().mean()
         if self.estimates and c.lambda_nuclei > 0:
             losses["g_nuclei"] = c.lambda_nuclei * self.nuclei_gap(self.generator.features(fake, self.taps), batch)
@@ -157,12 +165,18 @@ class TDKStain(Conditional[Config]):
 
     def nuclei_gap(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         """Mean squared difference between E's map, enlarged, and that of the tile."""
-        nuclei = batch.maps[:, 4:]
+        *_, nuclei = parts(batch)
         return (resized(self.estimator(features), nuclei) - nuclei).square().mean()
 
     def translate(self, he: Tensor) -> Tensor:
         """(B, 3, H, W) in [−1, 1] → the same. H and W must be multiples of 2^downsamplings. Nothing random."""
         return self.generator(he)
+
+
+def parts(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Soft mask (B, 1, H, W) in [0, 1], DAB picture (B, 3, H, W) in [−1, 1] and map of nuclei in [0, 1] of a batch."""
+    assert batch.maps is not None
+    return batch.maps[:, :1], 2 * batch.maps[:, 1:4] - 1, batch.maps[:, 4:]
 
 
 class DensityEstimator(nn.Module):

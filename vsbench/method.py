@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -23,6 +23,13 @@ DecayPhase = Literal["crop", "shrink"]  # shrink: in the decay phase the whole t
 Loader = Literal["aligned", "unaligned"]  # unaligned: any IHC tile at random, cropped and flipped on its own
 Sampling = Literal["permute", "replace"]  # replace: each H&E tile drawn at random, with replacement
 
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError(f"{size} is even; a window is centred on a pixel")
+    return size
+
+
 # Settings have ends at both sides, far beyond what anyone trains with: what lies outside is a slip of the hand.
 Weight = Annotated[float, Field(ge=0, le=1e9)]  # of a loss term; 0 switches it off
 Positive = Annotated[float, Field(gt=0, le=1e9)]
@@ -33,6 +40,8 @@ Whole = Annotated[int, Field(ge=0, le=10_000)]
 SeedSetting = Annotated[int, Field(ge=0, le=SEED)]
 Layers = Annotated[int, Field(ge=1, le=100)]
 Width = Annotated[int, Field(ge=1, le=4096)]  # channels of a layer
+Blur = Annotated[float, Field(ge=0.01, le=1000)]  # σ of a Gaussian, in pixels
+OddWindow = Annotated[int, Field(ge=1, le=1001), AfterValidator(_odd)]  # in pixels
 Side = Annotated[int, Field(ge=1, le=16_384)]  # of an image, in pixels
 Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
 DecayEpochs = Annotated[int, Field(ge=0, le=1_000_000)]

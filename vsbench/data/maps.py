@@ -34,6 +34,7 @@ class TileMaps:
     key: str
     make: Callable[..., Maps]
     folder: str = ""
+    mend: str = "add them"  # what to do where pictures are missing
 
 
 @dataclass
@@ -99,9 +100,12 @@ def ready_pictures(maps: TileMaps, pairs: Sequence[Pair]) -> dict[Path, Path | N
     """
     if not maps.folder:
         return dict.fromkeys((pair.ihc for pair in pairs), None)
-    found = images_by_stem(Path(maps.folder), nested=True)
+    folder = Path(maps.folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder, in which ready maps of the tiles should lie; {maps.mend}")
+    found = images_by_stem(folder, nested=True)
     if missing := [pair.id for pair in pairs if pair.id not in found]:
-        raise DataError(f"{maps.folder}: no map for {few(missing)}; each training tile needs one of its name")
+        raise DataError(f"{folder}: no ready map named after {few(missing)}; {maps.mend}")
     return {pair.ihc: found[pair.id] for pair in pairs}
 
 
