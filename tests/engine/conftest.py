@@ -40,6 +40,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "pyramidp2p": {"blocks": 1},
     "regression": {"downs": 3},
+    "tdkstain": {"blocks": 1, "discriminators": 2, "estimator_width": 4},
     "unsb": CONTRASTIVE,
     "qsattn": CONTRASTIVE,
     "simgan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},

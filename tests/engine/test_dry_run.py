@@ -110,11 +110,16 @@ def test_a_tensor_is_counted_once_while_it_is_kept_and_weights_are_not() -> None
         assert (saved.now, saved.peak) == (0, 12_000)
 
 
+def zeros() -> Batch:
+    shape = (2, 3, 32, 32)
+    return Batch(torch.zeros(shape), torch.zeros(shape), maps=torch.zeros(2, 5, 32, 32))
+
+
 def test_meta_tensors_are_kept_like_real_ones(build: Callable[..., Method[Any]], name: str) -> None:
     """The same step with numbers in it keeps the same bytes, but for small ones that depend on the device."""
-    real = activation_bytes(build(name), Batch(torch.zeros(2, 3, 32, 32), torch.zeros(2, 3, 32, 32)))
+    real = activation_bytes(build(name), zeros())
     with torch.device("meta"):
-        meta = activation_bytes(build(name), Batch(torch.zeros(2, 3, 32, 32), torch.zeros(2, 3, 32, 32)))
+        meta = activation_bytes(build(name), zeros())
     assert meta == pytest.approx(real, rel=0.15)
 
 

@@ -55,8 +55,10 @@ def fresh(build: Build) -> Build:
 
 def images(count: int, size: int = 32) -> Batch:
     """Pairs that all differ."""
-    he, ihc = torch.rand((2, count, 3, size, size), generator=torch.Generator().manual_seed(5)) * 2 - 1
-    return Batch(he, ihc, tuple("abcdefgh"[:count]))
+    generator = torch.Generator().manual_seed(5)
+    he, ihc = torch.rand((2, count, 3, size, size), generator=generator) * 2 - 1
+    maps = torch.rand((count, 5, size, size), generator=generator)  # for methods that ask for them
+    return Batch(he, ihc, tuple("abcdefgh"[:count]), maps=maps)
 
 
 def taken(method: Method[Any], execution: Execution, batch: Batch, steps: int = 2, precision: str = "32") -> Found:
