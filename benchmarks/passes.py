@@ -81,7 +81,7 @@ def replay(passes: list[Pass], driven: list[set[int]]) -> None:
         if not each.differentiated:
             continue
         moved = set().union(*driven[each.phase :])
-        wanted = [p for p in each.network.parameters() if id(p) in moved]
+        wanted: list[Tensor] = [p for p in each.network.parameters() if id(p) in moved]
         wanted += [t for t in tree_flatten(each.arguments)[0] if isinstance(t, Tensor) and t.requires_grad]
         ends = [t for t in tree_flatten(outputs)[0] if isinstance(t, Tensor) and t.requires_grad]
         if wanted and ends:

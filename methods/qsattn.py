@@ -92,10 +92,9 @@ class QSAttn(Contrastive[Config]):
         pairs = list(zip(outputs, source, strict=True))
         rows = [(rows_at(y, where), rows_at(x, where)) for (y, x), where in zip(pairs, drawn, strict=False)]
         rows += [self.routed(y, x) for y, x in pairs[len(drawn) :]]
-        queries, keys = zip(*rows, strict=True)
         with torch.no_grad():
-            keys = self.heads.embed(keys)
-        return self.heads.embed(queries), keys
+            keys = self.heads.embed([key for _, key in rows])
+        return self.heads.embed([query for query, _ in rows]), keys
 
     def routed(self, output: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W) → A_S Y and A_S X, (B, N, C) each; the latter a constant. N: all where fewer are."""

@@ -113,6 +113,8 @@ class TDKStain(Conditional[Config]):
         },
     }  # fmt: skip
 
+    generator: ResnetGenerator
+
     def __init__(self, config: Config) -> None:
         c = config
         generator = ResnetGenerator(c.width, c.blocks, antialias=False, init="normal", downs=c.downsamplings)

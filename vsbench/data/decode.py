@@ -105,7 +105,7 @@ def lossy_kind(path: Path) -> str | None:
     None where it did not, or where the image can't be read.
     """
     try:
-        with _opened(path, whole=False) as (image, file):
+        with _opened(path, whole=False, wanted="RGB") as (image, file):
             if image.format in ("JPEG", "MPO"):
                 return "JPEG"
             if isinstance(image, TiffImageFile):

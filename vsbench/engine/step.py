@@ -118,7 +118,11 @@ def _micro_batches(batch: Batch, execution: Execution) -> list[Batch]:
     batch = batch.each(lambda x: x.contiguous(memory_format=execution.memory_format))
     size = len(batch.he.chunk(execution.accumulate)[0])
     parts = [slice(start, start + size) for start in range(0, len(batch.he), size)]
-    return [replace(batch.each(lambda x, part=part: x[part]), ids=batch.ids[part]) for part in parts]
+
+    def cut(part: slice) -> Batch:
+        return replace(batch.each(lambda x: x[part]), ids=batch.ids[part])
+
+    return [cut(part) for part in parts]
 
 
 def _advance(fabric: Fabric, steps: list[Iterator[Phase]]) -> Iterator[Phase]:

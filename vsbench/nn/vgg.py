@@ -40,7 +40,8 @@ class VGGFeatures(nn.Module):
         if wrong or list(taps) != sorted(set(taps)):
             raise ValueError(f"taps {tuple(taps)} must be rising numbers of ReLUs of {network}")
         self.taps = tuple(taps)
-        self.channels = [layers[tap - 1].out_channels for tap in taps]
+        tapped = [layers[tap - 1] for tap in taps]
+        self.channels = [layer.out_channels for layer in tapped if isinstance(layer, nn.Conv2d)]
         self.features = nn.Sequential(*layers[: taps[-1] + 1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
