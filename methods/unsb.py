@@ -102,6 +102,8 @@ class UNSB(Method[Config]):
         compute="not stated; with T = 5, 6 passes of G without and 3 with gradient in a mean step",
     )  # fmt: skip
     variants = {"timed": {"time_in_generator": "after_norm"}}
+    official_order = (r"model\.", "model_res")
+    official_unused = (r"conv_block\.1\.", r"Dense_time", r"\.style\.", "time_embed")  # the card says why
     presets = {
         "mist": {"load_size": 0, "crop_size": 512, "decay_phase": "crop", "epochs": 40, "decay_epochs": 40},
         "cpu": {

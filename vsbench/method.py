@@ -189,7 +189,8 @@ class Method(nn.Module, ABC, Generic[C]):
     variants: ClassVar[dict[str, dict[str, Any]]] = {}  # name → values that differ from the published defaults
     presets: ClassVar[dict[str, dict[str, Any]]] = {}  # "cpu" at least; "paper" is the defaults themselves
     translator: ClassVar[str] = "generator"  # the network that translates, which official codes save
-    unused_in_official: ClassVar[tuple[str, ...]] = ()  # patterns of tensors there that change no image
+    official_order: ClassVar[tuple[str, ...]] = ()  # patterns of its tensors' names there, in the order of ours
+    official_unused: ClassVar[tuple[str, ...]] = ()  # patterns of those that change no image
     suites: ClassVar[dict[str, Suite]] = {}  # name → ablation study; the name can be part of a file's
 
     def __init__(self, config: C) -> None:

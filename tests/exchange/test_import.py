@@ -19,12 +19,22 @@ from vsbench.errors import RunError, UsageError, UserError
 from vsbench.exchange.imports import import_generator
 from vsbench.exchange.official import read_state_dict
 from vsbench.records.run import ImportedRecord
-from vsbench.registry import load
+from vsbench.registry import load, names
 
 ORDERS = {  # method → (file of vectors, vector, key of its generator's parameters)
+    "asp": ("asp", "parameters", "parameter_order_G"),
     "cut": ("cut", "cut_step_losses", "parameter_order_G"),
     "cyclegan": ("cyclegan", "step_losses", "parameter_order_G"),
+    "flsesim": ("cut", "cut_step_losses", "parameter_order_G"),  # as its card says, and those of the next two
+    "monce": ("cut", "cut_step_losses", "parameter_order_G"),
     "pix2pix": ("pix2pix", "step_losses_no_dropout", "parameter_order_G"),
+    "ppt": ("ppt", "parameters", "parameters_G"),
+    "pyramidp2p": ("pyramidp2p", "step_losses_no_dropout", "parameter_order_G"),
+    "qsattn": ("cut", "cut_step_losses", "parameter_order_G"),
+    "simgan": ("asp", "parameters", "parameter_order_G"),
+    "src": ("src", "parameters", "parameter_order_G"),
+    "tdkstain": ("tdkstain", "step_losses", "parameter_order_G"),
+    "unsb": ("unsb", "generator", "parameters"),
     "usigan": ("usigan", "networks_spectral_exact_sigma", "parameter_order_G"),
 }
 
@@ -68,6 +78,42 @@ def imported(file: Path, method: str, root: Path, **options: Any) -> Run:
 def saved(path: Path, tensors: Any) -> Path:
     torch.save(tensors, path)
     return path
+
+
+def narrow(tensors: dict[str, Tensor], by: int = 8) -> dict[str, Tensor]:
+    """The same network at an eighth of the width, filled by the same rule, with singular vectors where it has such."""
+    found = {}
+    for n, (name, value) in enumerate(tensors.items()):
+        shape = [size // by if size >= 64 else size for size in value.shape[:2]] + list(value.shape[2:])
+        found[name] = filled(n, shape)
+        if name.endswith("weight_orig"):
+            module = name.removesuffix("weight_orig")
+            matrix = found[name].flatten(1)
+            found |= {f"{module}weight_u": matrix[:, 0].clone(), f"{module}weight_v": matrix[0].clone()}
+    return found
+
+
+@pytest.mark.parametrize("method", [name for name in names("vsbench.methods") if name != "regression"])
+def test_every_official_generator_finds_its_places(
+    method: str, official: Callable[[str], dict[str, Tensor]], root: Path
+) -> None:
+    tensors = narrow(official(method))
+    run = imported(saved(root / "latest_net_G.pth", tensors), method, root, width=8)
+    ours = load_method(weights_of(run))
+    parameters = dict(ours.get_submodule(ours.translator).named_parameters())
+    if method == "unsb":  # whose official network has its blocks first, and dead layers in them
+        for here, there in (
+            ("model.4.weight", "model.4.weight"),
+            ("model.13.branch.2.weight", "model_res.1.conv_fin.2.weight"),
+            ("model.20.style.bias", "model_res.8.adaptive.style_net.bias"),
+            ("model.26.weight", "model_upsample.5.weight"),
+            ("mapping.7.bias", "z_transform.7.bias"),
+        ):
+            assert torch.equal(parameters[here], tensors[there]), here
+    else:
+        due = [value for name, value in tensors.items() if not name.endswith(("weight_u", "weight_v"))]
+        for (name, parameter), value in zip(parameters.items(), due, strict=True):
+            assert torch.equal(parameter, value), name
 
 
 @pytest.mark.parametrize("method", ["cut", "cyclegan", "pix2pix"])
@@ -160,9 +206,9 @@ def test_a_file_of_another_network_says_what_it_looks_like(
         imported(file, "cut", root, blocks=6)
     with pytest.raises(UsageError, match=r"layer 1 is 64×3×7×7, where 32×3×7×7"):
         imported(file, "cut", root, width=32)
-    narrow = load("vsbench.methods", "cut")(load("vsbench.methods", "cut").configure(options={"width": 8, "blocks": 6}))
+    small = load("vsbench.methods", "cut")(load("vsbench.methods", "cut").configure(options={"width": 8, "blocks": 6}))
     with pytest.raises(UsageError, match=r"looks like.*cut --set width=8 --set blocks=6"):
-        imported(saved(root / "narrow.pth", narrow.generator.state_dict()), "cut", root)
+        imported(saved(root / "small.pth", small.generator.state_dict()), "cut", root)
     assert not (root.parent / "results").exists()
 
 

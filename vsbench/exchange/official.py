@@ -1,12 +1,12 @@
 """Generators as the official codes save them: a state dict of torch, read without running code, its names made ours.
 
-Module for module in their order, which ours share with the official codes: within a module the tensors go by what they
-are (weight, bias, singular vectors, running statistics), whatever the names of the modules.
+Module for module in their order, which ours share with the official codes (``Method.official_order``): within a module
+the tensors go by what they are (weight, bias, singular vectors, running statistics), whatever the modules are called.
 """
 
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +89,14 @@ def _tensors(found: Mapping[Any, Any]) -> bool:
 
 
 def _live(tensors: dict[str, Tensor], method_class: type[Method[Any]]) -> dict[str, Tensor]:
-    """Without those that the official network holds and never uses."""
-    dead = [re.compile(pattern) for pattern in method_class.unused_in_official]
-    return {key: value for key, value in tensors.items() if not any(pattern.search(key) for pattern in dead)}
+    """In the order of our network, without those that the official one holds and never uses."""
+    live = [key for key in tensors if not any(re.search(unused, key) for unused in method_class.official_unused)]
+    order = [*method_class.official_order, ""]
+    return {key: tensors[key] for part in range(len(order)) for key in live if _part(key, order) == part}
+
+
+def _part(key: str, order: Sequence[str]) -> int:
+    return next(number for number, pattern in enumerate(order) if re.match(pattern, key))
 
 
 def _named(tensors: Mapping[str, Tensor]) -> list[dict[str, str]]:
