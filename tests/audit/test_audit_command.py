@@ -25,9 +25,11 @@ def make(root: Path, missing: bool = False) -> None:
 
 def test_audit_writes_a_page_and_tables(vsbench: Command, tmp_path: Path) -> None:
     make(tmp_path / "own")
+    Image.new("P", (64, 64)).save(tmp_path / "own" / "he" / "train" / "S1_9.gif")
     own = ("folder", "--stain", "er", "--data-root", tmp_path / "own", "--data", "slide=^[^_]+")
     done = vsbench("data", "audit", *own)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == "warning: not read, though beside the images: .gif (1): he/train/S1_9.gif\n"
     assert "er: LEAK: 1 of 2 slides are in more than one split" in done.stdout
     written = {path.name for path in (tmp_path / "results" / "audit" / "folder-er").iterdir()}
     assert written == {"index.html", "index.md", "tiles.csv", "duplicates.csv", "slides.csv", "summary.json"}

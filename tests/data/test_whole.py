@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -139,6 +140,20 @@ def compressed(kind: str, change: Callable[[list[bytes]], list[bytes]] = list) -
     return tiff(change(strips), compression, tables=tables)
 
 
+def tiled(change: Callable[[list[int]], list[int]] = list, **options: Any) -> bytes:
+    """A TIFF by tifffile, with the byte counts of its tiles or strips changed."""
+    buffer = io.BytesIO()
+    planes = np.moveaxis(RGB, -1, 0) if options.get("planarconfig") == "separate" else RGB
+    tifffile.imwrite(buffer, planes, photometric="rgb", **options)
+    buffer.seek(0)
+    with tifffile.TiffFile(buffer) as file:
+        tags = file.pages[0].tags
+        tag = tags.get(325) or tags.get(279)
+        tag.overwrite(change(list(tag.value)))
+        buffer.seek(0)
+        return buffer.read()
+
+
 def last_strip_short(kind: str) -> bytes:
     """The last strip is one of half the rows, and ends well."""
     half = strips_of(kind, RGB[48:56])[0]
@@ -157,6 +172,14 @@ STREAM = zlib.compress(rows(RGB))
 TOP = (np.arange(64) < 63).astype(np.uint8)[:, None, None]  # all rows but the last
 ALPHA = np.dstack([RGB, RGB[..., 0]])
 BASELINE, PROGRESSIVE = saved("JPEG", quality=95), saved("JPEG", quality=95, progressive=True)
+TILED: dict[str, dict[str, Any]] = {
+    "tiles": {"tile": (16, 32)},
+    "tiles, deflated": {"tile": (16, 32), "compression": "zlib"},
+    "tiles, planes": {"tile": (16, 32), "planarconfig": "separate"},
+    "strips, planes": {"rowsperstrip": 7, "planarconfig": "separate"},
+    "strips, predicted": {"rowsperstrip": 7, "compression": "zlib", "predictor": True},
+    "big": {"tile": (16, 32), "bigtiff": True},
+}
 KINDS = ("tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd", "lzma", "jpeg")
 
 WHOLE: dict[str, Make] = {
@@ -173,6 +196,7 @@ WHOLE: dict[str, Make] = {
     "jpeg, a trailer": lambda: BASELINE + bytes(100),
     "tiff": lambda: tiff(RAW, 1),
     **{f"tiff, {kind}": lambda kind=kind: compressed(kind) for kind in KINDS},
+    **{f"tiff, {name}": lambda options=options: tiled(**options) for name, options in TILED.items()},
     "bmp": lambda: saved("BMP"),
     "webp": lambda: saved("WEBP"),
     "webp, lossless": lambda: saved("WEBP", lossless=True),
@@ -192,6 +216,11 @@ LENGTHS: dict[str, Make] = {  # which lengths alone tell
     "tiff, a strip of nothing": lambda: compressed("packbits", lambda strips: [*strips[:3], b""]),
     "tiff, beyond the end": lambda: tiff(RAW, 1, lengths=[2304, 2304, 2304, 9_999]),
     "tiff, deflated, a strip missing": lambda: compressed("tiff_adobe_deflate", lambda strips: strips[:3]),
+    **{
+        f"tiff, {name}, the last is {what}": lambda options=options, change=change: tiled(change, **options)
+        for name, options in TILED.items()
+        for what, change in (("missing", lambda n: n[:-1]), ("of nothing", lambda n: [*n[:-1], 0]))
+    },
     "bmp, cut": lambda: saved("BMP")[:-1],
     "webp, cut": lambda: saved("WEBP")[:-4],
 }
@@ -288,6 +317,9 @@ def test_a_tiff_that_is_not_read_is_called_what_it_is(compression: int, name: st
             read(path)
     path.write_bytes(tiff([zlib.compress(strip) for strip in RAW], 8, photometric=6))
     with pytest.raises(DataError, match=r"TIFF of YCbCr, which is not read"):
+        read_rgb(path)
+    path.write_bytes(tiled(bigtiff=True, byteorder=">", rowsperstrip=7))
+    with pytest.raises(DataError, match=r"big-endian BigTIFF, which is not read"):
         read_rgb(path)
 
 

@@ -40,6 +40,7 @@ def audit(
     from vsbench.audit.run import write_tables
     from vsbench.cli.display import TrainingDisplay
     from vsbench.config import parse_settings
+    from vsbench.data.pairs import images_of, not_read
     from vsbench.data.root import cache_folder, find_data_root
     from vsbench.errors import DataError, UsageError
     from vsbench.files import only_ours, read_json, write_text
@@ -50,7 +51,7 @@ def audit(
     if not (stain or source.stains):
         raise UsageError(f"{dataset} takes any stain: give --stain NAME")
     root = find_data_root(data_root) if source.needs_root else data_root or cache_folder()
-    audits, absent = [], []
+    audits, absent, beside = [], [], list[str]()
     with TrainingDisplay(quiet=as_json) as display:
         for name in dict.fromkeys(stain or source.stains):
             pairs = []
@@ -59,6 +60,7 @@ def audit(
                     pairs += source.pairs(root, name, split)
                 except DataError as error:
                     absent.append(f"{name} {split} left out: {error}")
+            beside += not_read(images_of(pairs))
             if pairs:
                 audits.append(audit_pairs(pairs, name, display.count))
             elif stain:  # asked for by name; of all stains, a download may hold some
@@ -68,14 +70,14 @@ def audit(
     folder = out or results / "audit" / "-".join([dataset, *dict.fromkeys(stain or [])])
     with nullcontext() if out is None else only_ours(folder, "--out", FILES):
         written = write_tables(audits, dataset, folder)
-        page = build_page(audits, source.card.title, [*source.warnings, *absent])
+        page = build_page(audits, source.card.title, [*source.warnings, *absent, *beside])
         for name, text in (("index.md", page.markdown()), ("index.html", page.html())):
             write_text(folder / name, text)
             written.append(folder / name)
     if as_json:
         say_json(read_json(folder / "summary.json"))
         return
-    for sentence in absent:
+    for sentence in (*absent, *beside):
         note(f"warning: {sentence}")
     for each in audits:
         for sentence in findings(each):

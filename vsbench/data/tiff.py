@@ -26,7 +26,8 @@ NAMES = {
     33005: "JPEG 2000", 34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC", 34892: "lossy DNG", 50001: "WebP",
     50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BIG_BIG_ENDIAN = b"MM\0+"
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", BIG_BIG_ENDIAN)
 
 
 def refused(file: BinaryIO) -> str | None:
@@ -35,6 +36,8 @@ def refused(file: BinaryIO) -> str | None:
     head = file.read(16)
     if not head.startswith(MAGIC):
         return None
+    if head.startswith(BIG_BIG_ENDIAN):
+        return "big-endian BigTIFF"  # which Pillow knows by its first bytes and can't read
     tags = ImageFileDirectory_v2(head if b"+" in head[:4] else head[:8])
     file.seek(tags.next)
     tags.load(file)
@@ -99,8 +102,8 @@ def _pieces(image: TiffImageFile) -> Iterator[_Piece]:
     columns = tags[TILE_WIDTH] if tiled else width
     across, down = -(-width // columns), -(-height // rows)
     count = across * down * (tags.get(SAMPLES, 1) if tags.get(PLANES) == SEPARATE else 1)
-    if min(len(begins or ()), len(lengths or ())) < count:
-        raise ValueError(f"{len(begins or ())} of {count} strips or tiles are there")
+    if (there := min(len(begins or ()), len(lengths or ()))) < count:
+        raise ValueError(f"{there} of {count} strips or tiles are there")
     for number, (begin, length) in enumerate(zip(begins[:count], lengths[:count], strict=True)):
         left = height - number // across % down * rows  # rows below the upper edge of this one
         yield _Piece(begin, length, rows if tiled else min(rows, left), columns)
