@@ -71,12 +71,13 @@ def test_a_grey_tile_is_named(make: Make) -> None:
         require_trainable([pair], [], 0, True)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
-def test_a_png_cut_short_is_named(make: Make, share: float) -> None:
-    pair = make("a")
+def test_an_image_cut_short_is_named(make: Make, suffix: str, share: float) -> None:
+    pair = make("a", suffix=suffix)
     content = pair.he.read_bytes()
     pair.he.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError, match=r"he/a\.png: damaged image \(cut short"):
+    with pytest.raises(DataError, match=rf"he/a\{suffix}: damaged image \("):
         require_trainable([pair], [], 0, True)
 
 

@@ -3,15 +3,12 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from vsbench.data.augment import require_crop
 from vsbench.data.decode import read_size, require_one_size
 from vsbench.data.pairs import Pair, few
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
-
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def require_trainable(train: Sequence[Pair], held_out: Sequence[Pair], crop_size: int, aligned: bool) -> None:
@@ -20,8 +17,8 @@ def require_trainable(train: Sequence[Pair], held_out: Sequence[Pair], crop_size
     ``crop_size``: the side of the crops cut from tiles as they are, 0 where tiles are resized first. ``aligned``:
     whether a training pair is cut alike, and so must have one size; a held-out pair always must.
 
-    Raises DataError with the first fault, and the names of the other images that have one. Damage further in than the
-    header shows only when the whole is decoded: ``vsbench data verify`` does that.
+    Raises DataError with the first fault, and the names of the other images that have one. That an image is cut short
+    shows here, damage within only when the whole is decoded: ``vsbench data verify`` does that.
     """
     files = list(dict.fromkeys(file for pair in (*train, *held_out) for file in (pair.he, pair.ihc)))
     faults: dict[Path, str] = {}
@@ -52,22 +49,6 @@ def require_trainable(train: Sequence[Pair], held_out: Sequence[Pair], crop_size
 def _size(file: Path) -> tuple[int, int] | DataError:
     """(height, width), or what is wrong, so that one fault hides no other."""
     try:
-        size = read_size(file)
-        with file.open("rb") as opened:
-            if opened.read(len(PNG)) == PNG:
-                _require_room_for_pixels(file, opened)
+        return read_size(file)
     except DataError as error:
         return error
-    except OSError as error:
-        return DataError(f"{file}: {error.strerror}; check your rights to read it")
-    return size
-
-
-def _require_room_for_pixels(file: Path, png: BinaryIO) -> None:
-    """Raise DataError where a PNG ends before its pixels do: each chunk says how long it is, and none is read."""
-    end = file.stat().st_size
-    while len(head := png.read(8)) == 8:
-        after = png.tell() + int.from_bytes(head[:4], "big") + 4  # its checksum
-        if head[4:] == b"IDAT" and after > end:
-            raise DataError(f"{file}: damaged image (cut short: {after - end:,} bytes are missing); fetch it again")
-        png.seek(after)
