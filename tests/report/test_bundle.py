@@ -160,7 +160,7 @@ def test_nothing_tells_of_the_machine(bundle: Bundle, place: Tree, home: Path) -
 
 def test_a_real_report_tells_nothing_and_compiles(built: Path, place: Tree, home: Path, tmp_path: Path) -> None:
     found = contents(built)
-    before = "".join(file.read_text() for file in (place.results / "report").rglob("*.tex"))
+    before = "".join(file.read_text() for file in (place.results / "runs").rglob("*.json"))
     assert "secret" in before  # there is something to find
     assert_silent(found, home)
     if shutil.which("pdflatex") is None:

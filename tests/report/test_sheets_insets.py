@@ -28,9 +28,12 @@ def only(tree: Tree) -> Comparison:
 
 
 def table_of(tree: Tree, folder: Path) -> pd.DataFrame:
-    return pd.concat(
+    table = pd.concat(
         pd.read_csv(drawn.file("csv"), dtype={"id": str}) for drawn in image_sheets(only(tree), folder)
     ).reset_index(drop=True)
+    homes = {"<data>": tree.images, "runs": tree.results / "runs"}  # no path of this machine is in it
+    parts = table["path"].str.partition("/")
+    return table.assign(path=[str(homes[home] / file) for home, file in zip(parts[0], parts[2], strict=True)])
 
 
 def test_the_window_is_where_most_dab_is() -> None:

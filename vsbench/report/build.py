@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from vsbench.report.latex.literature import literature_tables
 from vsbench.report.notation import escape, heading, prose, slug, stain_name
 from vsbench.report.page.write import write_page
 from vsbench.report.provenance.bundle import require_replaceable, write_bundle
+from vsbench.report.provenance.places import Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.published import Paper
 from vsbench.report.studies import read_studies, set_apart
@@ -74,14 +75,16 @@ def build_report(
     everything = load_results(results, warn)
     if not everything:
         raise UserError(f"{results}: no evaluated run; run vsbench evaluate --all first")
+    places = Places.of(everything)
+    everything = places.cleared(everything)
     runs, own = set_apart(everything, studies)
     if own:
         names = ", ".join(dict.fromkeys(study.suite for study in studies))
         warn(f"{len(own)} runs belong to ablation studies ({names}): they stand in the studies' tables alone")
     for folder in unevaluated(results):
         warn(f"{folder}: not evaluated, so not in the report; run vsbench evaluate {folder}")
-    decisions = [decide(comparison) for comparison in compare(runs)]
-    shown = [Shown(d, draw_all(d, out / "figures") if figures else Gallery()) for d in decisions]
+    decisions = [_cleared(decide(comparison), places) for comparison in compare(runs)]
+    shown = [Shown(d, draw_all(d, out / "figures", places) if figures else Gallery()) for d in decisions]
     comparisons, whole = [one.comparison for one in shown], compare(everything)
     by_name = {one.comparison.name: one.decision for one in shown}
     made = records(whole)
@@ -92,7 +95,7 @@ def build_report(
         "provenance.csv": as_csv(made),
     }
     if latex:
-        parts |= _tables(shown, by_name, papers, interval)
+        parts |= _tables(shown, by_name, papers, interval, places)
         literature = {f"tables/{name}": text for name, text in literature_tables(papers, whole).items()}
         body = [*_body(shown, list(parts)), *_literature(papers, list(literature)), appendix(comparisons)]
         parts |= literature | {"main.tex": document("Virtual staining: results", body)}
@@ -116,8 +119,20 @@ def build_report(
     return list(dict.fromkeys(written))
 
 
+def _cleared(decision: Decision, places: Places) -> Decision:
+    """The decision, with no path of this machine in its reasons."""
+    return replace(
+        decision,
+        values={
+            name: replace(value, caution=places.sentence(value.caution)) for name, value in decision.values.items()
+        },
+        left_out={name: places.sentence(why) for name, why in decision.left_out.items()},
+        notes=tuple(map(places.sentence, decision.notes)),
+    )
+
+
 def _tables(
-    shown: Sequence[Shown], decisions: Mapping[str, Decision], papers: Sequence[Paper], interval: bool
+    shown: Sequence[Shown], decisions: Mapping[str, Decision], papers: Sequence[Paper], interval: bool, places: Places
 ) -> dict[str, str]:
     """The tables by file name."""
     tables = {}
@@ -127,13 +142,13 @@ def _tables(
             comparisons = [one.comparison for one in members]
             tables[_paper_file(dataset)] = paper_table(comparisons, decisions, papers, interval)
         except RunError as error:
-            members[0].missing.append(str(error))
+            members[0].missing.append(places.sentence(str(error)))
         for one in members:
             tables[_full_file(one.comparison)] = full_tables(one.comparison, decisions, papers, interval)
             try:
                 tables[_decision_file(one.comparison)] = decision_latex(one.decision)
             except RunError as error:
-                one.missing.append(str(error))
+                one.missing.append(places.sentence(str(error)))
     return tables
 
 

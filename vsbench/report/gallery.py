@@ -1,7 +1,7 @@
 """The figures that a report has for each data set and stain, in their order."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vsbench.errors import DataError, RunError
@@ -15,6 +15,7 @@ from vsbench.report.figures.features import feature_map
 from vsbench.report.figures.rank_bars import rank_bars
 from vsbench.report.figures.scatter import scatter
 from vsbench.report.figures.sheets import image_sheets
+from vsbench.report.provenance.places import Places
 from vsbench.report.tables import Comparison
 
 Draw = Callable[[Comparison, Path], list[Drawn]]  # raises RunError or DataError where there is nothing to draw
@@ -42,8 +43,11 @@ class Gallery:
         return [path for drawn in self.drawn for path in drawn.files]
 
 
-def draw_all(decision: Decision, folder: Path) -> Gallery:
-    """Draw every figure that the results allow; a figure needs what others do without, such as the images."""
+def draw_all(decision: Decision, folder: Path, places: Places) -> Gallery:
+    """Draw every figure that the results allow; a figure needs what others do without, such as the images.
+
+    ``places``: of this machine, which what is said of missing ones does not name.
+    """
 
     def ranks(_: Comparison, folder: Path) -> list[Drawn]:
         return rank_bars(decision, folder)
@@ -55,7 +59,8 @@ def draw_all(decision: Decision, folder: Path) -> Gallery:
         try:
             drawn += draw(decision.comparison, folder)
         except (RunError, DataError) as error:  # results often travel without their images
-            missing.append(f"{name}: no {what}; {str(error).removeprefix(f'{name}: ')}")
+            missing.append(f"{name}: no {what}; {places.sentence(str(error)).removeprefix(f'{name}: ')}")
+    drawn = [replace(one, missing=tuple(map(places.sentence, one.missing))) for one in drawn]
     return Gallery(tuple(drawn), tuple(missing))
 
 

@@ -14,6 +14,7 @@ from vsbench.evaluation.ablate import Study, StudyRow, state
 from vsbench.files import write_text
 from vsbench.report.notation import decimals
 from vsbench.report.printed import declared
+from vsbench.report.provenance.places import Places
 from vsbench.report.studies import record_of
 from vsbench.report.tables import Column, Comparison, EvaluatedRun, Row, compare, load_results, problems
 
@@ -92,16 +93,19 @@ def suite_table(
     study: Study, rows: Sequence[StudyRow], seeds: Sequence[int], failed: Collection[Path] = ()
 ) -> SuiteTable:
     """Gather what the results hold of a study. Run folders in ``failed`` do not count: their tables may be old."""
-    evaluated = {run.folder: run for run in load_results(study.results, lambda _: None)}
+    loaded = load_results(study.results, lambda _: None)
+    places = Places.of(loaded) if loaded else Places(study.results)
+    evaluated = {run.folder: run for run in places.cleared(loaded)}
     found: dict[Path, EvaluatedRun] = {}
     missing = {}
     for row in rows:
         for seed in seeds:
             folder, there = row.run(seed).folder, state(row, seed)
             if not there.is_done:
-                missing[row.name, seed] = there.words
+                missing[row.name, seed] = places.sentence(there.words)
             elif folder not in evaluated or folder in failed:
-                missing[row.name, seed] = f"trained, but without a valid summary; run vsbench evaluate {folder}"
+                left = f"trained, but without a valid summary; run vsbench evaluate {folder}"
+                missing[row.name, seed] = places.sentence(left)
             else:
                 found[folder] = evaluated[folder]
     comparisons = compare(found.values())

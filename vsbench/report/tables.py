@@ -203,6 +203,11 @@ def compare(runs: Iterable[EvaluatedRun]) -> list[Comparison]:
     return [_comparison(*key, groups[key]) for key in sorted(groups)]
 
 
+def runs_of(comparisons: Iterable[Comparison]) -> list[EvaluatedRun]:
+    """The runs of all their rows."""
+    return [run for comparison in comparisons for row in comparison.rows for run in row.runs]
+
+
 def problems(comparison: Comparison) -> list[str]:
     """What in a comparison does not compare, one sentence each: rows on other images, values by other protocols."""
     found = []

@@ -225,7 +225,7 @@ def test_an_image_that_is_gone_is_named(browser: Any, page: Path) -> None:
         browser.open(page)
         browser.wait("document.querySelectorAll('.strip').length")
         browser.click(".picture")
-        browser.wait("find('panes').textContent.includes('not there: ../../images/er-he/')")
+        browser.wait("find('panes').textContent.includes('not there: page/mist-er/full-he-')")
         assert browser.js("document.querySelectorAll('#panes img').length") == 3
     finally:
         gone.with_name("moved").rename(gone)

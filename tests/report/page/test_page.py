@@ -155,7 +155,11 @@ def test_small_pictures_only_of_images_that_are_shown(make_tree: Callable[..., A
     small = write(tree).parent / "page" / "mist-er"
     chosen = [number for number in range(12) if number != 4]
     parts = ("0", "he", "ihc", "truth")
-    assert {path.name for path in small.iterdir()} == {f"{part}-{n}.jpg" for part in parts for n in chosen}
+    assert {path.name for path in small.glob("*.jpg")} == {f"{part}-{n}.jpg" for part in parts for n in chosen}
+    assert {path.name for path in small.glob("full-*")} == {
+        f"full-{part}-{n}.png" for part in parts[1:] for n in chosen
+    }
+    assert all(path.is_symlink() for path in small.glob("full-*"))  # of what lies outside of the results
     sizes = {}
     for name in ("0-0.jpg", "he-0.jpg"):
         with Image.open(small / name) as image:

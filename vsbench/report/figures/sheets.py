@@ -26,7 +26,8 @@ from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.inset import Window, choose_window, density_map, top_of_scale
 from vsbench.report.figures.style import DPI, GREY, PAGE_WIDTH, new_figure, save, style
 from vsbench.report.notation import shorten, slug
-from vsbench.report.tables import Comparison, EvaluatedRun, Row
+from vsbench.report.provenance.places import Places
+from vsbench.report.tables import Comparison, EvaluatedRun, Row, runs_of
 from vsbench.stain.dab import density_of, read_levels
 
 PAIRS = 4
@@ -113,11 +114,11 @@ def image_sheets(comparison: Comparison, folder: Path) -> list[Drawn]:
     left_out = tuple(f"{row.title} (measured on other images)" for row in others)
     sheets = [[_line(part, pair_id, slide) for pair_id, slide in pairs] for part in parts]
     top = top_of_scale([t.densities[0] for lines in sheets for line in lines for t in line.tiles if t.densities])
-    drawn = []
+    drawn, places = [], Places.of(runs_of([comparison]))
     for number, lines in enumerate(sheets, start=1):
         name = f"images-{slug(comparison.name)}{f'-{number}' if n_sheets > 1 else ''}"
         drawn.append(Drawn(folder / name, CAPTION, left_out))
-        _draw(lines, top, drawn[-1])
+        _draw(lines, top, drawn[-1], places)
     return drawn
 
 
@@ -197,7 +198,7 @@ def _densities(run: EvaluatedRun) -> pd.DataFrame:
     return table
 
 
-def _draw(lines: Sequence[Line], top: float, drawn: Drawn) -> None:
+def _draw(lines: Sequence[Line], top: float, drawn: Drawn, places: Places) -> None:
     heads = [tile.head for tile in max(lines, key=lambda line: len(line.tiles)).tiles]
     shapes = [line.tiles[0].size[0] / line.tiles[0].size[1] for line in lines]
     fixed = HEAD + (GAP + CAPTION_HEIGHT) * len(lines)
@@ -235,7 +236,7 @@ def _draw(lines: Sequence[Line], top: float, drawn: Drawn) -> None:
             smaller = image.get_size()[1] > (right - left) * DPI
             image.set_interpolation("antialiased" if smaller else "nearest")  # never blurred by enlarging
         save(figure, drawn.file("png"))
-    write_text(drawn.file("csv"), neutral_table(_data(lines, top)).to_csv(index=False))
+    write_text(drawn.file("csv"), neutral_table(_data(lines, top, places)).to_csv(index=False))
 
 
 def _draw_tile(page: Axes, tile: Tile, window: Window, box: Box) -> None:
@@ -273,7 +274,7 @@ def _draw_image(page: Axes, pixels: NDArray[Any], box: Box, edge: str, line: flo
     page.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=edge, linewidth=line))
 
 
-def _data(lines: Sequence[Line], top: float) -> pd.DataFrame:
+def _data(lines: Sequence[Line], top: float, places: Places) -> pd.DataFrame:
     records = [
         {
             "id": line.id,
@@ -281,7 +282,7 @@ def _data(lines: Sequence[Line], top: float) -> pd.DataFrame:
             "column": tile.head,
             "row": tile.row,
             "seed": tile.seed,
-            "path": str(tile.path),
+            "path": places.text(str(tile.path)),
             "height": tile.size[0],
             "width": tile.size[1],
             "mean_od": tile.densities[1] if tile.densities else None,

@@ -1,7 +1,7 @@
 """The failure explorer's data: for each run and each column of its per-image table the worst, median and best images.
 
 Small pictures are written for those images alone, and for the first seed of a method; full images stay where they are,
-and the page points to them.
+and the page points to them: to links beside it where they lie outside of the results (``page.links``).
 """
 
 import os
@@ -21,7 +21,8 @@ from vsbench.errors import DataError, RunError
 from vsbench.files import ask, write_text
 from vsbench.metric import Value
 from vsbench.report.notation import markup, slug, stain_name
-from vsbench.report.page.texts import address, embedded
+from vsbench.report.page.links import reach
+from vsbench.report.page.texts import embedded
 from vsbench.report.printed import declared
 from vsbench.report.tables import Comparison, EvaluatedRun
 
@@ -68,7 +69,7 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
     per-image table and of images that can't be read; the page then has a word in their place.
     """
     name = slug(comparison.name)
-    pairs = comparison.typical.pairs
+    pairs, results = comparison.typical.pairs, comparison.typical.folder.parents[3]
     methods: list[dict[str, Any]] = []
     runs: list[dict[str, Any]] = []
     columns: dict[str, dict[str, Any]] = {}
@@ -90,7 +91,11 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
                 small = f"page/{name}/{len(methods)}-"
                 jobs += [(path, out / f"{small}{number}.jpg") for number, path in fakes.items()]
             offered.append([len(runs), run.folder.name if run.seed is None else f"seed {run.seed}"])
-            runs.append(_run(choices, fakes, out) | {"small": small})
+            seen = {
+                number: reach(path, out / f"page/{name}/full-{len(runs)}-{number}{path.suffix}", out, results)
+                for number, path in fakes.items()
+            }
+            runs.append(_chosen(choices) | {"fakes": seen, "small": small})
             used.update(numbers)
             columns |= {column: _column(column) for column in choices}
         if offered:
@@ -105,7 +110,11 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
         "small": f"page/{name}/",
         "pairs": {
             number: {"id": pairs[number].id, "slide": slides.get(pairs[number].id, "")}
-            | {part: address(tissue / path, out) for part, path in parts.items() if path}
+            | {
+                part: reach(tissue / path, out / f"page/{name}/full-{part}-{number}{Path(path).suffix}", out, results)
+                for part, path in parts.items()
+                if path
+            }
             for number, parts in there.items()
         },
     }
@@ -161,12 +170,9 @@ def _choices(table: pd.DataFrame) -> dict[str, Choice]:
     return {c: choose(table, c, value.best) for c, value in known.items() if table[c].notna().any()}
 
 
-def _run(choices: dict[str, Choice], fakes: dict[int, Path], out: Path) -> dict[str, Any]:
-    """``chosen``: column → worst, median, best as [number, value]; ``fakes``: number → address."""
-    return {
-        "chosen": {column: [choice.worst, choice.median, choice.best] for column, choice in choices.items()},
-        "fakes": {number: address(path, out) for number, path in fakes.items()},
-    }
+def _chosen(choices: dict[str, Choice]) -> dict[str, Any]:
+    """``chosen``: column → worst, median, best as [number, value]."""
+    return {"chosen": {column: [choice.worst, choice.median, choice.best] for column, choice in choices.items()}}
 
 
 @cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsbench.report.page.links import is_beside
 from vsbench.report.page.texts import Texts, address
 from vsbench.report.tables import EvaluatedRun
 
@@ -67,6 +68,7 @@ class Facts:
             "files": [
                 [path.name, address(path, out)]
                 for path in (run.summary, folder / "per_image.csv", run.folder / "run.json")
+                if is_beside(path, out, run.folder.parents[3])
             ],
         }
 

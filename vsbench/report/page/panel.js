@@ -31,7 +31,7 @@ function runFacts(run) {
     definitions(run.facts.map(([name, value]) => [name, text(value)])),
     run.commands.length ? [make("p", {}, "To get it again:"), make("pre", {}, run.commands.map(text).join("\n"))] : null,
     run.notes.length ? list(run.notes.map(rich)) : null,
-    make("p", {}, "Files: ", run.files.map(link).flatMap((file, i) => (i ? [" · ", file] : [file]))));
+    run.files.length ? make("p", {}, "Files: ", run.files.map(link).flatMap((file, i) => (i ? [" · ", file] : [file]))) : null);
 }
 
 function rowFacts(row) {

@@ -17,7 +17,7 @@ from vsbench.errors import PluginError, RunError, UsageError
 from vsbench.files import atomic
 from vsbench.report.provenance.places import RULE, Places
 from vsbench.report.provenance.records import as_csv, records
-from vsbench.report.tables import Comparison
+from vsbench.report.tables import Comparison, runs_of
 
 MARK = b"vsbench bundle"  # the comment of the ZIP file: what we wrote, we may replace
 DATE = (1980, 1, 1, 0, 0, 0)  # of every file inside: the earliest that ZIP knows
@@ -53,7 +53,7 @@ def write_bundle(
     where ``path`` is something else than a bundle, or cannot be written.
     """
     require_replaceable(path)
-    places = Places.of(comparisons)
+    places = Places.of(runs_of(comparisons))
     files, left_out = _report({file.relative_to(out).as_posix(): file for file in report_files}, places)
     if not {"report/provenance.json", "report/provenance.csv"} <= files.keys():
         made = records(comparisons)

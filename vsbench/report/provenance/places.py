@@ -9,7 +9,7 @@ from typing import Any
 
 from vsbench.files import read_json
 from vsbench.report.notation import escape
-from vsbench.report.tables import Comparison, EvaluatedRun
+from vsbench.report.tables import EvaluatedRun
 
 RULE = (
     "Paths: what lies in the results folder is named from there (runs/...), what lies in a data root is <data>/..., "
@@ -35,17 +35,37 @@ class Places:
         if len(Path.home().parts) > 1:
             roots.setdefault(str(Path.home()), HOME)  # a home with a blank in its name is a path nonetheless
         roots |= {str(place): "" for place in {results.absolute(), results.resolve()}}
+        roots |= {str(results / "runs"): "runs"}  # where the command named the results from where it ran
         innermost_first = sorted(roots.items(), key=lambda item: (-len(item[0]), item))
         self._plain = [(_pattern(root), name) for root, name in innermost_first]
         self._latex = [(_latex_pattern(root), name) for root, name in innermost_first]
 
     @classmethod
-    def of(cls, comparisons: Sequence[Comparison]) -> "Places":
-        """The places of these runs, as their records and summaries name them."""
-        runs = [run for comparison in comparisons for row in comparison.rows for run in row.runs]
+    def of(cls, runs: Sequence[EvaluatedRun]) -> "Places":
+        """The places of these runs, one at least, as their records and summaries name them."""
         results = runs[0].folder.parents[3]  # results/runs/<dataset>-<stain>/<row>/<seed>
         recorded = {root for run in runs if (root := _data_root(run)) is not None}
         return cls(results, recorded | {folder for run in runs for folder in _other_folders(run, recorded)})
+
+    def cleared(self, runs: Iterable[EvaluatedRun]) -> list[EvaluatedRun]:
+        """The runs with what they say rewritten: warnings, reasons, provenance. Where images lie is known as before."""
+        return [run.model_copy(update=self._said_by(run)) for run in runs]
+
+    def _said_by(self, run: EvaluatedRun) -> dict[str, Any]:
+        return {
+            "warnings": [self.sentence(warning) for warning in run.warnings],
+            "skipped": {pair: self.sentence(reason) for pair, reason in run.skipped.items()},
+            "provenance": self.value(run.provenance),
+            "values": {
+                name: reading.model_copy(update={"reason": reading.reason and self.sentence(reading.reason)})
+                for name, reading in run.values.items()
+            },
+        }
+
+    def sentence(self, text: str) -> str:
+        """What an error or a warning says: a path that one of its clauses begins with may have blanks in it."""
+        clauses = re.split("(: |; )", text)
+        return "".join(self.text(clause) if _is_absolute(clause) else self._running(clause) for clause in clauses)
 
     def value(self, value: Any) -> Any:
         """A JSON value with all its texts rewritten, keys too."""
@@ -59,12 +79,18 @@ class Places:
         """A path, or any text that may hold paths."""
         if "/" not in text and "\\" not in text:
             return text
-        known = text
-        for pattern, name in self._plain:
-            known = pattern.sub(partial(_joined, name), known)
+        known = self._known(text)
         if _is_absolute(known) and "\n" not in known:
             return f"{ELSEWHERE}/{_last(text)}"  # blanks belong to it here; in running text they end a path
         return _ABSOLUTE.sub(rf"{ELSEWHERE}/\1", known)
+
+    def _running(self, text: str) -> str:
+        return _ABSOLUTE.sub(rf"{ELSEWHERE}/\1", self._known(text))
+
+    def _known(self, text: str) -> str:
+        for pattern, name in self._plain:
+            text = pattern.sub(partial(_joined, name), text)
+        return text
 
     def latex(self, text: str) -> str:
         """LaTeX, in which names are escaped and long ones may break anywhere."""

@@ -18,7 +18,7 @@ from vsbench.records.images import Stamp
 from vsbench.records.run import ImportedRecord, RunRecord, TrainedRecord
 from vsbench.report.provenance.commands import evaluation, importing, training
 from vsbench.report.provenance.places import Places
-from vsbench.report.tables import Comparison, EvaluatedRun
+from vsbench.report.tables import Comparison, EvaluatedRun, runs_of
 
 RECORDED = (  # what run.json says, as it says it
     "method", "preset", "variant", "config", "dataset_options", "select", "validation", "precision", "world",
@@ -40,7 +40,7 @@ def records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """
     if not comparisons:
         return []
-    places = Places.of(comparisons)
+    places = Places.of(runs_of(comparisons))
     return [
         _record(comparison, row.title, run, places)
         for comparison in comparisons
