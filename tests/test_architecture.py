@@ -25,7 +25,7 @@ LAYERS = (
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),
     ("audit", "stats"),
-    ("evaluation",),
+    ("evaluation", "exchange"),
     ("report",),
     ("checks", "reader_study"),
     ("cli",),

@@ -47,3 +47,19 @@ def test_what_cannot_be_audited_is_one_line(vsbench: Command, tmp_path: Path) ->
         done = vsbench("data", "audit", *arguments)
         assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
         assert said in done.stderr
+
+
+def test_no_file_of_an_audit_names_where_the_data_lie(vsbench: Command, tmp_path: Path) -> None:
+    root = tmp_path / "ada zq17mark" / "own"
+    make(root)
+    (root / "he/test/S1_2.png").write_bytes(b"no image")
+    for kind in ("he", "ihc"):
+        (root / kind / "train").rename(root / kind / "train-zq17mark")
+    done = vsbench("data", "audit", "folder", "--stain", "er", "--data-root", root)
+    assert done.returncode == 0, done.stderr
+    assert str(root) in done.stderr  # the terminal says where
+    files = list((tmp_path / "results" / "audit" / "folder-er").iterdir())
+    assert not [file.name for file in files if b"zq17mark" in file.read_bytes()]
+    page = (tmp_path / "results" / "audit" / "folder-er" / "index.md").read_text()
+    assert "train left out" in page
+    assert "S1\\_2.png" in page.replace("S1_2.png", "S1\\_2.png")

@@ -1,6 +1,7 @@
 """``vsbench data audit``: leaks, doubles, blanks, shifts and drift in a data set, on one page."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,7 @@ def audit(
     from vsbench.data.root import cache_folder, find_data_root
     from vsbench.errors import DataError, UsageError
     from vsbench.files import only_ours, read_json, write_text
+    from vsbench.report.provenance.places import Places
 
     source = registry.load("vsbench.datasets", dataset).from_options(parse_settings(data or []))
     if not source.paired:
@@ -51,6 +53,7 @@ def audit(
     if not (stain or source.stains):
         raise UsageError(f"{dataset} takes any stain: give --stain NAME")
     root = find_data_root(data_root) if source.needs_root else data_root or cache_folder()
+    places = Places(results, {str(root.absolute()), str(root.resolve())})  # the page may be passed on
     audits, absent, beside = [], [], list[str]()
     with TrainingDisplay(quiet=as_json) as display:
         for name in dict.fromkeys(stain or source.stains):
@@ -62,7 +65,8 @@ def audit(
                     absent.append(f"{name} {split} left out: {error}")
             beside += not_read(images_of(pairs))
             if pairs:
-                audits.append(audit_pairs(pairs, name, display.count))
+                found = audit_pairs(pairs, name, display.count)
+                audits.append(replace(found, unreadable=list(map(places.sentence, found.unreadable))))
             elif stain:  # asked for by name; of all stains, a download may hold some
                 raise DataError(absent[-1])
     if not audits:
@@ -70,7 +74,8 @@ def audit(
     folder = out or results / "audit" / "-".join([dataset, *dict.fromkeys(stain or [])])
     with nullcontext() if out is None else only_ours(folder, "--out", FILES):
         written = write_tables(audits, dataset, folder)
-        page = build_page(audits, source.card.title, [*source.warnings, *absent, *beside])
+        told = [*source.warnings, *map(places.sentence, [*absent, *beside])]
+        page = build_page(audits, source.card.title, told)
         for name, text in (("index.md", page.markdown()), ("index.html", page.html())):
             write_text(folder / name, text)
             written.append(folder / name)
