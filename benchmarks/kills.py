@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python -m benchmarks.kills [--kills 20] [--seed 0]
 
 Two trainings on the phantom, their evaluation and the report, twice: once undisturbed, once with kills (SIGKILL, which
-no program hears), each followed by the same command again. A moment is drawn evenly over the time in which the
-undisturbed command wrote files; a training gets through its part before each. At the end every file
-of the undisturbed results must be there and be the same: weights and optimizers bit for bit, tables and figures byte by
-byte, logs and records but for times and speeds. A few files hold times in between, and are only looked for. Exit code 1
-where anything differs or a temporary file stays. Minutes on one core.
+no program hears), each followed by the same command again. A moment is drawn among the changes of files that the
+undisturbed command made, and a little later. At the end every file of the undisturbed results must be there and be the
+same: weights and optimizers bit for bit, tables and figures byte by byte, logs and records but for times and speeds. A
+few files hold times in between, and are only looked for. Exit code 1 where anything differs or a temporary file stays.
+Minutes on one core.
 """
 
 import argparse
@@ -33,12 +33,12 @@ from vsbench.files import TEMPORARY
 
 METHODS = ("pix2pix", "cut")
 DATA = ("size=64", "slides_train=2", "slides_test=3", "tiles_per_slide=2")
-SETTINGS = ("steps=24", "crop_size=32", "load_size=0", "batch_size=1", "width=8", "discriminator_layers=1")
-OFTEN = ("--checkpoint-every", "2", "--log-every", "3", "--sheet-every", "12", "--keep", "3", "--workers", "1")
+SETTINGS = ("steps=16", "crop_size=32", "load_size=0", "batch_size=1", "width=4", "discriminator_layers=1")
+OFTEN = ("--checkpoint-every", "1", "--log-every", "3", "--sheet-every", "8", "--keep", "3", "--workers", "1")
 OF_THE_CLOCK = {"wall_time_s", "seconds", "images", "images_per_s", "memory_mb", "translated_images_per_s"}
 OF_THE_FILE = {"weights", "weights_digest"}  # of weights files, whose head has its entries in any order
 ONLY_THERE = ("digests.json", ".lock", "index.html", "main.tex", "provenance.csv", "cost-*", "*.state.pt.sha256")
-TICK_S = 0.002
+TICK_S = 0.005
 
 
 @dataclass
@@ -49,7 +49,8 @@ class Part:
     arguments: list[str]
     kills: int
     folders: list[str] = field(default_factory=list)
-    working_s: float = 0.0  # from its first written file to its end, undisturbed
+    changes: int = 0  # of files, in an undisturbed run
+    working_s: float = 0.0  # from its first written file to its end
 
 
 def main() -> None:
@@ -65,13 +66,13 @@ def main() -> None:
         whole, killed = root / "whole", root / "killed"
         todo = parts(root / "data", arguments.kills)
         for part in todo:
-            part.working_s = finish(part, whole)
-            print(f"{part.name}: undisturbed, {part.working_s:.1f} s at work", flush=True)
+            finish(part, whole)
+            print(f"{part.name}: undisturbed, {part.changes} changes of files in {part.working_s:.1f} s", flush=True)
         count = 0
         for part in todo:
-            for number in range(part.kills):
+            for _ in range(part.kills):
                 count += 1
-                kill(part, number, killed, rng, f"kill {count:2d} of {arguments.kills}")
+                kill(part, killed, rng, f"kill {count:2d} of {arguments.kills}")
             finish(part, killed)
             print(f"{part.name}: goes on to its end", flush=True)
         faults = [*differences(whole, killed), *leftovers(killed)]
@@ -108,22 +109,25 @@ def begin(part: Part, folder: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen([*program, *part.arguments], cwd=folder, stdout=said, stderr=said)
 
 
-def finish(part: Part, folder: Path) -> float:
-    """Run the command to its end; seconds from its first written file on."""
-    process = begin(part, folder)
-    begun = wait_for_writing(process, folder)
-    if process.wait() != 0:
+def finish(part: Part, folder: Path) -> None:
+    """Run the command to its end, and note how much it wrote, and in what time."""
+    process, progress = begin(part, folder), Progress(folder)
+    while process.poll() is None:
+        progress.look()
+    if process.returncode != 0:
         sys.exit(f"{part.name} failed:\n{folder.with_suffix('.txt').read_text()}")
-    return time.monotonic() - begun
+    part.changes, part.working_s = progress.changes, time.monotonic() - progress.begun
 
 
-def kill(part: Part, number: int, folder: Path, rng: random.Random, title: str) -> None:
+def kill(part: Part, folder: Path, rng: random.Random, title: str) -> None:
     """Kill the command at a random moment of its work; where it ended before that, it begins anew."""
-    span = part.working_s / part.kills if part.name.startswith("train") else part.working_s
+    share = part.kills if part.name.startswith("train") else 1  # what was trained is not trained again
     while True:
-        process, after = begin(part, folder), rng.uniform(0, span)
-        begun = wait_for_writing(process, folder)
-        time.sleep(max(0.0, begun + after - time.monotonic()))
+        process, progress = begin(part, folder), Progress(folder)
+        after = rng.randrange(max(1, part.changes // share))
+        while process.poll() is None and progress.changes <= after:
+            progress.look()
+        time.sleep(rng.uniform(0, part.working_s / part.changes))
         process.kill()
         if process.wait() == -signal.SIGKILL:
             break
@@ -134,16 +138,26 @@ def kill(part: Part, number: int, folder: Path, rng: random.Random, title: str) 
                 shutil.rmtree(done)
     half = sum(1 for _ in leftovers(folder))
     print(
-        f"{title}: {part.name}, {after:5.2f} s after its first file: {state(folder)}, {half} half-written", flush=True
+        f"{title}: {part.name}, after change {after + 1} of {part.changes}: {state(folder)}, {half} half-written",
+        flush=True,
     )
 
 
-def wait_for_writing(process: "subprocess.Popen[bytes]", folder: Path) -> float:
-    """The time at which something changed in the results, or the process ended."""
-    before = stamps(folder)
-    while process.poll() is None and stamps(folder) == before:
+class Progress:
+    """How many changes of files a command has made in its results."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.seen = folder, stamps(folder)
+        self.changes, self.begun = 0, time.monotonic()
+
+    def look(self) -> None:
+        """Count once more, after a moment."""
         time.sleep(TICK_S)
-    return time.monotonic()
+        now = stamps(self.folder)
+        if now != self.seen and self.changes == 0:
+            self.begun = time.monotonic()
+        self.changes += sum(now.get(path) != self.seen.get(path) for path in now.keys() | self.seen.keys())
+        self.seen = now
 
 
 def stamps(folder: Path) -> dict[Path, int]:

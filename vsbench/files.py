@@ -38,7 +38,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; renamed onto it on success, removed on failure.
 
     The suffix of ``path`` is kept, since many writers choose their format by it. Temporary files of writers that were
-    killed are removed on the way.
+    killed are removed on the way. An OSError names ``path``, whichever of its writers meets it.
     """
     ask(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,13 +46,25 @@ def atomic(path: Path) -> Iterator[Path]:
     mark = f"by-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.parent / f".{path.stem[:40]}.{mark}{path.suffix}"  # a name may be as long as names can be
     try:
-        temporary.open("xb").close()  # with the rights that the umask gives, which another thread needs unchanged
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with named(path, temporary):
+            temporary.open("xb").close()  # with the rights that the umask gives, which another thread needs unchanged
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def named(place: Path | str, temporary: Path | None = None) -> Iterator[None]:
+    """An OSError in here names ``place``, where it names nothing, as writing does, or what stands for it meanwhile."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or (temporary is not None and str(error.filename) == str(temporary)):
+            error.filename, error.filename2 = str(place), None
+        raise
 
 
 @contextmanager

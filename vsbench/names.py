@@ -44,6 +44,11 @@ _BRIEF = _Brief()
 _BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxother = 3, LONGEST // 2, LONGEST
 
 
+def in_utf8(name: str) -> bool:
+    """Whether a file's name is text, as tables and records hold it: on most systems it may be any bytes."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
 def brief(value: object) -> str:
     """A value from outside as it stands in a message: as Python writes it, and its beginning alone where it is long."""
     if isinstance(value, str):

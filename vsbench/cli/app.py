@@ -1,6 +1,5 @@
 """The ``vsbench`` command. Starts without torch; each command imports what it needs when it runs."""
 
-import errno
 import sys
 from typing import Annotated, Any
 
@@ -26,6 +25,7 @@ from vsbench.cli import (
     weights,
 )
 from vsbench.cli.output import close_stream, note, open_streams, say
+from vsbench.cli.troubles import trouble
 from vsbench.errors import UserError
 
 app = typer.Typer(
@@ -56,30 +56,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(reader_study.app, name="reader-study")
 app.add_typer(published.app, name="published")
 
-NAME_IN_MESSAGE = 200  # characters
 MESSAGE = 3000  # characters of a line: its beginning says what is wrong, its end how to mend it
-MENDS = {
-    "ENOSPC": "make room on this disk (files or their number), or name a place on another",
-    "EDQUOT": "your quota is used up: make room, or name a place on another disk",
-    "EFBIG": "the file would be larger than this system or its limits (ulimit -f) allow",
-    "EROFS": "nothing can be written there: name a place on another disk",
-    "EACCES": "you lack the right: change it (chmod), or name another place",
-    "EPERM": "you lack the right: change it, or name another place",
-    "EMFILE": "too many files are open: raise the limit (ulimit -n), or take fewer workers",
-    "ENFILE": "too many files are open on this machine: end other programs, or try again later",
-    "ENAMETOOLONG": "shorten the name, or name another place",
-    "ELOOP": "a link leads back to itself: remove it",
-    "ENOENT": "look whether it was moved away or is a link to nowhere",
-    "EEXIST": "move it away, or name another place",
-    "ENOTDIR": "a file stands where a folder must be: move it away, or name another place",
-    "EISDIR": "a folder stands where a file must be: move it away, or name another place",
-    "ENOTEMPTY": "move away what lies there, or name another place",
-    "EIO": "the disk can't be read or written: look after it",
-    "ESTALE": "the network disk has changed: try again",
-    "ENOMEM": "not enough memory; close other programs, or take smaller images or batches",
-    "EBUSY": "another program uses it: end that, and try again",
-    "ETXTBSY": "another program uses it: end that, and try again",
-}
 
 _debug = False
 
@@ -113,7 +90,7 @@ def main() -> None:
             if stream is sys.stdout and code == 0:
                 code = 1
                 if not isinstance(error, BrokenPipeError):
-                    note(f"error: standard output: {_reason(error)}")
+                    note(f"error: {trouble(error)}")
     sys.exit(code)
 
 
@@ -131,20 +108,11 @@ def _run() -> int:
         return _fail("interrupted", 130)
     except BrokenPipeError:
         return 1  # who read standard output has gone: head, or a pager
-    except OSError as error:
-        if _debug:
-            raise
-        return _fail(_of_the_machine(error), 1)
-    except MemoryError:
-        if _debug:
-            raise
-        return _fail("not enough memory; close other programs, or take smaller images or batches", 1)
     except Exception as error:
         if _debug:
             raise
-        if isinstance(error, UnicodeEncodeError) and isinstance(error.object, str):
-            name = error.object[:NAME_IN_MESSAGE]
-            return _fail(f"{name}: can't be written as {error.encoding}; rename it, or set LC_ALL=C.UTF-8", 1)
+        if (found := trouble(error)) is not None:
+            return _fail(found, 1)
         if hasattr(error, "format_message"):  # of typer: the user's own words
             return _usage(error)
         said = " ".join(str(error).split())
@@ -162,18 +130,6 @@ def _usage(error: Any) -> int:
         note(f"Try '{error.ctx.command_path} --help' for help.")
     _fail(error.format_message(), error.exit_code)
     return int(error.exit_code)
-
-
-def _of_the_machine(error: OSError) -> str:
-    """A trouble of the disk, of rights or of names in one sentence: where, what, how to mend."""
-    where = " → ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-    return f"{where}: {_reason(error)}" if where else _reason(error)
-
-
-def _reason(error: OSError) -> str:
-    what = error.strerror or str(error) or type(error).__name__
-    mend = MENDS.get(errno.errorcode.get(error.errno or 0, ""))
-    return f"{what}; {mend}" if mend else what
 
 
 def _fail(message: str, code: int) -> int:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from vsbench.files import named
 from vsbench.names import shown, shown_json
 
 
@@ -28,6 +29,18 @@ def say_json(value: Any) -> None:
     """A value as JSON on standard output, in characters that it can take; what JSON does not know as text."""
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
     print(shown_json(json.dumps(value, indent=2, ensure_ascii=plain, default=str)))
+
+
+class _Named(io.TextIOWrapper):
+    """Standard output, which an error of writing to it names."""
+
+    def write(self, text: str) -> int:
+        with named("standard output"):
+            return super().write(text)
+
+    def flush(self) -> None:
+        with named("standard output"):
+            super().flush()
 
 
 class _Lasting(io.TextIOWrapper):
@@ -58,8 +71,9 @@ def open_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-            if name == "stderr":  # the one beneath stays open, as sys.__stderr__
-                sys.stderr = _Lasting(stream.buffer, stream.encoding, stream.errors, line_buffering=True)
+            kind, lines = (_Named, stream.line_buffering) if name == "stdout" else (_Lasting, True)
+            # the one beneath stays open, as sys.__stdout__ and sys.__stderr__
+            setattr(sys, name, kind(stream.buffer, stream.encoding, stream.errors, line_buffering=lines))
 
 
 def close_stream(stream: TextIO) -> None:

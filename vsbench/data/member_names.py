@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 
 from vsbench.errors import DataError
-from vsbench.names import brief
+from vsbench.names import brief, in_utf8
 
 MAX_ENTRIES = 2_000_000  # the largest set we know of holds 186,000 images
 MAX_DEPTH = 32  # folders; the deepest set we have met has six
@@ -15,10 +15,9 @@ BY_SYSTEMS = "__MACOSX"  # a folder that macOS adds to zips, with a shadow of ev
 
 def unwritable(name: str) -> str | None:
     """Why a file of this name, with "/", can't be written; None where it can."""
-    try:
-        encoded = name.encode()
-    except UnicodeEncodeError:
+    if not in_utf8(name):
         return "its name is not in UTF-8"
+    encoded = name.encode()
     parts = encoded.split(b"/")
     if len(parts) > MAX_DEPTH:
         return f"{len(parts) - 1:,} folders deep, more than {MAX_DEPTH - 1}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vsbench.errors import DataError
 from vsbench.files import digest, file_digest
+from vsbench.names import in_utf8, shown
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp"})
 TABLE = ".csv"  # a data set may read its labels from one, wherever it lies
@@ -113,7 +114,7 @@ def not_read(images: Iterable[Path]) -> list[str]:
         return []
     kinds = Counter(file.suffix.lower() or ("folders" if file.is_dir() else "without ending") for file in files)
     counts = ", ".join(f"{kind} ({n})" for kind, n in sorted(kinds.items()))
-    names = few(["/".join(file.parts[-3:]) for file in files])  # how the folders above are called is no result
+    names = few([shown("/".join(file.parts[-3:])) for file in files])  # how the folders above are called is no result
     return [f"not read, though beside the images: {counts}: {names}"]
 
 
@@ -152,11 +153,13 @@ def _images(folder: Path, nested: bool, above: frozenset[Path] = frozenset()) ->
     above |= {folder.resolve()}
     for path, is_folder in _visible(folder):
         # A broken link counts as an image: it is then reported by name when it is read, not left out in silence.
-        if is_folder:
-            if nested and path.resolve() not in above:  # a link to a folder further up
-                yield from _images(path, nested, above)
-        elif path.suffix.lower() in SUFFIXES:
+        is_image = not is_folder and path.suffix.lower() in SUFFIXES
+        if not in_utf8(path.name) and (is_image or (is_folder and nested)):
+            raise DataError(f"{path}: its name is not in UTF-8; rename it")
+        if is_image:
             yield path
+        elif is_folder and nested and path.resolve() not in above:  # a link to a folder further up
+            yield from _images(path, nested, above)
 
 
 def _not_images(folder: Path) -> list[Path]:

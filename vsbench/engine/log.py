@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vsbench.errors import UsageError
-from vsbench.files import ask, write_text
+from vsbench.files import ask, named, write_text
 
 HEAD = ("step", "epoch", "lr", "images_per_s", "memory_mb")
 
@@ -51,7 +51,7 @@ class TrainingLog:
     def append(self, row: dict[str, float | int]) -> None:
         """Write one row; a loss whose weight is 0 stays empty."""
         ask(self.path)
-        with self.path.open("a", encoding="utf-8", newline="") as file:
+        with named(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self.columns, restval="", lineterminator="\n").writerow(row)
             file.flush()
             os.fsync(file.fileno())  # a checkpoint written after it must not outlive it

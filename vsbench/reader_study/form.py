@@ -11,7 +11,7 @@ from PIL import Image
 
 from vsbench.data.decode import read_rgb
 from vsbench.errors import UsageError
-from vsbench.files import write_json, write_text
+from vsbench.files import named, write_json, write_text
 from vsbench.reader_study.draw import Key
 from vsbench.reader_study.page import page
 
@@ -57,7 +57,8 @@ def write_study(key: Key, folder: Path, key_file: Path, *, he: bool = False, emb
 
 def _write_image(source: Path, target: Path) -> str:
     """The pixels and nothing else; the address of the image in the page."""
-    Image.fromarray(read_rgb(source)).save(target)
+    with named(target):
+        Image.fromarray(read_rgb(source)).save(target)
     return f"images/{target.name}"
 
 

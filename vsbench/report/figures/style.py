@@ -6,6 +6,7 @@ Figures are drawn on their own canvas: importing or calling this changes no back
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
@@ -57,8 +58,10 @@ def new_figure(width: float, height: float) -> Figure:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure atomically, PDF or PNG by the suffix. The same figure gives the same bytes: no dates inside."""
     metadata = {"Creator": "vsbench", "Producer": None, "CreationDate": None} if path.suffix == ".pdf" else {}
+    content = BytesIO()  # on a full disk matplotlib's own writer of PDF ends in an error of its own
+    figure.savefig(content, format=path.suffix[1:], dpi=DPI, metadata=metadata or {"Software": None})
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, metadata=metadata or {"Software": None})
+        temporary.write_bytes(content.getbuffer())
 
 
 def write(figure: Figure, drawn: Drawn, table: pd.DataFrame) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from vsbench.cells import plain_table
 from vsbench.data.decode import read_image
 from vsbench.errors import DataError, RunError
-from vsbench.files import ask, write_text
+from vsbench.files import ask, named, write_text
 from vsbench.metric import Value
 from vsbench.report.notation import markup, slug, stain_name
 from vsbench.report.page.links import reach
@@ -161,7 +161,8 @@ def _write_small(job: Job) -> tuple[Path, str | None]:
         target.unlink(missing_ok=True)  # of an earlier report
         return target, str(error)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    image.save(target, quality=QUALITY, icc_profile=None, exif=b"")
+    with named(target):
+        image.save(target, quality=QUALITY, icc_profile=None, exif=b"")
     return target, None
 
 
