@@ -210,3 +210,37 @@ def test_a_file_where_a_folder_must_be(vsbench: Command, pairs: Path, results: P
     ):
         assert_one_line(vsbench(*command), "file")
     assert (tmp_path / "file").read_text() == "mine\n"
+
+
+def frozen(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """All files, with when they were written."""
+    return {
+        str(file.relative_to(folder)): (file.stat().st_mtime_ns, file.read_bytes())
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def test_finished_results_are_evaluated_and_reported_elsewhere(
+    vsbench: Command, pairs: Path, results: Path, tmp_path: Path
+) -> None:
+    """They may lie where nothing can be written: what is there is left alone, to the moment of its writing."""
+    before = frozen(results)
+    for _ in range(2):
+        done = vsbench("evaluate", "--all", "--results", results, "--out", "mine", "--device", "cpu")
+        assert done.returncode == 0, done.stderr
+    assert "unchanged" in done.stdout
+    done = vsbench("report", "--results", "mine", "--no-figures", "--no-html")
+    assert done.returncode == 0, done.stderr
+    assert "pix2pix" in (tmp_path / "mine/report/summary.csv").read_text()
+    done = vsbench("evaluate", "--all", "--results", results, "--device", "cpu")  # nothing changed: nothing written
+    assert done.returncode == 0, done.stderr
+    assert frozen(results) == before
+    made, own = (next(r.glob("runs/*/pix2pix+cpu/seed-0")) for r in (tmp_path / "mine", results))
+    assert (made / "run.json").read_bytes() == (own / "run.json").read_bytes()
+    table = "evaluation/native/per_image.csv"
+    assert (made / table).read_bytes() == (own / table).read_bytes()
+    record = (made / "run.json").read_text()
+    (made / "run.json").write_text(record.replace('"seed": 0', '"seed": 7'))
+    done = vsbench("evaluate", "--all", "--results", results, "--out", "mine", "--device", "cpu")
+    assert_one_line(done, "mine", "holds another run", "--out")

@@ -59,6 +59,10 @@ def evaluate(
         int, typer.Option("--devices", min=1, max=DEVICES, help="Share the images among so many devices.")
     ] = 1,
     results: Results = RESULTS,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Results folder for all that is written; runs are only read. See report --results."),
+    ] = None,
 ) -> None:
     """Translate test images where they are missing and measure them; reference rows come with every data set."""
     from vsbench.cli.display import TrainingDisplay
@@ -87,7 +91,7 @@ def evaluate(
     instrument = Instrument.build(str(fabric.device), families, on_missing, seed_of(weights) if weights else None)
     with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
         if dataset is not None and stain is not None:
-            group = Group(dataset, parse_settings(data or []), stain, data_root, results)
+            group = Group(dataset, parse_settings(data or []), stain, data_root, out or results)
             if images is not None and name is not None:
                 outcomes, failures = engine.evaluate_images(
                     images, name, group, instrument, on_bad, suffix, resize, display.count
@@ -99,7 +103,7 @@ def evaluate(
             if not chosen:
                 raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")
             outcomes, failures = engine.evaluate_runs(
-                chosen, data_root, results, instrument, fabric.device, on_bad, display.count
+                chosen, data_root, out or results, instrument, fabric.device, on_bad, display.count, out is not None
             )
     if fabric.is_global_zero:
         print_outcomes(outcomes)

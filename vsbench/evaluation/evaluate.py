@@ -116,9 +116,11 @@ def evaluate_runs(
     device: "torch.device",
     on_bad: OnBad = "stop",
     tell: Tell | None = None,
+    elsewhere: bool = False,
 ) -> tuple[list[Outcome], list[str]]:
     """Evaluate runs, each data set's reference rows first; what fails for one run leaves the others alone.
 
+    ``results``: where the reference rows go; with ``elsewhere`` all that is made of the runs too, which are only read.
     Returns the outcomes and one line for each failure.
     """
     outcomes: list[Outcome] = []
@@ -138,7 +140,7 @@ def evaluate_runs(
             rows = reference_rows(group)
             for run in members:
                 try:
-                    rows.append(_row(run, group, device, tell))
+                    rows.append(_row(run, group, device, tell, elsewhere))
                 except UserError as error:
                     failures.append(str(error))
             found, failed = evaluate_rows(group, rows, instrument, on_bad, tell)
@@ -150,7 +152,7 @@ def evaluate_runs(
     return outcomes, failures
 
 
-def _row(run: Run, group: Group, device: "torch.device", tell: Tell | None) -> Row:
+def _row(run: Run, group: Group, device: "torch.device", tell: Tell | None, elsewhere: bool) -> Row:
     record = run.record
     if isinstance(record, ExternalRecord):
         if record.images is None:
@@ -164,4 +166,4 @@ def _row(run: Run, group: Group, device: "torch.device", tell: Tell | None) -> R
         if tell is not None:
             tell(f"{record.row}: translated", count, len(group.pairs))
 
-    return translated_row(run, group, device, done)
+    return translated_row(run, group, device, done, elsewhere)

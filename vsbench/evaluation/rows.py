@@ -83,9 +83,16 @@ def _fitted_before(run: Run, made_of: str) -> dict[str, Any] | None:
     return there.state if isinstance(there, ReferenceRecord) and there.made_of == made_of else None
 
 
-def translated_row(run: Run, group: Group, device: "torch.device", done: Callable[[Path], None] | None = None) -> Row:
+def translated_row(
+    run: Run,
+    group: Group,
+    device: "torch.device",
+    done: Callable[[Path], None] | None = None,
+    elsewhere: bool = False,
+) -> Row:
     """Translate the test split where images are missing or outdated; several ranks share the work.
 
+    ``elsewhere``: the run is only read, and all that is made of it goes to a folder of its own in the group's results.
     Raises RunError where the run is an unfinished training, or none and no imported generator.
     """
     record = run.record
@@ -94,6 +101,8 @@ def translated_row(run: Run, group: Group, device: "torch.device", done: Callabl
     if isinstance(record, TrainedRecord) and not record.finished:
         raise RunError(f"{run.folder}: training is not finished; go on with --resume, or remove the folder")
     weights = weights_of(run)
+    if elsewhere:
+        run = _taken_over(run, record, group)
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
     made_from = Stamp(weights=file_digest(weights), he=group.he_digest)
     stamp = run.stamp(SPLIT)
@@ -121,6 +130,16 @@ def translated_row(run: Run, group: Group, device: "torch.device", done: Callabl
     if isinstance(record, ImportedRecord):
         warnings = (f"trained elsewhere: the generator {record.origin}, SHA-256 {record.origin_digest[:12]}…",)
     return Row(run, record, reader(files), files, warnings=warnings)
+
+
+def _taken_over(run: Run, record: RunRecord, group: Group) -> Run:
+    """A folder in the group's results with the run's record. RunError where that holds another run."""
+    place = Run(group.folder / record.row / run.folder.name)
+    if place.record_file.exists() and place.record != record:
+        raise RunError(f"{place.folder}: holds another run than {run.folder}; give another --out")
+    require_one_row(place, record)
+    _write_record(place, record)
+    return place
 
 
 def _up_to_date(stamp: Path, made_from: Stamp) -> bool:
@@ -169,5 +188,13 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
 
 
 def _write_record(run: Run, record: RunRecord) -> None:
-    if ranks.rank() == 0:
+    """Write a record that is not there yet: finished results may lie where nothing can be written."""
+    if ranks.rank() == 0 and not _is_there(run, record):
         run.write_record(record)
+
+
+def _is_there(run: Run, record: RunRecord) -> bool:
+    try:
+        return run.record == record
+    except RunError:
+        return False
