@@ -30,6 +30,9 @@ ALONE: dict[str, dict[str, Any]] = {  # nothing random in a step, and nothing th
     "cyclegan": {"pool_size": 10},
     "src": {"taps": (8, 12), "patches": 16 * 16},
     "ppt": {"taps": (8, 12), "patches": 16 * 16},
+    "monce": {"taps": (8, 12), "patches": 16 * 16},
+    "qsattn": {"taps": (8, 12), "patches": 16 * 16, "attention_from": 1},
+    "simgan": {"taps": (8, 12), "patches": 16 * 16, "lambda_cc": 0.0, "spectral_discriminator": False},
     "usigan": {
         "taps": (8, 12),
         "patches": 16 * 16,

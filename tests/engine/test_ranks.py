@@ -26,6 +26,7 @@ BATCH = {"simgan": 4, "usigan": 4}  # two images in each process: their matrices
 SETTINGS: dict[str, dict[str, Any]] = {
     "asp": {"asp_schedule": "sigmoid", "lambda_identity": 1.0},  # weights that differ from the start; all losses
     "cyclegan": {"pool_size": 1},  # full after the first image
+    "simgan": {"images_per_transport": 4},  # patches of images that lie in different processes
     "pix2pix": {"downs": 6, "load_size": 64, "crop_size": 64},  # so deep that it has dropout
 }
 LR = 1e-3

@@ -15,7 +15,7 @@ from vsbench.method import Batch, Method, Phase
 from vsbench.ranks import collect, ranks, sum_over_ranks
 
 # what a network of vsbench.nn is called by besides forward
-ENTRY_POINTS = ("forward_with_features", "features")
+ENTRY_POINTS = ("forward_with_features", "features", "embed")
 
 
 @dataclass(frozen=True)
