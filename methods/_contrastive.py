@@ -10,7 +10,6 @@ when a term asks for it. Nothing is detached here but for the discriminator: whi
 method's to say.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -147,7 +146,10 @@ C = TypeVar("C", bound=ContrastiveConfig)
 
 
 class Contrastive(Method[C]):
-    """Three networks and their step; a method says which networks, and its ``terms``."""
+    """Three networks and their step; a method says which networks, and its ``terms``.
+
+    ``mirror``: G is given half of the H&E as mirror images (FastCUT's flip equivariance).
+    """
 
     def __init__(
         self,
@@ -156,20 +158,23 @@ class Contrastive(Method[C]):
         discriminator: PatchDiscriminator,
         heads: PatchSampler,
         adversarial: Callable[[Tensor, bool], Tensor] = least_squares,
+        mirror: bool = False,
     ) -> None:
         super().__init__(config)
         self.generator = generator
         self.discriminator = discriminator
         self.heads = heads
         self.adversarial = adversarial
+        self.mirror = mirror
 
-    @abstractmethod
     def terms(self, seen: Seen) -> dict[str, Tensor]:
-        """The losses of G and the heads besides the adversarial one, by name, weights applied."""
+        """The losses of G and the heads besides the adversarial one, by name, weights applied: at first CUT's."""
+        return self.contrast(seen)
 
     def passes(self) -> Passes:
         """What this step sends through G; drawn anew for each."""
-        return Passes(identity=self.config.lambda_identity > 0)
+        mirrored = self.mirror and bool(torch.rand(()) < 0.5)
+        return Passes(identity=self.config.lambda_identity > 0, mirrored=mirrored)
 
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """D on ihc and fake; then G and the heads."""

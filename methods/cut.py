@@ -9,12 +9,9 @@ must be nearer to the same patch of he than to he's other patches.
 FastCUT leaves the identity term out, weights the other with 10, and mirrors the input of G half of the time.
 """
 
-import torch
-from torch import Tensor
-
 from vsbench.method import Card
 
-from ._contrastive import MIST, Contrastive, CutConfig, Passes, Seen, cut_networks
+from ._contrastive import MIST, Contrastive, CutConfig, cut_networks
 
 
 class Config(CutConfig):
@@ -24,7 +21,7 @@ class Config(CutConfig):
 
 
 class CUT(Contrastive[Config]):
-    """Antialiased ResNet, 70 × 70 PatchGAN, PatchNCE in G's encoder."""
+    """Antialiased ResNet, 70 × 70 PatchGAN, PatchNCE in G's encoder: the family's step as it is."""
 
     card = Card(
         title="CUT",
@@ -53,13 +50,4 @@ class CUT(Contrastive[Config]):
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config, *cut_networks(config))
-
-    def passes(self) -> Passes:
-        """CUT translates the IHC too; FastCUT mirrors half of the H&E."""
-        mirrored = self.config.mirror and bool(torch.rand(()) < 0.5)
-        return Passes(identity=self.config.lambda_identity > 0, mirrored=mirrored)
-
-    def terms(self, seen: Seen) -> dict[str, Tensor]:
-        """½ λ [ NCE(G(he), he) + NCE(G(ihc), ihc) ]."""
-        return self.contrast(seen)
+        super().__init__(config, *cut_networks(config), mirror=config.mirror)

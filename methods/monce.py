@@ -12,7 +12,6 @@ The plan is learned through: the gradient reaches the queries by way of the weig
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from vsbench.losses.contrastive import over_layers, weighted_patch_nce
@@ -20,7 +19,7 @@ from vsbench.losses.transport import released_cost, unbalanced_plan
 from vsbench.method import Card, Count, Positive
 from vsbench.precision import full_precision
 
-from ._contrastive import MIST, Contrastive, CutConfig, Features, Passes, Seen, cut_networks
+from ._contrastive import MIST, Contrastive, CutConfig, Features, cut_networks
 
 FAINT = 1e-8  # what every weight has at least, as released: its logarithm is taken
 
@@ -72,16 +71,7 @@ class MoNCE(Contrastive[Config]):
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config, *cut_networks(config))
-
-    def passes(self) -> Passes:
-        """CUT's translate the IHC too; FastCUT's mirror half of the H&E."""
-        mirrored = self.config.mirror and bool(torch.rand(()) < 0.5)
-        return Passes(identity=self.config.lambda_identity > 0, mirrored=mirrored)
-
-    def terms(self, seen: Seen) -> dict[str, Tensor]:
-        """½ λ [ NCE(G(he), he) + NCE(G(ihc), ihc) ]."""
-        return self.contrast(seen)
+        super().__init__(config, *cut_networks(config), mirror=config.mirror)
 
     def nce(self, outputs: Features, sources: Features) -> Tensor:
         """The modulated NCE between features of output and source, mean over ``taps``."""

@@ -24,7 +24,7 @@ from vsbench.method import Card
 from vsbench.nn.patches import rows_at
 from vsbench.precision import full_precision
 
-from ._contrastive import MIST, Contrastive, CutConfig, Features, Seen, cut_networks
+from ._contrastive import MIST, Contrastive, CutConfig, Features, cut_networks
 
 CHUNK = 1024  # positions whose attention is there at a time: all of it would be positions × positions
 
@@ -80,10 +80,6 @@ class QSAttn(Contrastive[Config]):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, *cut_networks(config))
-
-    def terms(self, seen: Seen) -> dict[str, Tensor]:
-        """½ λ [ NCE(G(he), he) + NCE(G(ihc), ihc) ]."""
-        return self.contrast(seen)
 
     def embed(self, outputs: Features, *sources: Features) -> tuple[list[Tensor], ...]:
         """Queries of ``outputs`` and keys of the source: at drawn positions first, then selected and routed."""
