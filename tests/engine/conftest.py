@@ -42,6 +42,7 @@ TINY: dict[str, dict[str, Any]] = {
     "regression": {"downs": 3},
     "tdkstain": {"blocks": 1, "discriminators": 2, "estimator_width": 4},
     "unsb": CONTRASTIVE,
+    "monce": {**CONTRASTIVE, "iterations": 5},
     "qsattn": CONTRASTIVE,
     "simgan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
     "asp": {**CONTRASTIVE, "discriminator_width": 4},
