@@ -1,6 +1,8 @@
 """What a method may ask of the engine besides pairs: its place in the schedule, frozen networks, its own rules."""
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,10 @@ from vsbench.engine.schedule import Schedule
 from vsbench.engine.step import Execution, take_step
 from vsbench.method import Batch, Method, MethodConfig, Phase, Place
 from vsbench.nn import VGGFeatures
+from vsbench.registry import load as load_entry
+from vsbench.registry import names
+
+Vsbench = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 class Judged(Method[MethodConfig]):
@@ -123,3 +129,28 @@ def test_vgg_features_are_those_of_torchvision(network: str, taps: tuple[int, ..
             assert torch.equal(found[number], expected)
     with pytest.raises(ValueError, match="ReLU"):
         VGGFeatures(network, (2,))
+
+
+def needy() -> list[str]:
+    """Methods whose published training needs a file of weights."""
+    found = []
+    for name in names("vsbench.methods"):
+        with torch.device("meta"):
+            method = load_entry("vsbench.methods", name)
+            found += [name] if method(method.configure()).pretrained() else []
+    return found
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+@pytest.mark.parametrize("name", needy())
+def test_weights_that_are_missing_stop_a_training_before_its_first_step(
+    name: str, more: tuple[str, ...], vsbench: Vsbench, data_root: Path, tmp_path: Path
+) -> None:
+    """In one line that says how to get them; nothing is written."""
+    where = ("--dataset", "folder", "--stain", "er", "--data-root", data_root, "--results", tmp_path / "results")
+    small = ("--device", "cpu", "--preset", "paper", "--set", "load_size=0", "--set", "crop_size=64")
+    done = vsbench("train", name, *where, *small, *more, TORCH_HOME=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "vsbench weights fetch vgg" in done.stderr
+    assert not (tmp_path / "results").exists()
