@@ -153,8 +153,9 @@ def run_of(results: Path, name: str) -> Run:
 
 
 def rows(run: Run, losses: tuple[str, ...]) -> list[list[float]]:
+    """Epoch, learning rate and the losses that are switched on."""
     with run.log_file.open(newline="") as file:
-        return [[float(row[key]) for key in ("epoch", "lr", *losses)] for row in csv.DictReader(file)]
+        return [[float(row[key]) for key in ("epoch", "lr", *losses) if row[key]] for row in csv.DictReader(file)]
 
 
 def assert_same_training(two: Run, one: Run, name: str) -> None:
