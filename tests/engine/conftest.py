@@ -45,7 +45,7 @@ TINY: dict[str, dict[str, Any]] = {
     "monce": {**CONTRASTIVE, "iterations": 5},
     "qsattn": CONTRASTIVE,
     "simgan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
-    "asp": {**CONTRASTIVE, "discriminator_width": 4},
+    "asp": {**CONTRASTIVE, "discriminator_width": 4, "lambda_identity": 1.0},
     "src": CONTRASTIVE,
     "ppt": {**CONTRASTIVE, "discriminator_width": 4},
     "usigan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},

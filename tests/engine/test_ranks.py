@@ -24,7 +24,7 @@ from vsbench.registry import load, names
 NAMES = names("vsbench.methods")
 BATCH = {"simgan": 4, "usigan": 4}  # two images in each process: their matrices lie within and between processes
 SETTINGS: dict[str, dict[str, Any]] = {
-    "asp": {"asp_schedule": "sigmoid", "lambda_identity": 1.0},  # weights that differ from the start; all losses
+    "asp": {"asp_schedule": "sigmoid"},  # weights that differ from the first step on
     "cyclegan": {"pool_size": 1},  # full after the first image
     "simgan": {"images_per_transport": 4},  # patches of images that lie in different processes
     "pix2pix": {"downs": 6, "load_size": 64, "crop_size": 64},  # so deep that it has dropout

@@ -161,8 +161,14 @@ def test_a_bad_image_is_named(train: Train, data_root: Path, tmp_path: Path) -> 
         train(tmp_path, "pix2pix", root=root)
 
 
+def switched_on(run: Run, losses: tuple[str, ...]) -> list[str]:
+    """A preset may leave out a term that needs a file of weights; its column is empty."""
+    off = {"g_content"} if run.record.config.get("lambda_content") == 0 else set()
+    return [loss for loss in losses if loss not in off]
+
+
 def test_the_log(whole: Callable[[str], Run], name: str, rows: Rows) -> None:
-    """Its columns; the epoch of two batches; the rate of two constant steps and two in which it falls to a third."""
+    """Its columns; the epoch of two batches; the rate of the constant steps and of those in which it falls."""
     run = whole(name)
     with run.log_file.open(newline="") as file:
         table = list(csv.reader(file))
@@ -170,9 +176,11 @@ def test_the_log(whole: Callable[[str], Run], name: str, rows: Rows) -> None:
     assert table[0] == ["step", "epoch", "lr", "images_per_s", "memory_mb", *losses]
     found = rows(run)
     assert [row["epoch"] for row in found] == ["1", "1", "2", "2"]
-    lr = run.record.config["lr"]
-    assert [float(row["lr"]) for row in found] == pytest.approx([lr, lr, lr * 2 / 3, lr / 3])
-    assert all(math.isfinite(float(row[loss])) for row in found for loss in losses)
+    config = run.record.config
+    constant = round(4 * config["epochs"] / (config["epochs"] + config["decay_epochs"]))
+    rates = [config["lr"] * (1 - max(0, step - constant) / (5 - constant)) for step in (1, 2, 3, 4)]
+    assert [float(row["lr"]) for row in found] == pytest.approx(rates)
+    assert all(math.isfinite(float(row[loss])) for row in found for loss in switched_on(run, losses))
 
 
 def test_a_row_is_the_mean_since_the_last(
@@ -223,7 +231,7 @@ def test_the_record(whole: Callable[[str], Run], data_root: Path, tiny: Options)
 def test_mixed_precision(train: Train, whole: Callable[[str], Run], tmp_path: Path, name: str, rows: Rows) -> None:
     """bfloat16 on the CPU: two steps near those in full precision, weights still in 32 bits."""
     run = train(tmp_path, name, precision="bf16-mixed", steps=2)
-    losses = load("vsbench.methods", name).card.losses
+    losses = switched_on(run, load("vsbench.methods", name).card.losses)
     for mixed, full in zip(rows(run), rows(whole(name)), strict=False):
         assert all(math.isfinite(float(mixed[loss])) for loss in losses)
         if mixed["step"] == "1":  # the same weights and batch; bfloat16 keeps eight bits
