@@ -44,7 +44,7 @@ from vsbench.method import (
 from vsbench.nn import BridgeGenerator, PatchSampler, TimedDiscriminator
 from vsbench.ranks import gather, ranks, share
 
-from ._contrastive import ContrastiveConfig
+from ._contrastive import MIST, ContrastiveConfig
 from ._optimizers import adams
 
 
@@ -105,7 +105,7 @@ class UNSB(Method[Config]):
     official_order = (r"model\.", "model_res")
     official_unused = (r"conv_block\.1\.", r"Dense_time", r"\.style\.", "time_embed")  # the card says why
     presets = {
-        "mist": {"load_size": 0, "crop_size": 512, "decay_phase": "crop", "epochs": 40, "decay_epochs": 40},
+        "mist": MIST,
         "cpu": {
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
             "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 700, "lr": 1e-3,
@@ -135,7 +135,7 @@ class UNSB(Method[Config]):
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """The walk to X_t; then D, E, and G with the heads."""
         c, he, ihc, n = self.config, batch.he, batch.ihc, len(batch.he)
-        t = int(torch.randint(c.num_timesteps, ()))
+        t = int(torch.randint(c.num_timesteps, (), device="cpu"))
         starts = [he]
         if c.lambda_sb > 0:
             starts.append(self.other_tissue(he))
