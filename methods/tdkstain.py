@@ -67,16 +67,21 @@ class Config(ConditionalConfig):
     estimator_blocks: Whole = 4
     lambda_l1: Weight = 10.0
     lambda_membrane: Weight = 10.0
-    lambda_estimator: Weight = 10.0  # 0 switches the nuclei term off too: E would know nothing
+    lambda_estimator: Weight = 10.0  # 0 leaves E out, and the nuclei term with it: G needs no map of nuclei then
     lambda_nuclei: Weight = 10.0
     # what is made of an IHC tile; lengths in its pixels
     dab_threshold: float = Field(default=0.15, ge=0, le=1)  # saturation of the DAB picture
     mask_blur: Blur = 3.0
-    nuclei_source: Literal["files", "distance_peaks", "none"] = "files"  # none: without E and the nuclei term
+    nuclei_source: Literal["files", "distance_peaks", "none"] = "files"  # none: as lambda_estimator 0
     nuclei_folder: str = "nuclei"  # with files: 8-bit grey maps, each under its tile's id
     nuclei_sigma: Blur = 11.0
     nuclei_diameter: OddWindow = 17  # windows of distance_peaks, odd: in the mask of haematoxylin,
     cell_diameter: OddWindow = 31  # and in that of DAB
+
+    @property
+    def nuclei(self) -> Literal["files", "distance_peaks", "none"]:
+        """Where maps of nuclei come from, as the weights need them; none: there is no E."""
+        return self.nuclei_source if self.lambda_estimator > 0 else "none"
 
 
 class TDKStain(Conditional[Config]):
@@ -103,9 +108,9 @@ class TDKStain(Conditional[Config]):
         ),
         compute="not stated; the derived maps take half a second of one core per 1024² tile, once with --cache-tiles",
     )
-    variants = {"label_free": {"nuclei_source": "distance_peaks"}, "no_nuclei": {"nuclei_source": "none"}}
+    variants = {"label_free": {"nuclei_source": "distance_peaks"}, "no_nuclei": {"lambda_estimator": 0.0}}
     presets = {
-        "mist": {"nuclei_source": "distance_peaks"},  # whole tiles of 1024², for which there are no maps
+        "mist": {},  # the published settings are for whole tiles of 1024²
         "cpu": {
             "width": 16, "blocks": 3, "downsamplings": 2, "discriminator_layers": 2, "discriminators": 2,
             "estimator_width": 16, "estimator_blocks": 1, "load_size": 0, "crop_size": 64, "batch_size": 2,
@@ -121,32 +126,30 @@ class TDKStain(Conditional[Config]):
         discriminator = MultiscaleDiscriminator(c.discriminators, c.width, c.discriminator_layers, channels=6)
         super().__init__(config, generator, discriminator, over_scales)
         self.taps = tuple(6 + 3 * depth for depth in range(c.downsamplings))  # after the ReLU of each halving
-        self.estimates = c.nuclei_source != "none" and c.lambda_estimator > 0
-        if self.estimates:
+        if c.nuclei != "none":
             widths = generator.channels(self.taps)
             self.estimator = DensityEstimator(sum(widths), c.estimator_width, c.estimator_blocks)
 
     def maps(self) -> TileMaps:
         """Mask, DAB picture and map of nuclei, in this order."""
         c = self.config
-        of_nuclei = {"nuclei_source", "nuclei_sigma", "nuclei_diameter", "cell_diameter"}
-        settings = c.model_dump_json(include={"dab_threshold", "mask_blur", *of_nuclei})
+        settings = [c.dab_threshold, c.mask_blur, c.nuclei, c.nuclei_sigma, c.nuclei_diameter, c.cell_diameter]
         return TileMaps(
-            channels=4 if c.nuclei_source == "none" else 5,
+            channels=4 if c.nuclei == "none" else 5,
             key=f"tdkstain 1 {settings}",
             make=partial(tile_maps, c),
-            folder=c.nuclei_folder if c.nuclei_source == "files" else "",
+            folder=c.nuclei_folder if c.nuclei == "files" else "",
             mend="make them elsewhere and set nuclei_folder, or take --variant label_free, which needs none",
         )
 
     def optimizers(self) -> dict[str, Optimizer]:
         """One Adam for each network."""
-        own = adams(self.config, estimator=(self.estimator,)) if self.estimates else {}
+        own = adams(self.config, estimator=(self.estimator,)) if self.config.nuclei != "none" else {}
         return own | super().optimizers()
 
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """E on the real IHC; D; then G, judged by both."""
-        if self.estimates:
+        if self.config.nuclei != "none":
             with torch.no_grad():
                 features = self.generator.features(batch.ihc, self.taps)
             loss = self.config.lambda_estimator * self.nuclei_gap(features, batch)
@@ -161,7 +164,7 @@ class TDKStain(Conditional[Config]):
         if c.lambda_membrane > 0:
             mask, dab, _ = parts(batch)
             losses["g_membrane"] = c.lambda_membrane * (self.generator(mask * batch.he) - dab).abs().mean()
-        if self.estimates and c.lambda_nuclei > 0:
+        if c.nuclei != "none" and c.lambda_nuclei > 0:
             losses["g_nuclei"] = c.lambda_nuclei * self.nuclei_gap(self.generator.features(fake, self.taps), batch)
         return losses
 
@@ -211,13 +214,13 @@ def over_scales(scores: Sequence[Tensor], real: bool) -> Tensor:
 def tile_maps(config: Config, ihc: NDArray[np.uint8], nuclei: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """IHC tile (H, W, 3) → (H, W, 5): soft mask of DAB, DAB picture in RGB, map of nuclei (the given one, if any).
 
-    With ``nuclei_source`` none the last is left out.
+    Without a source of nuclei the last is left out.
     """
     c, densities = config, unmixed(ihc)
     dab = dab_alone(densities[..., 2])
     mask = softened(stained_mask(dab, c.dab_threshold), c.mask_blur)
     layers = [np.rint(255 * mask)[..., None], 255 * dab]
-    if c.nuclei_source == "distance_peaks":
+    if c.nuclei == "distance_peaks":
         points = [
             distance_peaks(haematoxylin_mask(densities[..., 0]), c.nuclei_diameter),
             distance_peaks(255 * mask > 127, c.cell_diameter),  # a stained cell may count twice

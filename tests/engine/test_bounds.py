@@ -112,8 +112,10 @@ def test_workers_are_bounded(workers: int) -> None:
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(method: str, option: str, value: object) -> None:
-    with pytest.raises(UsageError, match=f"^{option}"):
-        load("vsbench.methods", method).configure("cpu", {option: value})
+    method_class = load("vsbench.methods", method)
+    known = option in method_class.configure().model_dump()  # where a method has no such setting, that is said
+    with pytest.raises(UsageError, match=f"^{option}" if known else option):
+        method_class.configure("cpu", {option: value})
 
 
 @pytest.mark.parametrize(

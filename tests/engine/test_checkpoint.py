@@ -40,7 +40,8 @@ def take_steps(method: Method[Any], optimizers: dict[str, Any], steps: int) -> N
     generator = torch.Generator().manual_seed(7)
     for _ in range(steps):
         he, ihc = (torch.rand((2, 3, 32, 32), generator=generator) * 2 - 1 for _ in range(2))
-        for phase in method.training_step(Batch(he, ihc)):
+        maps = torch.rand((2, 5, 32, 32), generator=generator)  # for methods that ask for them
+        for phase in method.training_step(Batch(he, ihc, maps=maps)):
             for name in phase.drives:
                 optimizers[name].zero_grad()
             torch.stack(list(phase.losses.values())).sum().backward()
