@@ -130,9 +130,11 @@ class TDKStain(Conditional[Config]):
             widths = generator.channels(self.taps)
             self.estimator = DensityEstimator(sum(widths), c.estimator_width, c.estimator_blocks)
 
-    def maps(self) -> TileMaps:
-        """Mask, DAB picture and map of nuclei, in this order."""
+    def maps(self) -> TileMaps | None:
+        """Mask, DAB picture and map of nuclei, in this order; None where no term wants them."""
         c = self.config
+        if c.nuclei == "none" and c.lambda_membrane == 0:
+            return None
         settings = [c.dab_threshold, c.mask_blur, c.nuclei, c.nuclei_sigma, c.nuclei_diameter, c.cell_diameter]
         return TileMaps(
             channels=4 if c.nuclei == "none" else 5,

@@ -166,3 +166,5 @@ def test_without_the_estimator_the_nuclei_term_is_off_too() -> None:
     method = TDKStain(TDKStain.configure("cpu", {"lambda_estimator": 0.0}))
     assert not hasattr(method, "estimator")
     assert method.config.lambda_nuclei > 0
+    assert method.maps().channels == 4
+    assert TDKStain(TDKStain.configure("cpu", {"nuclei_source": "none", "lambda_membrane": 0.0})).maps() is None
