@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file
 from scipy import ndimage
 
 from vsbench.cli.options import make_fabric
+from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.request import Request
 from vsbench.engine.run import Run
 from vsbench.engine.start import start
@@ -60,10 +63,11 @@ class Silent:
 def train(root: Path, tmp_path: Path) -> Callable[..., Run]:
     """``train(nuclei_source="none")``: two small steps."""
 
-    def run(**options: object) -> Run:
+    def run(results: str = "results", cache: Path | None = None, **options: object) -> Run:
         request = Request(
-            "tdkstain", "folder", "er", "cpu", SMALL | options, data_root=root, results=tmp_path / "results"
-        )
+            "tdkstain", "folder", "er", "cpu", SMALL | options, data_root=root, results=tmp_path / results,
+            cache_tiles=cache,
+        )  # fmt: skip
         return start(request, make_fabric("cpu", 1, "32-true"), False, 0, Rhythm(), Silent())
 
     return run
@@ -101,6 +105,14 @@ def test_ready_maps_are_part_of_the_run(train: Callable[..., Run], tmp_path: Pat
     Image.new("L", (44, 40), 9).save(maps / "a.png")
     with pytest.raises(RunError, match=r"holds another run \(ready_maps\)"):
         train(nuclei_source="files", nuclei_folder=str(maps))
+
+
+def test_a_training_with_cached_maps_ends_with_the_same_weights(train: Callable[..., Run], tmp_path: Path) -> None:
+    runs = [train(), *(train(f"cached-{number}", tmp_path / "cache") for number in range(2))]
+    assert len(list((tmp_path / "cache").rglob("*.maps"))) == 2  # of three tiles, those that two steps met
+    plain, *cached = (load_file(checkpoints(run.checkpoints)[-1].weights) for run in runs)
+    for weights in cached:
+        assert all(torch.equal(weights[name], tensor) for name, tensor in plain.items())
 
 
 @pytest.mark.parametrize("variant", ["label_free", "no_nuclei"])
