@@ -42,3 +42,21 @@ def test_no_smaller_number_and_nothing_else(train: Train, tmp_path: Path) -> Non
     with pytest.raises(RunError, match=r"holds another run \(steps = 4 there, 8 here\)"):
         train(tmp_path, "pix2pix", steps=8)
     assert (run.trained.finished, run.trained.continued) == (True, [])
+
+
+def test_the_seeds_of_a_row_are_continued_one_after_the_other(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Until all are, the report has two rows; a seed of a length that none of them had is refused as ever."""
+    first, second = (train(tmp_path, "pix2pix", steps=2, request={"seed": seed}) for seed in (0, 1))
+    assert first.record.made == second.record.made
+    capsys.readouterr()
+    train(tmp_path, "pix2pix", steps=4, resume=True, request={"seed": 0})
+    assert "seed-1, until continued alike, will stand in a row of their own" in capsys.readouterr().out
+    assert first.record.made != second.record.made
+    with pytest.raises(UsageError, match=r"the row pix2pix\+cpu holds what was made otherwise \(steps = "):
+        train(tmp_path, "pix2pix", steps=5, request={"seed": 2})
+    train(tmp_path, "pix2pix", steps=4, resume=True, request={"seed": 1})
+    assert first.record.made == second.record.made
+    with pytest.raises(UsageError, match="holds what was made otherwise"):
+        train(tmp_path, "pix2pix", steps=4, lr=0.5, request={"seed": 2})

@@ -125,7 +125,7 @@ def require_one_row(run: Run, record: RunRecord) -> None:
             there = Run(file.parent).record
         except RunError:  # what is damaged is no row of a table; who reads it says so
             continue
-        if there.made != record.made:
+        if not record.may_stand_beside(there):
             differing = [f"{there.kind}, not {record.kind}"] if there.kind != record.kind else []
             if isinstance(there, TrainedRecord) and isinstance(record, TrainedRecord):
                 differing = [what for what in record.differences(there) if what != "seed"]

@@ -231,6 +231,8 @@ def _continued(run: Run, record: TrainedRecord, display: Display) -> TrainedReco
         f"{run.folder}: from step {there.steps} on to {record.steps}, the learning rate as it would be had that been "
         "asked from the start"
     )
+    if others := [file.parent.name for file in sorted(run.folder.parent.glob("*/run.json")) if file != run.record_file]:
+        display.say(f"{run.folder.parent}: {few(others)}, until continued alike, will stand in a row of their own")
     continued = [*there.continued, Continued(step=there.steps, before=before, after=after)]
     return record.model_copy(update={"continued": continued})
 

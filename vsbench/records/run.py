@@ -46,6 +46,10 @@ class _Record(Artefact):
         way = {"kind": self.kind, "dataset": self.dataset, "options": self.dataset_options or {}, "stain": self.stain}  # type: ignore[attr-defined]  # each kind has it
         return digest([json.dumps(way | self._way, sort_keys=True)])
 
+    def may_stand_beside(self, there: "RunRecord") -> bool:
+        """Whether both may lie in the folder of one row."""
+        return self.made == there.made
+
 
 class HeldOutSlides(Artefact):
     """The slides that validation held out of the training set."""
@@ -137,6 +141,18 @@ class TrainedRecord(_OfMethod):
             "world": self.world,
             "accumulate": (self.execution or {}).get("accumulate"),
         }
+
+    def may_stand_beside(self, there: "RunRecord") -> bool:
+        """The seeds of a row are continued one after the other: meanwhile one may be as long as others were before."""
+        if not isinstance(there, TrainedRecord):
+            return False
+        mine, other = (r.model_copy(update={"config": r.config | dict.fromkeys(LENGTH)}).made for r in (self, there))
+        return mine == other and any(length in there._lengths for length in self._lengths)
+
+    @property
+    def _lengths(self) -> list[Settings]:
+        """What was asked of its length: now, and before it was continued."""
+        return [{key: self.config.get(key) for key in LENGTH}, *(c.before for c in self.continued)]
 
     def differences(self, there: "TrainedRecord") -> list[str]:
         """In what the training ``there`` is another than this one; empty where this one may go on from it."""
