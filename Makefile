@@ -5,7 +5,9 @@ SOURCES := vsbench methods datasets benchmarks tests
 # mypy reads our methods and data sets as files: their import names come from package-dir, which it cannot see
 TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_]*.py)
 
-.PHONY: demo test test-matrix check install format clean
+MINUTES ?= 1
+
+.PHONY: demo test test-matrix fuzz check install format clean
 
 demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
 	$(BIN)/vsbench demo
@@ -15,6 +17,9 @@ test: .venv/.dev    ## all tests
 
 test-matrix: .venv/.dev   ## the fast part on the oldest and newest Python, and on the oldest releases promised
 	.ci/matrix
+
+fuzz: .venv/.dev    ## reads damaged and hostile files for so many MINUTES; finds are printed, and kept in .fuzz
+	$(BIN)/python tests/fuzz --minutes $(MINUTES)
 
 check: .venv/.dev   ## formatting, lint, types
 	$(BIN)/ruff format --check $(SOURCES)
@@ -39,4 +44,4 @@ format: .venv/.dev
 	touch $@
 
 clean:
-	rm -rf .venv .matrix build dist *.egg-info
+	rm -rf .venv .matrix .fuzz build dist *.egg-info
