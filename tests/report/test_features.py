@@ -173,7 +173,7 @@ def test_damaged_features_are_named(tree: Tree, tmp_path: Path, spoilt: str) -> 
     file = folder / "evaluation" / "native" / "features.npz"
     if spoilt == "text":
         file.write_text("nothing of the kind")
-    with pytest.raises(RunError, match=r"he/reference/evaluation/native/features\.npz: .*evaluate the run again"):
+    with pytest.raises(RunError, match=r"he/reference/evaluation/native/features\.npz: .*evaluate again"):
         feature_map(only(tree), tmp_path)
 
 

@@ -278,9 +278,9 @@ def test_a_missing_image_is_named(tree: Tree, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda path: path.unlink(), "unreadable"),
+        (lambda path: path.unlink(), "No such file"),
         (lambda path: path.write_text(path.read_text().replace("intden_real", "other")), "intden_real"),
-        (lambda path: path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1])), "not those of"),
+        (lambda path: path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1])), "not the pairs of"),
     ],
 )
 def test_a_damaged_table_is_named(tree: Tree, tmp_path: Path, spoil: Callable[[Path], object], says: str) -> None:

@@ -22,7 +22,6 @@ from vsbench.stats.features import DISTANCES, Distance
 from vsbench.stats.moments import Array, mean
 from vsbench.stats.paired import Comparison, Swaps, draw_swaps, holm, least_p, limit_of_tests, swap_test
 from vsbench.stats.seeds import SeedEffect, seed_effect
-from vsbench.stats.table import table_statistics
 
 ALPHA = 0.05  # family-wise error at which a difference counts as shown
 POOLED = {"psnr": "psnr_pooled"}  # a mean that one equal image makes infinite → what is finite then
@@ -60,25 +59,28 @@ def compare(
     """
     base = basis(runs, _with_pooled(metrics, _infinite(runs)))
     counts, swaps = resample_counts(base.slides.count, resamples, seed), draw_swaps(base.slides.count, resamples, seed)
-    statistics = {r.name: table_statistics(r.table, list(base.values.values()), base.slides) for r in base.runs}
+    statistics = {run.name: run.statistics(list(base.values.values()), base.slides) for run in base.runs}
     tests, left_out = [], dict(base.left_out)
     for name, value in base.values.items():
         distance = DISTANCES.get(name)
-        if all(name in own for own in statistics.values()):
-            own = {run: known[name] for run, known in statistics.items()}
-            found = {run: float(statistic(np.ones((1, base.slides.count)))[0]) for run, statistic in own.items()}
-            try:
-                made = paired.compare(own, counts, swaps)
-            except ValueError:
-                raise RunError(f"{name}: the runs' tables differ on the same real images; evaluate all again") from None
-        elif distance is None:
-            left_out[name] = reason_without(value)
-            continue
-        elif absences := [f"{r.name}: {why}" for r in base.runs if (why := distance.absence(r.features))]:
-            left_out[name] = "; ".join(absences)
-            continue
-        else:
-            found, made = _distances(base, distance, counts[: distance.resamples], swaps)
+        pooled = {run: own[name] for run, own in statistics.items() if name in own}
+        if len(pooled) < len(base.runs):
+            if distance is None:
+                left_out[name] = reason_without(value)
+                continue
+            if absences := [f"{r.name}: {why}" for r in base.runs if (why := distance.absence(r.features))]:
+                left_out[name] = "; ".join(absences)
+                continue
+        try:
+            if distance is None or len(pooled) == len(base.runs):
+                once = np.ones((1, base.slides.count))
+                found = {run: float(statistic(once)[0]) for run, statistic in pooled.items()}
+                made = paired.compare(pooled, counts, swaps)
+            else:
+                found, made = _distances(base, distance, counts[: distance.resamples], swaps)
+        except ValueError:
+            names = ", ".join(statistics)
+            raise RunError(f"{name}: {names} differ on the same real images; evaluate all again") from None
         tests += [Result(value, found[one.first], found[one.second], one) for one in made]
     corrected = holm([test.comparison.p for test in tests])
     tests = [replace(t, comparison=replace(t.comparison, p_holm=p)) for t, p in zip(tests, corrected, strict=True)]
@@ -174,7 +176,7 @@ def seed_effects(
         )
     base = basis(runs, metrics)
     counts = resample_counts(base.slides.count, resamples, seed)
-    tables = [table_statistics(run.table, list(base.values.values()), base.slides) for run in base.runs]
+    tables = [run.statistics(list(base.values.values()), base.slides) for run in base.runs]
     effects = {}
     for name in base.values:
         distance = DISTANCES.get(name)

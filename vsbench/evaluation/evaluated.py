@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,16 @@ from vsbench import registry
 from vsbench.cells import plain_table
 from vsbench.engine.run import Run
 from vsbench.errors import RunError, UsageError
+from vsbench.evaluation.arrays import read_arrays
+from vsbench.files import read_text
 from vsbench.metric import Value
-from vsbench.records.summary import Reading, Summary
+from vsbench.names import brief, said
+from vsbench.records.summary import GREATEST, Reading, Summary
+from vsbench.stats.moments import Pooled
 from vsbench.stats.slides import Slides, group
+from vsbench.stats.table import table_statistics
+
+LARGEST = 1 << 28  # bytes of a table
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +38,15 @@ class Evaluated:
         """The same on these images alone, in their order."""
         rows = self.table.index.get_indexer(ids)
         return replace(self, table=self.table.loc[ids], features={k: v[rows] for k, v in self.features.items()})
+
+    def statistics(self, values: Sequence[Value], slides: Slides) -> dict[str, Pooled]:
+        """Those of ``values`` that follow from the table. Raises RunError where it has a half of the columns of one."""
+        try:
+            return table_statistics(self.table, values, slides)
+        except KeyError as error:
+            raise RunError(
+                f"{self.name}: its per_image.csv has no column {brief(error.args[0])}; evaluate it again"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -86,31 +102,77 @@ def read(runs: Sequence[Run]) -> list[Evaluated]:
 def _read(folder: Path, name: str) -> Evaluated:
     summary = Summary.read(folder / "summary.json")
     summary.require_whole(folder)
-    return Evaluated(name, summary, read_table(folder), read_features(folder))
+    table = read_table(folder, [pair.id for pair in summary.pairs])
+    return Evaluated(name, summary, table, read_features(folder, len(table)))
 
 
-def read_table(folder: Path) -> pd.DataFrame:
-    """The per-image table of an evaluation, index id. Raises RunError where it is missing or damaged."""
+def read_table(folder: Path, ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """The per-image table of an evaluation, index id: text in ``slide``, numbers in all other columns.
+
+    Raises RunError naming the file where it is missing or damaged, or its ids are not ``ids`` in that order.
+    """
+    file = folder / "per_image.csv"
     try:
         names = {"id": str, "slide": str}  # 01 is no number, and a slide may be called NA: only empty is missing
-        table = pd.read_csv(folder / "per_image.csv", dtype=names, keep_default_na=False, na_values=[""])
-        table = plain_table(table).set_index("id")
-        table["slide"]
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{folder}: damaged ({error}); remove it and evaluate again") from None
-    return table
+        text = StringIO(read_text(file, LARGEST))
+        table = pd.read_csv(text, dtype=names, keep_default_na=False, na_values=[""], low_memory=False)
+        table = plain_table(table)
+        _require_in_order(table)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: damaged ({said(error)}); remove it and evaluate again") from None
+    if ids is not None and table["id"].tolist() != list(ids):
+        raise RunError(f"{file}: its lines are not the pairs of its summary; remove it and evaluate again")
+    return table.set_index("id")
 
 
-def read_features(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """The features of an evaluation, rows as in its table; empty where none were kept. Raises RunError if damaged."""
-    if not (folder / "features.npz").is_file():
-        return {}
+def _require_in_order(table: pd.DataFrame) -> None:
+    """Raise ValueError saying what is wrong."""
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("more cells than columns")
+    if missing := [name for name in ("id", "slide") if name not in table]:
+        raise ValueError(f"no column {missing[0]}")
+    if table["id"].isna().any() or table["id"].duplicated().any():
+        raise ValueError("ids are missing or doubled")
+    for name, column in table.drop(columns=["id", "slide"]).items():
+        if column.dtype.kind not in "biuf" and len(column):
+            wrong = next(cell for cell in column if isinstance(cell, str | int) and not _is_number(cell))
+            raise ValueError(f"column {brief(name)} holds {brief(wrong)}, no number")
+        if (column.replace([np.inf, -np.inf], np.nan).abs() > GREATEST).any():
+            raise ValueError(f"column {brief(name)} holds a number that none can be measured as")
+    if not (table[list({"height", "width"} & set(table))] > 0).all(axis=None):
+        raise ValueError("images without a size")
+
+
+def _is_number(cell: str | int) -> bool:
     try:
-        # opened here: NumPy leaves a damaged file open
-        with (folder / "features.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, BadZipFile) as error:
-        raise RunError(f"{folder}: damaged ({error}); remove it and evaluate again") from None
+        return bool(np.isfinite(float(cell)))
+    except (ValueError, OverflowError):
+        return False
+
+
+def read_features(folder: Path, images: int) -> dict[str, NDArray[np.float32]]:
+    """The features of an evaluation, (N, D) of each kind, rows as in its table; empty where none were kept.
+
+    Raises RunError naming the file where it is damaged, or not of so many ``images``.
+    """
+    file = folder / "features.npz"
+    try:
+        features = read_arrays(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: damaged ({said(error)}); remove it and evaluate again") from None
+    for name, rows in features.items():
+        real = features.get(f"{name.removesuffix('_fake')}_real", rows)
+        if (
+            rows.ndim != 2
+            or len(rows) != images
+            or rows.dtype.kind != "f"
+            or not np.isfinite(rows).all()
+            or rows.shape[1:] != real.shape[1:]
+        ):
+            raise RunError(f"{file}: not the features of {images} images; remove it and evaluate again")
+    return features
 
 
 def basis(runs: Sequence[Evaluated], metrics: Sequence[str] = ()) -> Basis:
@@ -135,7 +197,8 @@ def basis(runs: Sequence[Evaluated], metrics: Sequence[str] = ()) -> Basis:
         missing = {run: _absence(entry) for run, entry in entries.items() if _absence(entry)}
         protocols = {entry.protocol for entry in entries.values() if entry}
         if len(protocols) > 1:
-            raise RunError(f"{name}: measured by other protocols ({', '.join(sorted(protocols))}); evaluate all alike")
+            by = "; ".join(f"{run}: {brief(entry.protocol)}" for run, entry in entries.items() if entry)
+            raise RunError(f"{name}: measured by other protocols ({by}); evaluate all alike")
         if missing or name not in known:
             alike = len(missing) == len(runs) and len(set(missing.values())) == 1
             reasons = set(missing.values()) if alike else [f"{run}: {reason}" for run, reason in missing.items()]

@@ -1,13 +1,14 @@
 """Features of real images from earlier evaluations: the reference side is worked out once, for all methods."""
 
+from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsbench import __version__
 from vsbench.data.pairs import Pair
+from vsbench.evaluation.arrays import read_arrays
 from vsbench.evaluation.digests import Digests
 from vsbench.files import atomic
 from vsbench.metric import Sample
@@ -23,18 +24,10 @@ class KnownFeatures:
         self.file, self.digests = file, digests
         self.changed = False
         self.rows: dict[str, dict[str, NDArray[np.float32]]] = {}
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                if stored["version"].item() != __version__:
-                    return
-                for number, protocol in enumerate(stored["protocols"].tolist()):
-                    images, rows = stored[f"images_{number}"].tolist(), stored[f"features_{number}"]
-                    rows.flags.writeable = False  # all rows of an evaluation see them
-                    self.rows[protocol] = dict(zip(images, rows, strict=True))
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, KeyError, BadZipFile):
-            self.rows = {}
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            stored = read_arrays(file)
+            if stored["version"].item() == __version__:
+                self.rows = {p: _rows(stored, number) for number, p in enumerate(stored["protocols"].tolist())}
 
     def give(self, pair: Pair, sample: Sample) -> None:
         """Put what is known of the pair's real image into the sample."""
@@ -63,3 +56,12 @@ class KnownFeatures:
         with atomic(self.file) as temporary, temporary.open("wb") as out:
             np.savez(out, allow_pickle=False, **arrays)
         self.changed = False
+
+
+def _rows(stored: dict[str, NDArray[np.generic]], number: int) -> dict[str, NDArray[np.float32]]:
+    """Features of one protocol by image. Raises ValueError where they are none."""
+    images, rows = stored[f"images_{number}"], stored[f"features_{number}"]
+    if images.dtype.kind != "U" or rows.dtype != np.float32 or rows.ndim != 2 or not np.isfinite(rows).all():
+        raise ValueError("no features by image")
+    rows.flags.writeable = False  # all rows of an evaluation see them
+    return dict(zip(images.tolist(), rows, strict=True))

@@ -5,27 +5,25 @@ evenly over slides. Those shown twice come once in the first two fifths of the s
 same tissue does not come twice in a row where that can be helped.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vsbench import __version__
 from vsbench.bounds import SEED, require_whole
-from vsbench.cells import plain
 from vsbench.errors import DataError, RunError, UsageError
-from vsbench.files import digest, file_digest, read_json, read_text
+from vsbench.evaluation.evaluated import read_table
+from vsbench.files import digest, file_digest, read_json
 from vsbench.names import said
 from vsbench.records.artefact import first_fault
 from vsbench.records.summary import PairFiles
 from vsbench.report.tables import Comparison, EvaluatedRun, compare, load_results
 
-LARGEST = 1 << 28  # bytes of a table
 REAL = "Real IHC"  # as a method among the others
 EARLY, LATE = 0.4, 0.6  # of the study: the first showing of a repeated image lies before, the second after
 QUESTION = "How useful is this image for diagnosis? (1: useless, 5: as a good real section)"
@@ -154,12 +152,8 @@ def _files(run: EvaluatedRun, pair: PairFiles, image: str) -> tuple[Path, Path]:
 
 def _slides(run: EvaluatedRun) -> dict[str, str | None]:
     """Pair id → slide, None where it is unknown."""
-    path = run.summary.parent / "per_image.csv"
-    try:
-        with io.StringIO(read_text(path, LARGEST), newline="") as file:
-            return {plain(line["id"]): plain(line["slide"]) or None for line in csv.DictReader(file)}
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{path}: damaged ({said(error)}); run vsbench evaluate {run.folder} again") from None
+    slides = read_table(run.summary.parent)["slide"]
+    return {str(pair): None if pd.isna(slide) else str(slide) for pair, slide in slides.items()}
 
 
 def _choose(ids: Sequence[str], slides: Mapping[str, str | None], n: int, rng: np.random.Generator) -> list[str]:

@@ -11,6 +11,9 @@ from vsbench.files import file_digest, json_number
 from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text
 from vsbench.records.run import Kind
 
+PER_IMAGE = 1 << 20  # bytes of a file beside a summary, at most; the features of three networks are 60,000
+GREATEST = 1e100  # no measurement is greater, and the square of none is infinite
+
 
 class Reading(Artefact):
     """One set value. ``value`` is None where it is absent; then ``reason`` says why. Infinity is a word in JSON."""
@@ -29,6 +32,8 @@ class Reading(Artefact):
     def _infinity_is_a_word(cls, value: Any) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError('not a JSON number; infinity is "inf", an absent value null')
+        if isinstance(value, int | float) and not -GREATEST < value < GREATEST:
+            raise ValueError("greater than anything that is measured")
         return {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
 
     @field_serializer("value")
@@ -89,6 +94,9 @@ class Summary(Artefact):
         for name, recorded in self.digests.items():
             file = folder / Path(name).name
             try:
+                size, most = file.stat().st_size, (self.n + 64) * PER_IMAGE
+                if size > most:
+                    raise RunError(f"{file}: {size:,} bytes, where {self.n} images give {most:,} at most; {self.mend}")
                 changed = file_digest(file) != recorded
             except OSError as error:
                 raise RunError(f"{file}: cannot be read ({error.strerror}); {self.mend}") from None

@@ -16,6 +16,7 @@ from vsbench.errors import RunError
 from vsbench.evaluation.evaluated import read_features, read_table
 from vsbench.evaluation.intervals import reason_without
 from vsbench.metric import Value
+from vsbench.names import brief
 from vsbench.report.tables import Comparison, EvaluatedRun, Row
 from vsbench.stats.bootstrap import Interval, Kind, bootstrap, resample_counts
 from vsbench.stats.features import DISTANCES, Features
@@ -47,7 +48,8 @@ class Ground:
     def features(self, run: EvaluatedRun) -> dict[str, Features]:
         """A run's features in the order of the images. Not kept: those of many runs may not fit in memory."""
         folder = run.summary.parent
-        return {name: array[self.order[folder]] for name, array in read_features(folder).items()}
+        features = read_features(folder, len(self.order[folder]))
+        return {name: array[self.order[folder]] for name, array in features.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +106,8 @@ def common_ground(comparison: Comparison, values: Sequence[Value], resamples: in
                 pooled[folder] = table_statistics(tables[folder], values, slides)
         except RunError as error:
             left_out[row.title] = str(error)
-        except (KeyError, ValueError, TypeError) as error:  # a column, or numbers in it, that should be there
-            left_out[row.title] = f"{folder}: its per-image table is damaged ({error}); evaluate again"
+        except KeyError as error:
+            left_out[row.title] = f"{folder}: its per-image table has no column {brief(error.args[0])}; evaluate again"
     if slides is None:
         raise RunError("; ".join(f"{title}: {why}" for title, why in left_out.items()))
     counts, swaps = resample_counts(slides.count, resamples, seed), draw_swaps(slides.count, resamples, seed)
@@ -140,16 +142,14 @@ def exchange(first: Drawn, second: Drawn, value: Value, ground: Ground) -> float
 
     Raises RunError where the tables are not of the same real images.
     """
-    if first.pooled and second.pooled:
-        pairs = matched(first.pooled, second.pooled)
-        one, other = (averaged(trainings) for trainings in zip(*pairs, strict=True))
-    else:
-        distance = DISTANCES[value.name]
-        scores = [
-            distance.scores_of(ground.features(a), ground.features(b)) for a, b in matched(first.runs, second.runs)
-        ]
-        one, other = (mean(np.mean(part, axis=0), ground.slides) for part in zip(*scores, strict=True))
     try:
+        if first.pooled and second.pooled:
+            pairs = matched(first.pooled, second.pooled)
+            one, other = (averaged(trainings) for trainings in zip(*pairs, strict=True))
+        else:
+            runs = [(ground.features(a), ground.features(b)) for a, b in matched(first.runs, second.runs)]
+            scores = [DISTANCES[value.name].scores_of(a, b) for a, b in runs]
+            one, other = (mean(np.mean(part, axis=0), ground.slides) for part in zip(*scores, strict=True))
         return swap_test(one, other, ground.swaps)
     except ValueError:
         raise RunError("the tables differ on the same real images; evaluate all again") from None

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
+from vsbench.evaluation.evaluated import read_features
 from vsbench.evaluation.onepass import THREADS
 from vsbench.evaluation.references import QUANTILES, SCALES
 from vsbench.records.summary import PairFiles
@@ -163,7 +163,7 @@ def _stored(comparison: Comparison, methods: Sequence[Row], ids: list[str]) -> F
     he = next((row for row in comparison.rows if row.kind == "reference" and row.key == "he"), None)
     if he is None or not comparison.same_data(he):
         return None
-    of_he = _read(he.runs[0])
+    of_he = read_features(he.runs[0].summary.parent, he.runs[0].n)
     for value in comparison.columns:
         if f"{value}_fake" not in of_he or f"{value}_real" not in of_he:
             continue
@@ -173,31 +173,18 @@ def _stored(comparison: Comparison, methods: Sequence[Row], ids: list[str]) -> F
         ]
         missing = []
         for row in methods:
-            fake = None if comparison.difference(row, value) else _read(row.runs[0]).get(f"{value}_fake")
-            if fake is None:
+            run = row.runs[0]
+            stored = {} if comparison.difference(row, value) else read_features(run.summary.parent, run.n)
+            fake = stored.get(f"{value}_fake")
+            if fake is None or fake.shape[1] != of_he[f"{value}_real"].shape[1]:
                 missing.append(f"{row.title} (no such features stored)")
             else:
-                groups.append(Group(row.title, "generated", _chosen(fake, row.runs[0], ids), row))
+                groups.append(Group(row.title, "generated", _chosen(fake, run, ids), row))
         if len(groups) > 2:
             column = comparison.columns[value]
             what = f"the network features behind {plain(column.label)} ({column.protocol})"
             return Features(what, ids, groups, tuple(missing))
     return None
-
-
-def _read(run: EvaluatedRun) -> dict[str, NDArray[np.float32]]:
-    """The features stored with an evaluation; none where there is no file. RunError naming one that is damaged."""
-    file = run.summary.with_name("features.npz")
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            features = {key: stored[key] for key in stored.files}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, BadZipFile) as error:
-        raise RunError(f"{file}: damaged ({' '.join(str(error).split())}); evaluate the run again") from None
-    if any(array.ndim != 2 or len(array) != run.n or not np.isfinite(array).all() for array in features.values()):
-        raise RunError(f"{file}: not the features of {run.n} images; evaluate the run again")
-    return features
 
 
 def _chosen(features: NDArray[np.float32], run: EvaluatedRun, ids: Sequence[str]) -> Array:

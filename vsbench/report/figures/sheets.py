@@ -16,9 +16,10 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from vsbench.cells import neutral_table, plain_table
+from vsbench.cells import neutral_table
 from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
+from vsbench.evaluation.evaluated import read_table
 from vsbench.files import write_text
 from vsbench.records.summary import PairFiles
 from vsbench.report.figures import inset
@@ -47,7 +48,7 @@ INSET = 0.45  # of a tile's side
 ZOOM_PIXELS = 256  # of an enlarged window's side
 COLOURS = "magma_r"  # perceptually uniform, and pale where there is no stain
 BAR = 0.07  # inches
-COLUMNS = ["id", "slide", "height", "width", "intden_real"]  # of the per-image table
+DENSITY = "intden_real"  # the column of the per-image table: of the real IHC, summed over its pixels
 CHARACTERS = 21  # of a heading on an inch
 SMALL: dict[str, Any] = {"fontsize": 5, "color": GREY, "parse_math": False, "linespacing": 1.1}
 
@@ -184,18 +185,11 @@ def _pair(run: EvaluatedRun, pair_id: str) -> PairFiles:
 
 def _densities(run: EvaluatedRun) -> pd.DataFrame:
     """Columns id, slide, density (mean optical density of DAB in the real IHC) of a run's per-image table."""
-    path = run.summary.with_name("per_image.csv")
-    try:
-        names = {"id": str, "slide": str}  # an id may be "NA" or "007"
-        table = pd.read_csv(path, usecols=COLUMNS, dtype=names, keep_default_na=False)
-        table = plain_table(table)
-        density = table["intden_real"] / (table["height"] * table["width"])
-        table = pd.DataFrame({"id": table["id"], "slide": table["slide"], "density": density})
-    except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path}: unreadable ({' '.join(str(error).split())}); evaluate the run again") from None
-    if table["id"].tolist() != [pair.id for pair in run.pairs]:
-        raise RunError(f"{path}: its pairs are not those of {run.summary.name}; evaluate the run again")
-    return table
+    table = read_table(run.summary.parent, [pair.id for pair in run.pairs])
+    if missing := [name for name in (DENSITY, "height", "width") if name not in table]:
+        raise RunError(f"{run.summary.with_name('per_image.csv')}: no column {missing[0]}; evaluate the run again")
+    density = table[DENSITY] / (table["height"] * table["width"])
+    return pd.DataFrame({"slide": table["slide"].fillna(""), "density": density}).reset_index()
 
 
 def _draw(lines: Sequence[Line], top: float, drawn: Drawn, places: Places) -> None:

@@ -5,7 +5,7 @@ and the page points to them: to links beside it where they lie outside of the re
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from vsbench.cells import plain_table
 from vsbench.data.decode import read_image
 from vsbench.errors import DataError, RunError
+from vsbench.evaluation.evaluated import read_table
 from vsbench.files import ask, named, write_text
 from vsbench.metric import Value
 from vsbench.report.notation import markup, slug, stain_name
@@ -79,7 +79,7 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
         offered: list[list[Any]] = []
         for run in row.runs:
             try:
-                table = read_table(run, [pair.id for pair in pairs])
+                table = read_table(run.summary.parent, [pair.id for pair in pairs]).reset_index()
             except RunError as error:
                 warn(f"{comparison.name}: no failure explorer of {row.title}; {error}")
                 continue
@@ -122,19 +122,6 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
     write_text(script, f"explorerData({embedded(name)}, {embedded(data)});\n")
     offer = {"name": name, "stain": stain_name(comparison.stain), "methods": methods, "columns": columns}
     return [script, *write_small(jobs, comparison.name, warn)], offer
-
-
-def read_table(run: EvaluatedRun, ids: Sequence[str]) -> pd.DataFrame:
-    """A run's per-image table, one line per id in their order; RunError where it is not."""
-    path = run.summary.with_name("per_image.csv")
-    mend = f"run vsbench evaluate {run.folder} again"
-    try:
-        table = _read(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: can't be read ({' '.join(str(error).split())}); {mend}") from None
-    if "id" not in table or table["id"].tolist() != list(ids):
-        raise RunError(f"{path}: its lines are not the pairs of {run.summary.name}; {mend}")
-    return table
 
 
 def write_small(jobs: Iterable[Job], name: str, warn: Callable[[str], None]) -> list[Path]:
@@ -190,20 +177,6 @@ def _column(column: str) -> dict[str, Any]:
 
 def _slides(run: EvaluatedRun) -> dict[str, str]:
     try:
-        table = _read(run.summary.with_name("per_image.csv"))
-    except (OSError, ValueError):
+        return read_table(run.summary.parent)["slide"].fillna("").to_dict()
+    except RunError:
         return {}
-    return dict(zip(table["id"], table["slide"], strict=True)) if {"id", "slide"} <= set(table) else {}
-
-
-def _read(path: Path) -> pd.DataFrame:
-    wanted = {"id", "slide", *declared_columns()}
-    numbers = {column: [""] for column in declared_columns()}  # an id may be "NA" or "007"
-    table = pd.read_csv(
-        path,
-        usecols=lambda name: name in wanted,
-        dtype={"id": str, "slide": str} | dict.fromkeys(declared_columns(), float),
-        keep_default_na=False,
-        na_values=numbers,
-    )
-    return plain_table(table)
