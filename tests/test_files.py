@@ -114,3 +114,20 @@ def test_a_fifo_put_in_a_files_place_meanwhile_is_not_waited_for(
     monkeypatch.setattr(Path, "stat", lambda path: seen)
     with pytest.raises(OSError, match="a FIFO, not a file"):
         open_regular(tmp_path / "fifo")
+
+
+def test_the_list_of_what_we_wrote_takes_any_bytes_and_is_a_file(tmp_path: Path) -> None:
+    ledger = tmp_path / ".vsbench-files"
+    odd = os.fsdecode(b"caf\xe9.csv")
+    with only_ours(tmp_path, "--out"):
+        write_text(tmp_path / odd, "1")
+    with only_ours(tmp_path, "--out", [odd]):
+        write_text(tmp_path / odd, "2")
+    ledger.write_bytes(b"\xff\0" + os.fsencode(odd) + b"\0\xfe")
+    with only_ours(tmp_path, "--out", [odd]):
+        write_text(tmp_path / odd, "3")
+    assert (tmp_path / odd).read_text() == "3"
+    ledger.unlink()
+    os.mkfifo(ledger)
+    with pytest.raises(OSError, match="a FIFO, not a file"), only_ours(tmp_path, "--out"):
+        pass

@@ -27,6 +27,7 @@ NOT_REGULAR = {
     stat.S_IFBLK: "a device",
 }
 LEDGER = ".vsbench-files"  # in a folder that was named for output: what we wrote there
+LEDGER_BYTES = 1 << 26  # of half a million names; what is not read of a longer one counts as somebody else's
 Check = Callable[[Path], None]
 
 _watched: dict[Path, Check] = {}
@@ -140,7 +141,10 @@ def only_ours(folder: Path, option: str, expected: Iterable[str] = ()) -> Iterat
     written, before anything is. ``option``: what named the folder.
     """
     ledger = folder.absolute() / LEDGER
-    known = set(ledger.read_text(encoding="utf-8").split("\0")) if ledger.is_file() else set()
+    known = set[str]()
+    if os.path.lexists(ledger):
+        with open_regular(ledger) as file:  # names of files are bytes, which may be no UTF-8
+            known = {os.fsdecode(name) for name in file.read(LEDGER_BYTES).split(b"\0")}
 
     def check(path: Path) -> None:
         name = path.relative_to(ledger.parent).as_posix()
@@ -148,8 +152,8 @@ def only_ours(folder: Path, option: str, expected: Iterable[str] = ()) -> Iterat
             return
         require_replaceable(path, lambda _: False, option)
         ledger.parent.mkdir(parents=True, exist_ok=True)
-        with ledger.open("a", encoding="utf-8") as file:
-            file.write(f"{name}\0")
+        with ledger.open("ab") as file:
+            file.write(os.fsencode(name) + b"\0")
         known.add(name)
 
     for name in expected:

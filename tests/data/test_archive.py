@@ -11,6 +11,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -294,3 +295,19 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.zip")
     with pytest.raises(DataError, match="neither a folder nor a regular file"), opened(tmp_path / "x.zip"):
         pass
+
+
+@pytest.mark.parametrize("make", [tarred, zipped, lambda path, files: path.write_bytes(bytes(512)) and path])
+@pytest.mark.parametrize("pack", [None, gzip.open, bz2.open, lzma.open])
+def test_zeros_behind_the_end_are_not_read_for_hours(
+    make: Callable[[Path, dict[str, bytes]], Path], pack: Callable[..., Any] | None, tmp_path: Path
+) -> None:
+    """A file made in its full size before it is fetched; most of it is nowhere on the disk."""
+    path = make(tmp_path / "x", {"a.png": NOISE})
+    if pack is not None:
+        with pack(tmp_path / "y", "wb") as packed:
+            packed.write(path.read_bytes())
+        path = tmp_path / "y"
+    os.truncate(path, 1 << 40)
+    with pytest.raises(DataError, match=path.name):
+        contents(path)

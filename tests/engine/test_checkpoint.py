@@ -382,3 +382,46 @@ def test_weights_that_are_no_finite_numbers_are_refused(
             load_weights(path, build("cut"))
     save_file({key: value.half() for key, value in tensors.items()}, path, metadata)
     load_method(path)  # less precise, and still numbers
+
+
+EDITS: dict[str, Callable[[dict[str, Any]], object]] = {  # of a training state whose digest holds
+    "a slot is gone": lambda s: [slots.pop("exp_avg_sq") for slots in s["optimizers"]["generators"]["state"].values()],
+    "of another shape": lambda s: s["optimizers"]["generators"]["state"][0].update(exp_avg=torch.zeros(2)),
+    "of another kind": lambda s: s["optimizers"]["generators"]["state"][0].update(
+        exp_avg=torch.zeros((), dtype=torch.cfloat)
+    ),
+    "not finite": lambda s: s["optimizers"]["generators"]["state"][0]["step"].fill_(torch.nan),
+    "other settings": lambda s: s["optimizers"]["generators"]["param_groups"][0].update(betas="x"),
+    "no optimizers": lambda s: s.update(optimizers=[]),
+    "another number of groups": lambda s: s["optimizers"]["generators"].update(param_groups=[]),
+    "random numbers": lambda s: s["random"]["numpy"].__setitem__(3, float("inf")),
+    "no engine": lambda s: s.update(engine=[1]),
+    "no pools": lambda s: s.update(method={}),
+}
+
+
+@pytest.mark.parametrize("how", EDITS)
+def test_a_state_that_does_not_fit_is_named_when_it_is_read(build: Build, saved: Checkpoint, how: str) -> None:
+    state = torch.load(saved.state, weights_only=True)
+    EDITS[how](state)
+    torch.save(state, saved.state)
+    saved.state_digest.write_text(f"{file_digest(saved.state)}  {saved.state.name}\n")
+    method = build("cyclegan")
+    with pytest.raises(RunError, match=rf"{saved.state.name}: training state of another version"):
+        load_state(saved, method, method.optimizers(), "cyclegan")
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [{"method": "none"}, {"config": '{"width": 1e400}'}, {"config": '{"lr": -1}'}, {"config": "[]"}, {"config": "{"},
+     {"config": '{"betas": ' + "[" * 5000}, {"config": '{"width": 4096, "blocks": 9}'}],
+)  # fmt: skip
+def test_method_and_settings_inside_weights_are_refused_by_the_name_of_the_file(
+    saved: Checkpoint, inside: dict[str, str]
+) -> None:
+    with safe_open(saved.weights, framework="pt") as file:
+        metadata, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    save_file(tensors, saved.weights, metadata | inside | {"digest": ""})
+    with pytest.raises(RunError, match=saved.weights.name) as error:
+        load_method(saved.weights)
+    assert len(str(error.value)) < 1000

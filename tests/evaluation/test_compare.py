@@ -251,7 +251,7 @@ def test_a_folder_of_several_trainings_is_not_one_run(make: Make) -> None:
 def test_runs_without_a_whole_evaluation_are_named(make: Make) -> None:
     a, b = make("a"), make("b")
     (b / "evaluation/native/per_image.csv").write_text("nothing")
-    with pytest.raises(RunError, match="b/seed-0/evaluation/native/per_image.csv: damaged"):
+    with pytest.raises(RunError, match=r"b/seed-0/evaluation/native/per_image\.csv: damaged"):
         compared(a, b)
     (b / "evaluation/native/summary.json").unlink()
     with pytest.raises(RunError, match="b/seed-0: not evaluated; run vsbench evaluate"):

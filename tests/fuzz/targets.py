@@ -17,9 +17,10 @@ from vsbench.data.manifest import Manifest
 from vsbench.data.pairs import Pair
 from vsbench.data.splits import read_list
 from vsbench.engine.checkpoint import checkpoints, load_method, load_state
-from vsbench.engine.log import kept_rows
+from vsbench.engine.log import HEAD, kept_rows
 from vsbench.engine.request import Request, resolve
 from vsbench.engine.run import Run, find_runs
+from vsbench.engine.validate import HEAD as VALIDATION
 from vsbench.errors import UserError
 from vsbench.evaluation.compare import compare as compare_runs
 from vsbench.evaluation.digests import Digests
@@ -40,6 +41,7 @@ from vsbench.report.tables import compare, load_results, problems, tidy
 
 ROWS = "runs/folder-ki67"
 TRAINED = f"{ROWS}/pix2pix+cpu/seed-0"
+LOG = (*HEAD, "d_real", "d_fake", "g_adversarial", "g_l1")
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,8 @@ def records(folder: Path, file: Path) -> None:
         lambda: Summary.read(run.evaluation("native") / "summary.json").require_whole(run.evaluation("native")),
         lambda: [study_of(study, folder) for study in read_studies(folder)],
         lambda: KnownFeatures(folder / ROWS / "real.npz", Digests(folder / "digests.json")),
-        lambda: kept_rows(run.log_file, 2),
-        lambda: kept_rows(run.validation_file, 2),
+        lambda: kept_rows(run.log_file, LOG, 2),
+        lambda: kept_rows(run.validation_file, VALIDATION.split(","), 2),
     )
 
 

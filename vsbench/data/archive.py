@@ -26,6 +26,7 @@ MAX_RATIO = (
 MAX_ENTRY = 2 << 30  # bytes of one file; the largest image that is decoded here has half a gigabyte
 MAX_HEADER = 256 << 10  # bytes of a tar member's long name or pax records, which are read into memory
 BLOCK = 1 << 20
+PADDING = 1 << 24  # zeros behind the end of a tar, at most; GNU tar's blocks are 10 KiB, those of tapes some MiB
 ENCRYPTED = 0x1  # of a zip entry's flags
 UNIX = 3  # of a zip entry's "made by": its permissions tell links apart
 PACKED: dict[bytes, Callable[[Path], Any]] = {  # by first bytes; each of them checks what it unpacks
@@ -200,7 +201,7 @@ def _tar(path: Path) -> Iterator[Archive]:
                 name = names.safe(member.name, member.isdir())
                 if name is not None:
                     entries[name] = Entry(name, member.size, None, partial(_member, file, member))
-            _require_end(stream, file.offset, path, limit)
+            _require_end(stream, file.offset)
         except DAMAGE as error:
             raise DataError(f"{path}: a damaged tar file ({_one_line(error)}); fetch it again") from None
         yield Archive(path, entries)
@@ -209,14 +210,18 @@ def _tar(path: Path) -> Iterator[Archive]:
 def _unpacking(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         head = file.read(6)
+        file.seek(max(0, path.stat().st_size - PADDING))
+        tail = file.read(PADDING)
     for start, unpack in PACKED.items():
         if head.startswith(start):
+            if len(tail) == PADDING and not any(tail):  # gzip would read through them byte by byte
+                raise tarfile.ReadError("it ends in nothing but zeros, as where a download did not end")
             stream: IO[bytes] = unpack(path)
             return stream
     return path.open("rb")
 
 
-def _require_end(stream: IO[bytes], start: int, path: Path, limit: int) -> None:
+def _require_end(stream: IO[bytes], start: int) -> None:
     """Read on to the end, where gzip, bzip2 and xz hold their checksums; nothing but zeros may be left.
 
     ``tarfile`` takes a header that is damaged or missing for the end, and passes over all that follows.
@@ -227,8 +232,8 @@ def _require_end(stream: IO[bytes], start: int, path: Path, limit: int) -> None:
         position += len(block)
         if block.count(0) != len(block):
             raise tarfile.ReadError("a damaged header, or other data behind its end")
-        if position > limit:
-            raise _bomb(path, position)
+        if position - start > PADDING:
+            raise tarfile.ReadError(f"more than {PADDING:,} zeros behind its end, as where a download did not end")
     if position == start:
         raise tarfile.ReadError("cut short: its end is missing")
 

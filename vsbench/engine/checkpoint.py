@@ -11,13 +11,11 @@ safetensors puts the entries of a file's head in any order.
 
 import hashlib
 import json
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,13 +23,16 @@ from torch import Tensor
 
 from vsbench import __version__, registry
 from vsbench.engine.run import Run
-from vsbench.errors import RunError
-from vsbench.files import atomic, file_digest, parse_json, write_text
+from vsbench.engine.training_state import restore, training_state
+from vsbench.errors import RunError, UserError
+from vsbench.files import atomic, file_digest, parse_json, read_text, write_text
 from vsbench.method import Method
 from vsbench.names import brief, said
 from vsbench.records.run import ImportedRecord
 
 IMPORTED = "imported.safetensors"  # in place of checkpoints: the network that translates, alone
+
+DIGEST_BYTES = 1 << 12  # at most, of the file that holds a digest and a name
 
 
 class DamagedError(RunError):
@@ -107,13 +108,7 @@ def save_checkpoint(
             )
     checkpoint = Checkpoint(folder / f"step-{step:08d}.safetensors")
     tensors, metadata = _contents(name, method)
-    state = {
-        "weights": metadata["digest"],
-        "optimizers": {key: optimizer.state_dict() for key, optimizer in optimizers.items()},
-        "method": method.training_state(),
-        "random": _random_state(),
-        "engine": engine or {},
-    }
+    state = {"weights": metadata["digest"], **training_state(method, optimizers, engine or {})}
     try:
         with atomic(checkpoint.state) as temporary:
             torch.save(state, temporary)
@@ -183,7 +178,7 @@ def load_state(
     tensors, metadata = _read_weights(checkpoint.weights)
     _require_same_training(checkpoint.weights, metadata, method, name, but)
     try:
-        if file_digest(checkpoint.state) != checkpoint.state_digest.read_text(encoding="utf-8").split()[0]:
+        if file_digest(checkpoint.state) != read_text(checkpoint.state_digest, DIGEST_BYTES).split()[0]:
             raise ValueError("not what was written")
         state = torch.load(checkpoint.state, map_location="cpu", weights_only=True)
         if state["weights"] != metadata.get("digest"):
@@ -194,15 +189,11 @@ def load_state(
         ) from None
     _fill(checkpoint.weights, method, tensors)
     try:
-        for key, optimizer in optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][key])
-        method.load_training_state(state["method"])
-        _restore_random_state(state["random"])
-        return state["engine"]
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        return restore(state, method, optimizers)
+    except Exception as error:
         raise RunError(
             f"{checkpoint.state}: training state of another version of {type(method).__name__} or of vsbench "
-            f"({type(error).__name__}); go on with that version, or remove the run folder"
+            f"({type(error).__name__}: {said(error)}); go on with that version, or remove the run folder"
         ) from None
 
 
@@ -238,10 +229,12 @@ def start_from(path: Path, name: str, method: Method[Any]) -> None:
     """
     tensors, metadata = _read_weights(path)
     if metadata.get("method") != name:
-        other = metadata.get("method", "no method of vsbench")
+        other = said(metadata.get("method", "no method of vsbench"))
         raise RunError(f"{path}: weights of {other}, not of {name}; a training starts from weights of its own method")
     if "holds" in metadata:
-        raise RunError(f"{path}: holds the {metadata['holds']} alone; a training starts from weights of all networks")
+        raise RunError(
+            f"{path}: holds the {said(metadata['holds'])} alone; a training starts from weights of all networks"
+        )
     _fill(path, method, tensors)
 
 
@@ -250,10 +243,17 @@ def load_method(path: Path) -> Method[Any]:
     tensors, metadata = _read_weights(path)
     if "method" not in metadata or "config" not in metadata:
         raise RunError(f"{path}: weights without method and configuration inside; not written by vsbench")
-    method_class = registry.load("vsbench.methods", metadata["method"])
     options = _config_inside(path, metadata)
-    method: Method[Any] = method_class(method_class.restored(options))
-    _fill(path, method, tensors, alone=metadata.get("holds") == method.translator)
+    try:
+        method_class = registry.load("vsbench.methods", metadata["method"])
+        config = method_class.restored(options)
+    except UserError as error:
+        raise RunError(f"{path}: method or settings inside are not known here: {said(error)}") from None
+    alone = metadata.get("holds") == method_class.translator
+    with torch.device("meta"):  # networks of any size have room there, until it is known that these are their weights
+        _require_of(path, method_class(config), tensors, alone)
+    method: Method[Any] = method_class(config)
+    _fill(path, method, tensors, alone)
     return method.eval()
 
 
@@ -277,6 +277,14 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def _require_of(path: Path, method: Method[Any], tensors: dict[str, Tensor], alone: bool) -> None:
+    """Raise RunError unless the tensors are, by name and shape, a method's; ``alone``: its translator's."""
+    own = f"{method.translator}." if alone else ""
+    needed = {key: value.shape for key, value in method.state_dict().items() if key.startswith(own)}
+    if needed != {key: value.shape for key, value in tensors.items()}:
+        raise RunError(f"{path}: weights of another method or configuration than {type(method).__name__}'s")
+
+
 def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor], alone: bool = False) -> None:
     """``alone``: the tensors are those of the network that translates."""
     there = method.state_dict()
@@ -285,9 +293,9 @@ def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor], alone: bo
     for key, value in tensors.items():
         if there.get(key, value).is_floating_point() != value.is_floating_point():
             dtype = str(value.dtype).removeprefix("torch.")
-            raise RunError(f"{path}: {key} holds {dtype}, not weights of {type(method).__name__}")
+            raise RunError(f"{path}: {said(key)} holds {dtype}, not weights of {type(method).__name__}")
         if not value.float().isfinite().all():  # as single precision, in which it will be used
-            raise RunError(f"{path}: {key} is not finite (NaN or infinite); take a checkpoint before it")
+            raise RunError(f"{path}: {said(key)} is not finite (NaN or infinite); take a checkpoint before it")
     try:  # on the meta device, where a dry run looks at shapes only, too
         method.load_state_dict({key: value.to(there.get(key, value).device) for key, value in tensors.items()})
     except RuntimeError:
@@ -309,7 +317,7 @@ def _require_same_training(
 ) -> None:
     """Weights of equal shapes may still be of another method, or trained with another learning rate."""
     if name is not None and metadata.get("method") != name:
-        raise RunError(f"{path}: a checkpoint of {metadata.get('method')}, not of {name}; move it away")
+        raise RunError(f"{path}: a checkpoint of {said(metadata.get('method'))}, not of {name}; move it away")
     there, here = _config_inside(path, metadata), json.loads(method.config.model_dump_json())
     changed = [k for k, v in here.items() if there.get(k) != v and k not in but]
     if differing := [f"{k} = {brief(there.get(k))} there, {brief(here[k])} here" for k in changed]:
@@ -325,25 +333,3 @@ def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
         total.update(f"{key}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
-
-
-def _random_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  the global one
-    state: dict[str, Any] = {
-        "python": random.getstate(),
-        "numpy": [str(kind), torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()  # of this process's device: the other processes' are the same
-    return state
-
-
-def _restore_random_state(state: dict[str, Any]) -> None:
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])

@@ -1,15 +1,21 @@
 """The training log: log.csv, one row per logged step, and the same for TensorBoard where it is asked for."""
 
 import csv
+import math
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsbench.errors import UsageError
-from vsbench.files import ask, named, write_text
+from vsbench.errors import RunError, UsageError
+from vsbench.files import ask, named, read_text, write_text
+from vsbench.names import said
 
 HEAD = ("step", "epoch", "lr", "images_per_s", "memory_mb")
+LARGEST = 1 << 30  # bytes: of ten million rows
+STEP = re.compile(r"\d{1,18}", re.ASCII)
 
 
 @dataclass
@@ -46,7 +52,7 @@ class TrainingLog:
         self.columns = (*HEAD, *losses)
         # purge_step hides what was written after the checkpoint
         self.events = None if tensorboard is None else summary_writer()(str(tensorboard), purge_step=step + 1)
-        write_text(path, "\n".join([",".join(self.columns), *kept_rows(path, step)]) + "\n")
+        write_text(path, "\n".join([",".join(self.columns), *kept_rows(path, self.columns, step)]) + "\n")
 
     def append(self, row: dict[str, float | int]) -> None:
         """Write one row; a loss whose weight is 0 stays empty."""
@@ -63,13 +69,41 @@ class TrainingLog:
             self.events.flush()
 
 
-def kept_rows(path: Path, step: int) -> list[str]:
-    """The rows of a table of steps up to ``step``; none where it is missing. One cut in mid-write is left out."""
-    if step == 0 or not path.is_file():
+def kept_rows(path: Path, columns: Sequence[str], step: int) -> list[str]:
+    """The rows of a table of steps up to ``step``; none where it is missing. One cut in mid-write is left out.
+
+    Raises RunError naming the table where it has other ``columns``, or anything but numbers in a row before the last.
+    """
+    if step == 0 or not path.exists():
         return []
-    head, *rows = path.read_text(encoding="utf-8").splitlines()
-    whole = [row for row in rows if row.count(",") == head.count(",")]
-    return [row for row in whole if int(row.partition(",")[0]) <= step]
+    try:
+        head, *rows = read_text(path, LARGEST).splitlines() or [""]
+        if head != ",".join(columns):
+            raise ValueError("other columns")
+        if rows and not _is_row(rows[-1], columns):
+            del rows[-1]
+        if wrong := [number for number, row in enumerate(rows, 2) if not _is_row(row, columns)]:
+            raise ValueError(f"line {wrong[0]} is no row")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: damaged ({said(error)}); mend it, or move it away, and go on with --resume") from None
+    return [row for row in rows if int(row.partition(",")[0]) <= step]
+
+
+def _is_row(row: str, columns: Sequence[str]) -> bool:
+    """A step, and a number or nothing in each other column."""
+    step, *cells = row.split(",")
+    return (
+        len(cells) + 1 == len(columns)
+        and STEP.fullmatch(step) is not None
+        and all(map(_is_number, filter(None, cells)))
+    )
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def summary_writer() -> Any:

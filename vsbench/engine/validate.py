@@ -66,8 +66,8 @@ class Validation:
 
     def go_on_from(self, step: int) -> None:
         """Begin the table, or take up the one that is there and forget what came after ``step``."""
-        rows = kept_rows(self.table, step)
-        self.values = {int(number): float(value) for number, value, _ in (row.split(",") for row in rows)}
+        rows = (row.split(",") for row in kept_rows(self.table, HEAD.split(","), step))
+        self.values = {int(number): float(value) for number, value, _ in rows if value}
         self._write()
 
     def is_due(self, step: int, steps: int) -> bool:

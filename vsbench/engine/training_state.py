@@ -1,0 +1,96 @@
+"""What a training needs besides weights to go on exactly: optimizers, image pools, random generators.
+
+A state may be of another version, or edited: it is looked at before any of it is taken.
+"""
+
+import copy
+import random
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsbench.method import Method
+
+CHANGES = ("params", "lr", "initial_lr")  # of an optimizer's group: numbers of parameters, and what the schedule sets
+
+
+def training_state(method: Method[Any], optimizers: Mapping[str, Any], engine: dict[str, Any]) -> dict[str, Any]:
+    """What ``restore`` takes back; ``engine`` is the engine's own."""
+    return {
+        "optimizers": {key: optimizer.state_dict() for key, optimizer in optimizers.items()},
+        "method": method.training_state(),
+        "random": _random_state(),
+        "engine": engine,
+    }
+
+
+def restore(state: Mapping[str, Any], method: Method[Any], optimizers: Mapping[str, Any]) -> dict[str, Any]:
+    """Take optimizers, pools and random generators back to where they were; returns ``engine``.
+
+    Raises an error of any kind where the state is not one of this method's.
+    """
+    for key, optimizer in optimizers.items():
+        _require_of(optimizer, state["optimizers"][key])
+    if not isinstance(state["engine"], dict):
+        raise TypeError("engine")
+    _restore_random_state(state["random"])
+    for key, optimizer in optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][key])
+    method.load_training_state(state["method"])
+    return state["engine"]
+
+
+def _require_of(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Raise where a state is not this optimizer's: what is wrong with it would show at the next step only, or never."""
+    groups = optimizer.param_groups
+    for group, there in zip(groups, saved["param_groups"], strict=True):
+        if changed := [key for key in there if key not in CHANGES and key in group and there[key] != group[key]]:
+            raise ValueError(changed[0])
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    needed = _slots(optimizer)
+    for number, slots in saved["state"].items():
+        shape = parameters[number].shape
+        if slots.keys() != needed:
+            raise KeyError(*(slots.keys() ^ needed))
+        for name, slot in slots.items():
+            if isinstance(slot, Tensor) and not (
+                slot.shape in ((), shape) and slot.is_floating_point() and slot.isfinite().all()
+            ):
+                raise ValueError(name)
+
+
+def _slots(optimizer: torch.optim.Optimizer) -> set[str]:
+    """Names of what the optimizer keeps of a parameter that it has moved."""
+    parameter = torch.zeros(1, requires_grad=True)
+    parameter.grad = torch.zeros(1)
+    fresh = copy.copy(optimizer)
+    fresh.state = defaultdict(dict)
+    fresh.param_groups = [{**optimizer.param_groups[0], "params": [parameter]}]
+    fresh.step()
+    return set(fresh.state[parameter])
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  the global one
+    state: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": [str(kind), torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()  # of this process's device: the other processes' are the same
+    return state
+
+
+def _restore_random_state(state: dict[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
