@@ -26,8 +26,13 @@ def _checked(name: str) -> str:
         raise ValueError(str(error)) from None
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: Any) -> Any:
     """What can be written again as UTF-8 JSON, and be gone through: JSON's 1e999 is infinite, its "\\ud800" no text."""
+    _require_plain(value, 0)
+    return value
+
+
+def _require_plain(value: Any, depth: int) -> None:
     if depth > DEEPEST:
         raise ValueError(f"nested more than {DEEPEST} deep")
     if isinstance(value, float) and not math.isfinite(value):
@@ -36,11 +41,10 @@ def _plain(value: Any, depth: int = 0) -> Any:
         raise ValueError("half a character (a lone surrogate)")
     if isinstance(value, dict):
         for key, item in value.items():
-            _plain(key, depth + 1)
-            _plain(item, depth + 1)
+            _require_plain(key, depth + 1)
+            _require_plain(item, depth + 1)
     for item in value if isinstance(value, list) else ():
-        _plain(item, depth + 1)
-    return value
+        _require_plain(item, depth + 1)
 
 
 Name = Annotated[str, AfterValidator(_checked)]
