@@ -14,7 +14,7 @@ import pytest
 from vsbench.errors import DataError
 
 FUZZ = Path(__file__).with_name("fuzz")
-CASES = 60
+CASES = 40
 
 
 def test_a_few_cases_of_every_reader_find_nothing(tmp_path: Path) -> None:

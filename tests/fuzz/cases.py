@@ -1,7 +1,6 @@
 """A case: one file of a whole folder changed, the folder read, and what is wrong about how that ends."""
 
 import contextlib
-import errno
 import io
 import random
 import shutil
@@ -14,7 +13,6 @@ import targets
 import typer
 from mutations import mutate
 
-from vsbench.cli.app import MENDS
 from vsbench.errors import UserError
 
 BUSY = 6  # times as long may a case take by the clock
@@ -96,8 +94,7 @@ class Case:
         except ExceptionGroup as group:
             return [str(error) for error in group.exceptions]
         except OSError as error:  # the command line says these in one line
-            known = error.filename is not None and errno.errorcode.get(error.errno or 0) in MENDS
-            return [str(error.filename)] if known else _where(error)
+            return _where(error) if error.filename is None else [str(error.filename)]
         except (Exception, SystemExit, TooLong) as error:
             is_an_end = isinstance(error, SystemExit | typer.Exit) or hasattr(error, "format_message")
             return [] if is_an_end else _where(error)
