@@ -79,8 +79,8 @@ def compare(
             else:
                 found, made = _distances(base, distance, counts[: distance.resamples], swaps)
         except ValueError:
-            names = ", ".join(statistics)
-            raise RunError(f"{name}: {names} differ on the same real images; evaluate all again") from None
+            known = ", ".join(statistics)
+            raise RunError(f"{name}: {known} differ on the same real images; evaluate all again") from None
         tests += [Result(value, found[one.first], found[one.second], one) for one in made]
     corrected = holm([test.comparison.p for test in tests])
     tests = [replace(t, comparison=replace(t.comparison, p_holm=p)) for t, p in zip(tests, corrected, strict=True)]

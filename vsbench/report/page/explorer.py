@@ -177,6 +177,7 @@ def _column(column: str) -> dict[str, Any]:
 
 def _slides(run: EvaluatedRun) -> dict[str, str]:
     try:
-        return read_table(run.summary.parent)["slide"].fillna("").to_dict()
+        slides = read_table(run.summary.parent)["slide"].fillna("")
     except RunError:
         return {}
+    return {str(image): slide for image, slide in slides.items()}
