@@ -65,8 +65,8 @@ class MoNCE(Contrastive[Config]):
         "mist": MIST,
         "cpu": {
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
-            "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 900, "lr": 1e-3,
-            "lambda_nce": 0.5, "lambda_identity": 0.2, "iterations": 10,
+            "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 500, "lr": 1e-3,
+            "iterations": 10,
         },
     }  # fmt: skip
 
