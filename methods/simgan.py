@@ -81,7 +81,7 @@ class SIMGAN(SpectralContrastive[Config]):
         "mist": {**MIST, "batch_size": 2},
         # As with USIGAN: equal embeddings make all plans equal, and at its published weight L_mc holds PatchNCE at
         # chance for longer than some hundred steps; at full weight the identity term fixes "dark stays dark" before the
-        # stain is learned; a spectrally normalised G falls behind D in so few steps, and such a D stains nothing.
+        # stain is learned; a spectrally normalised G falls behind D in so few steps.
         "cpu": {
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
             "discriminator_layers": 2, "batch_size": 2, "crop_size": 64, "steps": 800, "lr": 1e-3,
