@@ -45,7 +45,6 @@ class CUT(Contrastive[Config]):
         "cpu": {
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
             "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 700, "lr": 1e-3,
-            "average": 0.999,
         },
     }  # fmt: skip
 

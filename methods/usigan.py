@@ -128,7 +128,6 @@ class USIGAN(SpectralContrastive[Config]):
             "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
             "discriminator_layers": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 800,
             "lr": 1e-3, "spectral_generator": False, "lambda_tcyc": 20.0, "lambda_identity": 0.2, "iterations": 10,
-            "average": 0.999,
         },
     }  # fmt: skip
 
