@@ -71,6 +71,8 @@ def open_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+            if stream is not getattr(sys, f"__{name}__"):
+                continue  # a capture's, whose file is not ours to close when this wrapper ends
             kind, lines = (_Named, stream.line_buffering) if name == "stdout" else (_Lasting, True)
             # the one beneath stays open, as sys.__stdout__ and sys.__stderr__
             setattr(sys, name, kind(stream.buffer, stream.encoding, stream.errors, line_buffering=lines))
