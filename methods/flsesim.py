@@ -67,7 +67,7 @@ class Config(MethodConfig):
     taps: tuple[Whole, ...] = (11, 18, 22)  # ReLUs of VGG16 by their number: relu3_1, relu4_1, relu4_3
     similarity: Similarity = "dot"
     loss_mode: Literal["cos", "l1"] = "cos"
-    patch_size: int = Field(default=64, ge=2)  # cells a side of a window; where a map is no larger, all of it
+    patch_size: int = Field(default=64, ge=2, le=16_384)  # cells a side of a window; of smaller maps all
     patches: Count = 256  # rows per layer
     lambda_adversarial: Weight = 1.0
     lambda_spatial: Weight = 10.0

@@ -29,11 +29,7 @@ from vsbench.losses.contrastive import layered_patch_nce
 from vsbench.method import (
     Batch,
     Card,
-    DecayEpochs,
-    DecayPhase,
-    Epochs,
     Layers,
-    Loader,
     Method,
     Phase,
     Positive,
@@ -44,21 +40,16 @@ from vsbench.method import (
 from vsbench.nn import BridgeGenerator, PatchSampler, TimedDiscriminator
 from vsbench.ranks import gather, ranks, share
 
-from ._contrastive import MIST, ContrastiveConfig
+from ._contrastive import MIST, CutConfig
 from ._optimizers import adams
 
 
-class Config(ContrastiveConfig):
+class Config(CutConfig):
     """Published defaults. Every field is a ``--set`` key; a weight of 0 switches its term off."""
 
-    epochs: Epochs = 200
-    decay_epochs: DecayEpochs = 200
-    decay_phase: DecayPhase = "shrink"
-    loader: Loader = "unaligned"
-    discriminator_layers: Layers = 3
     latent_layers: Layers = 4
     time_in_generator: Literal["none", "after_norm"] = "none"  # after_norm: G is told the step, as in the paper
-    num_timesteps: int = Field(default=5, ge=2)  # T
+    num_timesteps: int = Field(default=5, ge=2, le=1000)  # T
     tau: Positive = 0.01
     lambda_sb: Weight = 1.0
     nfe: Whole = 0  # steps of a translation, whose result is the prediction of the last; 0: all T
