@@ -132,6 +132,11 @@ class PPT(Contrastive[Config]):
         name, taps = CONTENT[self.config.content_net]
         return {name: VGGFeatures(self.config.content_net, taps)} if self.config.lambda_content > 0 else {}
 
+    @property
+    def size_multiple(self) -> int:
+        """Four halvings, and two positions at the innermost, whose borders are reflected."""
+        return 2 * self.generator.size_multiple
+
     def optimizers(self) -> dict[str, Optimizer]:
         """One Adam for D, one for G and the heads, which have rules of their own."""
         found = adams(self.config, discriminator=(self.discriminator,), generator=(self.generator,))

@@ -145,6 +145,11 @@ class TDKStain(Conditional[Config]):
             mend="make them elsewhere and set nuclei_folder, or take --variant label_free, which needs none",
         )
 
+    @property
+    def size_multiple(self) -> int:
+        """Three halvings, and two positions at the innermost, whose borders are reflected."""
+        return 2 * self.generator.size_multiple
+
     def optimizers(self) -> dict[str, Optimizer]:
         """One Adam for each network."""
         own = adams(self.config, estimator=(self.estimator,)) if self.config.nuclei != "none" else {}

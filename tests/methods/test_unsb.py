@@ -116,7 +116,7 @@ def test_the_generator_knows_the_step_in_the_variant_alone(variant: str, depends
 @pytest.mark.parametrize("t", range(5))
 def test_every_step_of_the_walk_trains_all_networks(t: int, monkeypatch: pytest.MonkeyPatch) -> None:
     method = small()
-    monkeypatch.setattr(torch, "randint", lambda *_: torch.tensor(t))
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor(t))
     (losses,) = trained(method, [0])
     assert list(losses) == list(UNSB.card.losses)
     assert all(loss.isfinite() for loss in losses.values())

@@ -150,7 +150,8 @@ def take_step(method: Any, batch: Batch, mirrored: bool = False) -> Step:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(method.heads, "draw", positions(method.config.patches))
         patch.setattr(method.generator, "forward_with_features", recorded(method.generator.forward_with_features, made))
-        patch.setattr(method, "embed_at", recorded(method.embed_at, embedded))
+        own = "embed" if "embed" in type(method).__dict__ else "embed_at"
+        patch.setattr(method, own, recorded(getattr(method, own), embedded))
         patch.setattr(torch, "rand", lambda _: torch.tensor(0.25 if mirrored else 0.75))
         phases = list(method.training_step(batch))
     return Step(method, *made[0], phases, embedded)

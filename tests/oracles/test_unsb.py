@@ -222,7 +222,7 @@ def check_heads(vector: Vector) -> None:
 def rehearsed(vector: Vector, method: Any, patch: pytest.MonkeyPatch) -> Batch:
     """Everything drawn as the vector has it; the batch."""
     t = vector.params["t"]
-    patch.setattr(torch, "randint", lambda *_: torch.tensor(t))
+    patch.setattr(torch, "randint", lambda *_, **__: torch.tensor(t))
     patch.setattr(method, "normals", drawn(t))
     patch.setattr(method, "other_tissue", lambda _: vector.input("A2"))
     patch.setattr(method.heads, "draw", vector.positions())

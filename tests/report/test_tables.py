@@ -188,7 +188,7 @@ def damage(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]
         (damage(lambda s: s.update(n=7)), "lists 6 pairs but n is 7"),
         (damage(lambda s: s.update(n="6")), "n: "),
         (damage(lambda s: s.update(row="usigan")), "not of its folder"),
-        (damage(lambda s: s["values"]["fid"].update(value=float("nan"))), "values.fid.value"),
+        (damage(lambda s: s["values"]["fid"].update(value=float("nan"))), "NaN is no number"),
         (damage(lambda s: s["values"]["fid"].update(value=True)), "values.fid.value"),
         (damage(lambda s: s["values"]["fid"].update(value="12")), "values.fid.value"),
         (damage(lambda s: s["values"]["fid"].update(value=None)), "absent without a reason"),
