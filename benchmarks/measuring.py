@@ -29,16 +29,21 @@ class Timed:
         return statistics.median(b / s for b, s in zip(baseline.seconds, self.seconds, strict=True))
 
 
-def time_rounds(variants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timed]:
-    """Each variant once to warm up, then once in every round, so that what disturbs the machine disturbs them all."""
+def time_rounds(
+    variants: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Timed]:
+    """Each variant once to warm up, then once in every round, so that what disturbs the machine disturbs them all.
+
+    ``clock``: ``time.process_time`` counts the processor time of all threads, whatever else the machine does.
+    """
     for run in variants.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, run in variants.items():
-            begun = time.perf_counter()
+            begun = clock()
             run()
-            seconds[name].append(time.perf_counter() - begun)
+            seconds[name].append(clock() - begun)
     return {name: Timed(tuple(values)) for name, values in seconds.items()}
 
 

@@ -20,7 +20,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks.measuring import Timed, machine, peak_above_now, peak_of
+from benchmarks.measuring import machine, peak_above_now, peak_of, time_rounds
 from benchmarks.passes import recorded, replay
 from vsbench import registry
 from vsbench.checks._training import stained_batch, step
@@ -45,26 +45,12 @@ def main() -> None:
     print(machine())
     print(f"{'':14}{'ours s':>9}{'plain s':>9}{'floor s':>9}{'plain/ours':>12}{'ours/floor':>12}{'peak MB':>9}")
     for name in arguments.methods:
-        timed = processor_rounds(
-            {kind: make(*method_and_batch(name)) for kind, make in KINDS.items()}, arguments.rounds
-        )
+        variants = {kind: make(*method_and_batch(name)) for kind, make in KINDS.items()}
+        timed = time_rounds(variants, arguments.rounds, time.process_time)
         peak = peak_of("benchmarks.method_steps", "--peak", name)
         seconds = "".join(f"{timed[kind].median:9.2f}" for kind in KINDS)
         faster, over = timed["ours"].ratio(timed["plain"]), 1 / timed["ours"].ratio(timed["floor"])
         print(f"{name:14}{seconds}{faster:12.2f}{over:12.2f}{peak / 1e6:9.0f}", flush=True)
-
-
-def processor_rounds(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timed]:
-    """Processor time of all threads of each variant, once in every round after one to warm up."""
-    for run in variants.values():
-        run()
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, run in variants.items():
-            begun = time.process_time()
-            run()
-            seconds[name].append(time.process_time() - begun)
-    return {name: Timed(tuple(values)) for name, values in seconds.items()}
 
 
 def method_and_batch(name: str) -> tuple[Method[Any], Batch]:

@@ -1,7 +1,9 @@
 """Tiny pairs, and methods as small as they go."""
 
 import csv
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from vsbench.method import Method
 from vsbench.registry import load, names
 from vsbench.weights.seeded import seeded
 
+PATIENCE_S = 120
 OF_THE_MACHINE = ("images_per_s", "memory_mb")  # columns of a log, not of the training
 COMMON: dict[str, Any] = {"steps": 4, "crop_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1}
 CONTRASTIVE: dict[str, Any] = {"blocks": 1, "taps": (0, 4, 8, 12), "patches": 16}
@@ -219,3 +222,17 @@ def stopped(train: Callable[..., Run]) -> Callable[..., Run]:
         return Run(next(results.glob("runs/*/*/seed-0")))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def wait_for_rows() -> Callable[[Path, "subprocess.Popen[bytes]", Path], None]:
+    """``wait_for_rows(results, process, log)``: until a training has logged three rows, before which it may not end."""
+
+    def wait(results: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not any(table.read_text().count("\n") > 3 for table in results.glob("runs/*/*/seed-0/log.csv")):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.01)
+
+    return wait

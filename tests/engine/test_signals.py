@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has oth
 
 PATIENCE_S = 120
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+Wait = Callable[[Path, "subprocess.Popen[bytes]", Path], None]
 Train = Callable[..., Run]
 Command = Callable[..., list[str]]
 SameEnd = Callable[[Run, Run], None]
@@ -113,16 +113,8 @@ def begin(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, stderr=output, stdout=output, env=os.environ | own, start_new_session=True)
 
 
-def wait_for_rows(results: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not any(table.read_text().count("\n") > 3 for table in results.glob("runs/*/*/seed-0/log.csv")):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_to_all_processes_of_a_job(command: Command, tmp_path: Path, number: int) -> None:
+def test_a_signal_to_all_processes_of_a_job(command: Command, tmp_path: Path, number: int, wait_for_rows: Wait) -> None:
     """As a terminal's Ctrl-C and a scheduler send it: the workers that prepare batches get it too, and hold out."""
     log = tmp_path / "output.txt"
     process = begin(command("pix2pix", tmp_path, "--workers=2", "--log-every=1", steps=5000), log)
@@ -136,7 +128,9 @@ def test_a_signal_to_all_processes_of_a_job(command: Command, tmp_path: Path, nu
     )
 
 
-def test_a_signal_to_the_second_of_two_processes_stops_both(command: Command, tmp_path: Path) -> None:
+def test_a_signal_to_the_second_of_two_processes_stops_both(
+    command: Command, tmp_path: Path, wait_for_rows: Wait
+) -> None:
     script, log = tmp_path / "train.py", tmp_path / "output.txt"  # the second process runs the same file again
     script.write_text("from vsbench.cli.app import main\n\nmain()\n")
     python, _, _, *arguments = command("pix2pix", tmp_path, "--workers=0", "--devices=2", "--log-every=1", steps=5000)

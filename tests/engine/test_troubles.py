@@ -17,6 +17,7 @@ from vsbench.engine.run import Run
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the processes")
 
 PATIENCE_S = 120
+Wait = Callable[[Path, "subprocess.Popen[bytes]", Path], None]
 Command = Callable[..., list[str]]
 
 
@@ -24,14 +25,6 @@ def begin(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
     with log.open("wb") as output:
         own = os.environ | {"OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, stdout=output, stderr=output, env=own, start_new_session=True)
-
-
-def wait_for_rows(results: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not any(table.read_text().count("\n") > 3 for table in results.glob("runs/*/*/seed-0/log.csv")):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.01)
 
 
 def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
@@ -43,7 +36,9 @@ def only_run(results: Path) -> Run:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_heard_while_no_batch_comes(command: Command, tmp_path: Path, number: int) -> None:
+def test_a_signal_is_heard_while_no_batch_comes(
+    command: Command, tmp_path: Path, number: int, wait_for_rows: Wait
+) -> None:
     """Of processes that were stopped none comes: nor would one from a disk that does not answer."""
     log = tmp_path / "output.txt"
     process = begin(command("pix2pix", tmp_path, "--workers=2", "--log-every=1", steps=5000), log)
@@ -59,7 +54,9 @@ def test_a_signal_is_heard_while_no_batch_comes(command: Command, tmp_path: Path
     )
 
 
-def test_a_killed_worker_ends_the_training_with_a_checkpoint(command: Command, tmp_path: Path) -> None:
+def test_a_killed_worker_ends_the_training_with_a_checkpoint(
+    command: Command, tmp_path: Path, wait_for_rows: Wait
+) -> None:
     log = tmp_path / "output.txt"
     process = begin(command("pix2pix", tmp_path, "--workers=2", "--log-every=1", steps=5000), log)
     wait_for_rows(tmp_path, process, log)

@@ -250,13 +250,18 @@ class Vector:
         """The expected value is the gradient's norm."""
         self.equal(key, gradient_norm(loss, network))
 
-    def equal_rates(self, config: MethodConfig) -> None:
-        """The expected values are the learning rates of epochs under this configuration."""
+    def equal_rates(
+        self, config: MethodConfig, early: int = 0, names: tuple[str, str] = ("n_epochs", "n_epochs_decay")
+    ) -> None:
+        """The expected values are the learning rates of epochs under this configuration.
+
+        ``early``: the official rate of an epoch is ours of so many later, which the card names as a deviation.
+        """
         published = (config.lr, config.epochs, config.decay_epochs)
-        assert published == (self.params["lr"], self.params["n_epochs"], self.params["n_epochs_decay"])
+        assert published == (self.params["lr"], *(self.params[name] for name in names))
         schedule = Schedule.of(config, steps_per_epoch=7)
         for key in self.expected:
-            last = 7 * int(key.removeprefix("epoch_")) - 1
+            last = 7 * (int(key.removeprefix("epoch_")) + early) - 1
             self.equal(key, config.lr * schedule.factor(last))
             assert schedule.factor(last - 6) == schedule.factor(last)  # constant within an epoch
 

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Results, Stain, checked_row
+from vsbench.cli.options import (
+    RESULTS,
+    DataOptions,
+    DataRoot,
+    DatasetName,
+    Results,
+    Stain,
+    checked_row,
+    with_variant,
+)
 from vsbench.cli.output import say
 
 
@@ -33,8 +42,6 @@ def import_(
     from vsbench.config import parse_settings
     from vsbench.exchange.imports import import_generator
 
-    options = parse_settings(settings or [])
-    if variant is not None:
-        options["variant"] = variant
+    options = with_variant(parse_settings(settings or []), variant)
     run = import_generator(file, method, dataset, stain, options, parse_settings(data or []), data_root, label, results)
     say(f"{run.folder}")

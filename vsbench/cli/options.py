@@ -1,7 +1,7 @@
 """Options that several commands share, so that they read and mean the same everywhere."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,16 @@ def checked_row(given: str | None, option: typer.CallbackParam) -> str | None:
     from vsbench.evaluation.references import checked_row_name
 
     return None if given is None else checked_row_name(given, option.opts[0])
+
+
+def with_variant(options: dict[str, Any], variant: str | None) -> dict[str, Any]:
+    """Settings with the variant that ``--variant`` names. Raises UsageError where they say another."""
+    from vsbench.errors import UsageError
+    from vsbench.names import brief
+
+    if variant is not None and options.setdefault("variant", variant) != variant:
+        raise UsageError(f"--variant {variant}: the settings say variant={brief(options['variant'])}; leave one out")
+    return options
 
 
 Results = Annotated[Path, typer.Option("--results", help="Folder of runs and reports.")]

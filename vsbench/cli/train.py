@@ -17,6 +17,7 @@ from vsbench.cli.options import (
     Stain,
     Workers,
     checked_row,
+    with_variant,
 )
 from vsbench.cli.output import note, say, say_json
 
@@ -128,14 +129,12 @@ def train(
     from vsbench.engine.step import Execution
     from vsbench.engine.trainer import Rhythm
     from vsbench.errors import UsageError
-    from vsbench.names import brief
     from vsbench.ranks import leave
 
     if accept_data and not resume:
         raise UsageError("--accept-data: goes with --resume")
     options = ({} if config is None else read_settings(config, f"--config {config}")) | parse_settings(settings or [])
-    if variant is not None and options.setdefault("variant", variant) != variant:
-        raise UsageError(f"--variant {variant}: the settings say variant={brief(options['variant'])}; leave one out")
+    with_variant(options, variant)
     request = Request(
         method=method,
         preset=preset,

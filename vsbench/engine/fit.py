@@ -21,8 +21,7 @@ def require_all(found: Resolved) -> None:
     """All that is looked at before anything is written. Raises UsageError, DataError, RunError and WeightsError."""
     if not found.paired:
         require_no_pairs(found.method_class, found.config, found.request.validates)
-    require_fit(found.method_class, found.config)
-    method, _ = on_meta(found.method_class, found.config)
+    method = require_fit(found.method_class, found.config)
     for name in method.weights_needed():
         weights.find(name)
     if found.weights is not None:
@@ -65,11 +64,11 @@ def require_no_pairs(method_class: type[Method[Any]], config: MethodConfig, vali
         )
 
 
-def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:
+def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> Method[Any]:
     """Go through a training step without memory or arithmetic, to find settings that do not fit together.
 
-    Raises UsageError: a crop that is no multiple of what the networks halve, or too small for a discriminator, layers
-    that are not there.
+    Returns the method, which has shapes only. Raises UsageError: a crop that is no multiple of what the networks halve,
+    or too small for a discriminator, layers that are not there.
     """
     try:
         method, batch = on_meta(method_class, config)
@@ -80,3 +79,4 @@ def require_fit(method_class: type[Method[Any]], config: MethodConfig) -> None:
     except (ValueError, RuntimeError) as error:
         title = method_class.card.title
         raise UsageError(f"{title}, crop_size {config.crop_size}: settings that do not fit together: {error}") from None
+    return method
