@@ -1,6 +1,7 @@
 """Checkpoints: all comes back, bit for bit; what is damaged, foreign or hostile is refused by name."""
 
 import json
+import os
 import random
 import struct
 from collections.abc import Callable
@@ -335,6 +336,14 @@ def test_what_is_no_weights_file_of_ours(tmp_path: Path) -> None:
         with pytest.raises(RunError, match=said) as error:
             load_method(path)
         assert str(path) in str(error.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_fifo_in_the_place_of_weights_is_not_waited_for(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo.safetensors"
+    os.mkfifo(fifo)
+    with pytest.raises(DamagedError, match=r"fifo\.safetensors: .*a FIFO, not a file"):
+        load_method(fifo)
 
 
 def test_an_unknown_method_inside_is_named(saved: Checkpoint, tmp_path: Path) -> None:

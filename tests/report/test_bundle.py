@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -216,12 +217,16 @@ def test_only_a_bundle_is_replaced(bundle: Bundle, place: Tree) -> None:
         else:
             path.write_bytes(content)
         before = path.read_bytes()
-        with pytest.raises(RunError, match="no bundle of vsbench; remove it"):
+        with pytest.raises(RunError, match="not written by vsbench; remove it"):
             bundle(name)
         assert path.read_bytes() == before
     (place.results.parent / "folder.zip").mkdir()
     with pytest.raises(RunError, match=r"folder\.zip"):
         bundle("folder.zip")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(place.results.parent / "fifo.zip")  # opened, it would be waited for
+        with pytest.raises(RunError, match=r"fifo\.zip"):
+            bundle("fifo.zip")
     with pytest.raises(UsageError, match=r"\.zip"):
         bundle("b.tar")
 

@@ -22,7 +22,7 @@ from vsbench.report.latex.document import document, figure, section
 from vsbench.report.latex.literature import literature_tables
 from vsbench.report.notation import escape, heading, prose, slug, stain_name
 from vsbench.report.page.write import write_page
-from vsbench.report.provenance.bundle import require_replaceable, write_bundle
+from vsbench.report.provenance.bundle import require_bundle, write_bundle
 from vsbench.report.provenance.places import Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.published import Paper
@@ -70,7 +70,7 @@ def build_report(
     where no run that is in order is evaluated.
     """
     if bundle is not None:
-        require_replaceable(bundle)  # before minutes of work
+        require_bundle(bundle)  # before minutes of work
     studies = read_studies(results)
     everything = load_results(results, warn)
     if not everything:

@@ -14,7 +14,7 @@ from textwrap import fill
 
 from vsbench import __version__, registry
 from vsbench.errors import PluginError, RunError, UsageError
-from vsbench.files import atomic
+from vsbench.files import atomic, require_replaceable
 from vsbench.report.provenance.places import RULE, Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.tables import Comparison, runs_of
@@ -52,7 +52,7 @@ def write_bundle(
     in README.txt: figures that hold pixels, and pages. Raises UsageError for another suffix than .zip and RunError
     where ``path`` is something else than a bundle, or cannot be written.
     """
-    require_replaceable(path)
+    require_bundle(path)
     places = Places.of(runs_of(comparisons))
     files, left_out = _report({file.relative_to(out).as_posix(): file for file in report_files}, places)
     if not {"report/provenance.json", "report/provenance.csv"} <= files.keys():
@@ -76,19 +76,19 @@ def write_bundle(
     return path
 
 
-def require_replaceable(path: Path) -> None:
+def require_bundle(path: Path) -> None:
     """Raise as ``write_bundle`` does where a bundle can't go to ``path``; to ask before a long report."""
     if path.suffix.lower() != ".zip":
         raise UsageError(f"--bundle {path}: a ZIP file is written; give it a name that ends in .zip")
-    if not path.exists():
-        return
+    require_replaceable(path, _is_bundle, "--bundle")
+
+
+def _is_bundle(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as there:
-            ours = there.comment == MARK
-    except (OSError, zipfile.BadZipFile):
-        ours = False
-    if not ours:
-        raise RunError(f"{path}: exists already and is no bundle of vsbench; remove it, or choose another name")
+            return there.comment == MARK
+    except zipfile.BadZipFile:
+        return False
 
 
 def _report(found: Mapping[str, Path], places: Places) -> tuple[dict[str, bytes], list[str]]:
