@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vsbench.bounds import DEVICES
+from vsbench.bounds import DEVICES, DRAWS
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_row, checked_stains
 from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
     from vsbench.evaluation.evaluate import Outcome
+    from vsbench.records.draws import Draws
     from vsbench.records.summary import Reading
 
 
@@ -52,6 +53,10 @@ def evaluate(
         str | None,
         typer.Option("--weights", metavar="random:SEED", help="Random networks: marked, comparable to nothing."),
     ] = None,
+    draws: Annotated[
+        int,
+        typer.Option("--draws", min=1, max=DRAWS, help="Translate with so many seeds where a method samples (UNSB)."),
+    ] = 1,
     data_root: DataRoot = None,
     data: DataOptions = None,
     device: Device = "auto",
@@ -71,6 +76,7 @@ def evaluate(
     from vsbench.engine.run import Run
     from vsbench.errors import UsageError, UserError
     from vsbench.evaluation import evaluate as engine
+    from vsbench.evaluation.draws import require_draws
     from vsbench.evaluation.group import Group
     from vsbench.evaluation.instrument import Instrument
     from vsbench.ranks import leave
@@ -84,6 +90,8 @@ def evaluate(
         raise UsageError(f"{'--references' if references else '--images'} needs --dataset and --stain")
     if images is None and (name or suffix or resize):
         raise UsageError("--name, --suffix and --resize are about --images FOLDER")
+    if draws > 1 and not (runs or every):
+        raise UsageError("--draws is about runs, whose methods translate; give --all or run folders")
     families = _on_request(also or [])
     fabric = make_fabric(device, devices, "32-true")
     fabric.launch()
@@ -102,8 +110,18 @@ def evaluate(
             chosen = [Run(folder) for folder in runs or []] or engine.unevaluated(results)
             if not chosen:
                 raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")
+            if runs and draws > 1:
+                require_draws(chosen)
             outcomes, failures = engine.evaluate_runs(
-                chosen, data_root, out or results, instrument, fabric.device, on_bad, display.count, out is not None
+                chosen,
+                data_root,
+                out or results,
+                instrument,
+                fabric.device,
+                on_bad,
+                display.count,
+                elsewhere=out is not None,
+                draws=draws,
             )
     if fabric.is_global_zero:
         print_outcomes(outcomes)
@@ -146,6 +164,9 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     console = Console()
     console.print(table)
     for outcome in outcomes:
+        if outcome.draws is not None:
+            console.print(_spread(outcome.summary.title, outcome.draws, present))
+    for outcome in outcomes:
         for pair, reason in outcome.summary.skipped.items():
             console.print(f"{outcome.summary.title}: skipped {pair}: {reason}")
     for outcome in outcomes:
@@ -162,6 +183,13 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     }
     for key, reason in reasons.items():
         console.print(f"{key}: n/a, {reason}")
+
+
+def _spread(title: str, draws: "Draws", keys: list[str]) -> str:
+    """Mean and standard deviation of a run's values over its translation seeds, in one line."""
+    found = {key: spread for key in keys if (spread := draws.spread(key)) is not None}
+    values = ", ".join(f"{key} {mean:.4g} ± {deviation:.2g}" for key, (mean, deviation) in found.items())
+    return f"{title}: {len(draws.seeds)} translation seeds (draws.json): {values}"
 
 
 def _warnings(outcomes: "list[Outcome]") -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 """From runs and image folders to per-image tables and set values, with provenance; nothing is measured twice."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +9,14 @@ from vsbench import __version__, ranks
 from vsbench.engine.run import Run, find_runs
 from vsbench.errors import DataError, RunError, UserError
 from vsbench.evaluation import summary as summaries
+from vsbench.evaluation.draws import draws_by_seed, evaluate_draws
 from vsbench.evaluation.group import Group, group_of
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.known import KnownFeatures
 from vsbench.evaluation.onepass import OnBad, measure
 from vsbench.evaluation.rows import Row, external_row, reference_rows, translated_row
 from vsbench.files import digest
+from vsbench.records.draws import Draws
 from vsbench.records.run import ExternalRecord
 from vsbench.records.summary import Summary
 
@@ -32,6 +34,7 @@ class Outcome:
     summary: Summary
     cached: bool
     damaged: str = ""  # what was found damaged, so that it was measured again
+    draws: Draws | None = None  # of a method that samples, where they were asked for
 
 
 def evaluate_rows(
@@ -117,11 +120,13 @@ def evaluate_runs(
     on_bad: OnBad = "stop",
     tell: Tell | None = None,
     elsewhere: bool = False,
+    draws: int = 1,
 ) -> tuple[list[Outcome], list[str]]:
     """Evaluate runs, each data set's reference rows first; what fails for one run leaves the others alone.
 
     ``results``: where the reference rows go; with ``elsewhere`` all that is made of the runs too, which are only read.
-    Returns the outcomes and one line for each failure.
+    ``draws``: with so many translation seeds in all, where a method draws. Returns the outcomes and one line for each
+    failure.
     """
     outcomes: list[Outcome] = []
     failures: list[str] = []
@@ -147,9 +152,35 @@ def evaluate_runs(
         except UserError as error:
             failures.append(str(error))
             continue
-        outcomes += found
         failures += failed
+        sources = {(run.record.row, run.folder.name): run for run in members} if draws > 1 else {}
+        for outcome in found:
+            source = sources.get((outcome.summary.row, outcome.run.folder.name))
+            if source is not None and draws_by_seed(source.record):
+                try:
+                    outcome = _drawn(outcome, source, group, instrument, device, draws, on_bad, tell)
+                except UserError as error:
+                    failures.append(str(error))
+            outcomes.append(outcome)
     return outcomes, failures
+
+
+def _drawn(
+    outcome: Outcome,
+    source: Run,
+    group: Group,
+    instrument: Instrument,
+    device: "torch.device",
+    draws: int,
+    on_bad: OnBad,
+    tell: Tell | None,
+) -> Outcome:
+    def done(count: int, total: int) -> None:
+        if tell is not None:
+            tell(f"{outcome.summary.title}: drawn again", count, total)
+
+    made = evaluate_draws(source, outcome.run, outcome.summary, group, instrument, device, draws, on_bad, done)
+    return replace(outcome, draws=made)
 
 
 def _row(run: Run, group: Group, device: "torch.device", tell: Tell | None, elsewhere: bool) -> Row:
