@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import traceback
+from pathlib import Path
 
 HEAVY = (
     "lightning_fabric", "matplotlib.pyplot", "pandas", "pydantic", "rich.progress", "safetensors.torch", "scipy.stats",
@@ -38,7 +39,7 @@ def work(requests: socket.socket) -> None:
 
 def run(request: dict[str, object], descriptors: list[int]) -> int:
     """The exit code, as ``python -c "from vsbench.cli.app import main; main()" ARGUMENTS`` would have it."""
-    with open(os.devnull) as nothing:
+    with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)
     for descriptor, standard in zip(descriptors, (1, 2), strict=True):
         os.dup2(descriptor, standard)
