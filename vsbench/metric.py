@@ -14,7 +14,9 @@ from vsbench.errors import UsageError
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Which = Literal["fake", "real", "he", "truth"]
+Best = Literal["low", "high", "zero"]  # which end of a value is best; "zero": a value with a sign, best nearest to 0
 T = TypeVar("T")
+Numbers = TypeVar("Numbers", float, NDArray[np.float64], pd.Series)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +91,17 @@ class Value:
     name: str
     label: str  # as a table heading, in LaTeX: r"$R_p$"
     unit: str  # "%", "OD", "dB", "1" for a pure number
-    best: Literal["low", "high"]
+    best: Best
     formula: str
     protocol: str  # "r_p/iod-fiji": numbers compare only within one protocol
     column: str | None = None  # the per-image column it is the mean of, if it is
+
+
+def penalty(numbers: Numbers, best: Best) -> Numbers:
+    """A value turned so that less is always better: itself, negated, or how far it is from zero."""
+    if best == "zero":
+        return abs(numbers)
+    return numbers if best == "low" else -numbers
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,18 @@ def add_psnr(folder: Path, mse: NDArray[np.float64]) -> Path:
     return folder
 
 
+def with_dose(folder: Path, dose: float) -> Path:
+    """As if all images had ``dose`` times the DAB of the real ones, and the bias had been measured."""
+    here = folder / "evaluation" / "native"
+    read_table(here).assign(intden=dose * INTDEN).to_csv(here / "per_image.csv")
+    summary = read_json(here / "summary.json")
+    summary["values"]["iod_bias"] = {
+        "label": "bias", "unit": "%", "best": "zero", "protocol": "iod_bias", "value": 100 * (dose - 1)
+    }  # fmt: skip
+    write_json(here / "summary.json", summary)
+    return folder
+
+
 def result(found: Any, name: str) -> Result:
     (test,) = [test for test in found.tests if test.value.name == name]
     return test
@@ -161,6 +173,20 @@ def test_the_words(make: Make) -> None:
     assert verdict(result(found, "iod_mae")).startswith("far higher (worse) by 0.199 [")
     assert verdict(result(compared(near, far, metrics=["iod_mae"]), "iod_mae")).startswith("near lower (better) by")
     assert verdict(result(compared(near, twin, metrics=["ssim"]), "ssim")).endswith(": not shown")
+
+
+def test_a_value_with_a_sign_is_compared_by_its_distance_from_zero(make: Make) -> None:
+    doses = {"short": 0.4, "long": 1.6, "near": 0.9}
+    runs = [with_dose(make(name), dose) for name, dose in doses.items()]
+    short = result(compared(runs[0], runs[2], metrics=["iod_bias"]), "iod_bias")
+    assert (short.first_value, short.second_value) == pytest.approx((-60, -10))
+    assert verdict(short).startswith("short farther from zero (worse) by 50 [50, 50], p = 0.0078")
+    assert verdict(result(compared(runs[2], runs[1], metrics=["iod_bias"]), "iod_bias")).startswith(
+        "near nearer to zero (better) by 50 ["
+    )
+    alike = result(compared(*runs[:2], metrics=["iod_bias"]), "iod_bias")
+    assert alike.comparison.difference.estimate == pytest.approx(0)
+    assert alike.comparison.p == 1
 
 
 def test_what_holm_takes_away_is_not_shown(make: Make) -> None:

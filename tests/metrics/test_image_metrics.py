@@ -40,6 +40,7 @@ def test_dab_values_from_the_images_directly() -> None:
     fake, real = (np.array([integrated_density(getattr(p, kind)) for p in pairs]) for kind in ("fake", "real"))
     assert results["iod"] == pytest.approx(abs(fake.sum() - real.sum()) / 1e7)
     assert results["iod_rel"] == pytest.approx(abs(fake.sum() - real.sum()) / real.sum())
+    assert results["iod_bias"] == pytest.approx(100 * (fake.sum() - real.sum()) / real.sum())
     assert results["iod_mae"] == pytest.approx(np.abs(fake - real).mean() / (12 * 15))
     assert results["r_p"] == pytest.approx(100 * stats.pearsonr(fake, real).statistic)
 
@@ -56,6 +57,7 @@ def test_dab_values_that_do_not_exist() -> None:
     table = pd.DataFrame({"intden": [1.0, 2.0, 3.0], "intden_real": [0.0, 0.0, 0.0], "iod_mae": [0.1, 0.2, 0.3]})
     results = metric.finish(table, {})
     assert "no DAB" in reason(results["iod_rel"])
+    assert "no DAB" in reason(results["iod_bias"])
     assert "real" in reason(results["r_p"])
     swapped = table.rename(columns={"intden": "intden_real", "intden_real": "intden"})
     assert "generated" in reason(metric.finish(swapped, {})["r_p"])

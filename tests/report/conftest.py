@@ -15,6 +15,7 @@ from vsbench.stain.dab import integrated_density
 
 VALUES = {  # name: label, unit, best, protocol
     "iod": ("IoD", "1e7 OD·px", "low", "iod/fiji"),
+    "iod_bias": (r"IoD$_\mathrm{bias}$", "%", "zero", "iod_bias/fiji"),
     "iod_mae": (r"IoD$_\mathrm{MAE}$", "OD", "low", "iod_mae/fiji"),
     "r_p": ("$R_p$", "%", "high", "r_p/iod-fiji"),
     "r_c": ("$R_c$", "%", "high", "r_c/gray-mean"),

@@ -39,7 +39,8 @@ def table(seed: int, worse: float) -> pd.DataFrame:
 def set_values(of: pd.DataFrame) -> dict[str, float]:
     r_p = 100 * float(np.corrcoef(of["intden"], of["intden_real"])[0, 1])
     columns = {name: float(of[name].mean()) for name in ("iod_mae", "r_c", "psnr") if name in of}
-    return {**columns, "r_p": r_p, "r_avg": (columns["r_c"] + r_p) / 2}
+    bias = 100 * float(of["intden"].sum() / of["intden_real"].sum() - 1)
+    return {**columns, "iod_bias": bias, "r_p": r_p, "r_avg": (columns["r_c"] + r_p) / 2}
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_without_any_table_every_score_is_left_out(add: Add) -> None:
         spoil(evaluation(run), "missing")
     decision = decide(only(*runs))
     assert decision.values == {}
-    assert set(decision.left_out) == {"iod_mae", "r_c", "r_p", "r_avg"}
+    assert set(decision.left_out) == {"iod_bias", "iod_mae", "r_c", "r_p", "r_avg"}
     assert "per_image.csv" in decision.left_out["r_p"]
 
 
@@ -304,6 +305,18 @@ def test_ranks_follow_the_resampled_slides_and_the_end_that_is_best(add: Add) ->
         assert 0.6 < decided.ranks["asp"][0] <= 1
         assert decided.ranks["asp"][0] + decided.ranks["cut"][0] == pytest.approx(1)
         assert not decided.seeds_drawn
+
+
+def test_of_a_value_with_a_sign_the_nearest_to_zero_is_best_and_is_tested_by_its_distance(add: Add) -> None:
+    """Alike but for the sign: nothing to be told apart, though the values are far from each other."""
+    real = table(0, 0.0)
+    doses = {"asp": 0.9, "cut": 1.1, "src": 0.2}
+    runs = [add(row, real.assign(intden=dose * real["intden_real"])) for row, dose in doses.items()]
+    decided = decide(only(*runs)).values["iod_bias"]
+    assert decided.best in {"asp", "cut"}
+    assert decided.alike() == {"asp", "cut"} - {decided.best}
+    assert decided.p["src"] < 0.05
+    assert decided.ranks["src"] == (0.0, 0.0, 1.0)
 
 
 def test_trainings_are_drawn_where_each_method_has_three(add: Add) -> None:

@@ -63,6 +63,7 @@ def difference(t: Table) -> "pd.Series[float]":
 FORMULAS: dict[str, Callable[[Table], float]] = {
     "iod": lambda t: abs(t["intden"].sum() - t["intden_real"].sum()) / 1e7,
     "iod_rel": lambda t: abs(t["intden"].sum() - t["intden_real"].sum()) / t["intden_real"].sum(),
+    "iod_bias": lambda t: 100 * (t["intden"].sum() - t["intden_real"].sum()) / t["intden_real"].sum(),
     "iod_mae": lambda t: ((t["intden"] - t["intden_real"]).abs() / (t["height"] * t["width"])).mean(),
     "r_p": lambda t: pearson(t["intden"], t["intden_real"]),
     "r_avg": lambda t: (t["r_c"].mean() + pearson(t["intden"], t["intden_real"])) / 2,
@@ -205,7 +206,7 @@ def test_every_number_of_the_table_is_what_pandas_gives(results: Path) -> None:
     assert spreads > 20
 
 
-@pytest.mark.parametrize("name", ["iod_rel", "r_p", "ba_spread", "ccc", "r_c_image_means"])
+@pytest.mark.parametrize("name", ["iod_rel", "iod_bias", "r_p", "ba_spread", "ccc", "r_c_image_means"])
 def test_a_wrong_formula_would_be_seen(results: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     formula = FORMULAS[name]
     monkeypatch.setitem(FORMULAS, name, lambda t: 1.01 * formula(t) + 0.001)

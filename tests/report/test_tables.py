@@ -85,6 +85,8 @@ def test_equal_titles_are_told_apart(tree: Tree) -> None:
         ("r_avg", {"a": 30.001, "b": 30.004, "c": 25.0, "d": 25.0}, {"a": 1, "b": 1, "c": 2, "d": 2}),
         ("r_avg", {"a": 30.0, "b": 30.0}, {}),
         ("r_c_undefined", {"a": 0.0, "b": 3.0}, {}),
+        ("iod_bias", {"a": -30.0, "b": 4.0, "c": -2.0}, {"c": 1, "b": 2}),
+        ("iod_bias", {"a": -4.0, "b": 4.0}, {}),
         ("r_avg", {"a": 30.0, "b": "constant"}, {}),
     ],
 )
@@ -136,12 +138,13 @@ def test_seeds_of_another_protocol_are_not_averaged(tree: Tree) -> None:
 
 
 def test_references_that_beat_every_method(tree: Tree) -> None:
-    tree.add("a", {"r_avg": 58.0, "fid": 30.0, "r_c_undefined": 1.0})
-    tree.add("he", {"r_avg": 60.0, "fid": 100.0, "r_c_undefined": 0.0}, kind="reference")
-    tree.add("real-ihc", {"r_avg": 55.0, "fid": 0.0}, kind="reference")
+    tree.add("a", {"r_avg": 58.0, "fid": 30.0, "r_c_undefined": 1.0, "iod_bias": -9.0})
+    tree.add("he", {"r_avg": 60.0, "fid": 100.0, "r_c_undefined": 0.0, "iod_bias": -90.0}, kind="reference")
+    tree.add("real-ihc", {"r_avg": 55.0, "fid": 0.0, "iod_bias": 8.0}, kind="reference")
     comparison = only(tree)
     assert [row.key for row in comparison.unbeaten("r_avg")] == ["he"]
     assert [row.key for row in comparison.unbeaten("fid")] == ["real-ihc"]
+    assert [row.key for row in comparison.unbeaten("iod_bias")] == ["real-ihc"]
     assert comparison.unbeaten("r_c_undefined") == []  # a count of images is no score
 
 

@@ -22,6 +22,11 @@ def test_methods_that_are_alike_share_all_ranks() -> None:
     assert rank_shares(RNG.normal(size=(5, 50_000)), "high") == pytest.approx(0.2 * np.ones((5, 5)), abs=0.01)
 
 
+def test_a_value_with_a_sign_is_first_where_it_is_nearest_to_zero() -> None:
+    values = np.array([[-3.0, 1.0], [2.0, -2.0], [-40.0, 40.0]])
+    assert rank_shares(values, "zero") == pytest.approx(np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]))
+
+
 def test_every_method_has_a_rank_and_every_rank_a_method() -> None:
     values = RNG.integers(4, size=(7, 500)).astype(float)  # many ties
     shares = rank_shares(values, "low")

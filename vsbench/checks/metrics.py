@@ -9,12 +9,13 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench.metric import Absent, Image, Metric, Sample
+from vsbench.metric import Absent, Best, Image, Metric, Sample, penalty
 from vsbench.metrics.dab import DabDensity
 from vsbench.weights import MANIFEST
 
@@ -55,7 +56,7 @@ def check_declaration(make: Make) -> None:
         assert value.name.isidentifier(), f"{value.name!r} can't be a column name everywhere"
         for field in ("label", "unit", "formula", "protocol"):
             assert getattr(value, field).strip(), f"{value.name}: empty {field}"
-        assert value.best in ("low", "high"), f"{value.name}: best is {value.best!r}"
+        assert value.best in get_args(Best), f"{value.name}: best is {value.best!r}"
     assert set(metric.needs) <= set(MANIFEST), f"unknown weights: {sorted(set(metric.needs) - set(MANIFEST))}"
 
 
@@ -100,10 +101,9 @@ def check_perfect_images(make: Make) -> None:
     noise = [replace(s, fake=image, he=s.real, truth=s.real) for s, image in zip(samples, _noise(samples), strict=True)]
     others = {"unlike": numbers(evaluate(metric, samples)), "noise": numbers(evaluate(metric, noise))}
     for value in metric.values:
-        sign = 1 if value.best == "high" else -1
         for kind, results in others.items():
-            best, other = sign * perfect[value.name], sign * results[value.name]
-            assert best >= other, f"{value.name}: {kind} {results[value.name]} beats {perfect[value.name]}"
+            best, other = (penalty(found[value.name], value.best) for found in (perfect, results))
+            assert best <= other, f"{value.name}: {kind} {results[value.name]} beats {perfect[value.name]}"
         if value.unit != "images":
             worst = others["noise"][value.name]
             assert worst != perfect[value.name], f"{value.name}: noise is as good as perfect images ({worst})"

@@ -22,6 +22,7 @@ from vsbench.stats.features import DISTANCES, Distance
 from vsbench.stats.moments import Array, mean
 from vsbench.stats.paired import Comparison, Swaps, draw_swaps, holm, least_p, limit_of_tests, swap_test
 from vsbench.stats.seeds import SeedEffect, seed_effect
+from vsbench.stats.table import judged
 
 ALPHA = 0.05  # family-wise error at which a difference counts as shown
 POOLED = {"psnr": "psnr_pooled"}  # a mean that one equal image makes infinite â†’ what is finite then
@@ -29,7 +30,10 @@ POOLED = {"psnr": "psnr_pooled"}  # a mean that one equal image makes infinite â
 
 @dataclass(frozen=True)
 class Result:
-    """A value of two runs, compared; the values are of the images that both have."""
+    """A value of two runs, compared; the values are of the images that both have.
+
+    Of a value that is best at zero the comparison is of the distances from zero: -30 is as good as 30.
+    """
 
     value: Value
     first_value: float
@@ -75,7 +79,7 @@ def compare(
             if distance is None or len(pooled) == len(base.runs):
                 once = np.ones((1, base.slides.count))
                 found = {run: float(statistic(once)[0]) for run, statistic in pooled.items()}
-                made = paired.compare(pooled, counts, swaps)
+                made = paired.compare({run: judged(one, value) for run, one in pooled.items()}, counts, swaps)
             else:
                 found, made = _distances(base, distance, counts[: distance.resamples], swaps)
         except ValueError:
@@ -154,8 +158,9 @@ def verdict(test: Result) -> str:
         return "equal"
     sign = 1 if gap.estimate > 0 else -1
     low, high = sorted((sign * gap.low, sign * gap.high))
-    way = "higher" if sign > 0 else "lower"
-    good = "better" if way.startswith(test.value.best) else "worse"
+    higher, lower = ("farther from zero", "nearer to zero") if test.value.best == "zero" else ("higher", "lower")
+    way = higher if sign > 0 else lower
+    good = "better" if (sign > 0) == (test.value.best == "high") else "worse"
     shown = "shown" if one.p_holm < ALPHA else "not shown"
     return (
         f"{one.first} {way} ({good}) by {abs(gap.estimate):.3g} [{low:.3g}, {high:.3g}], "

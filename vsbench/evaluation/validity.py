@@ -26,7 +26,7 @@ from vsbench.evaluation.degrade import DEGRADATIONS, GRADES, Case, settings
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.onepass import Maker, Measured, measure, set_values
 from vsbench.markers import marker
-from vsbench.metric import Absent, Image, Metric, Value
+from vsbench.metric import Absent, Image, Metric, Value, penalty
 
 SPLIT = "test"
 YARDSTICK = "truth_dab_mae"
@@ -192,7 +192,7 @@ def tracking(sets: pd.DataFrame, values: Mapping[str, Value]) -> pd.DataFrame:
 
 
 def _lines(of_value: pd.DataFrame, value: Value, truth: pd.Series) -> Iterator[dict[str, object]]:
-    worse = of_value["value"] * (1 if value.best == "low" else -1)
+    worse = penalty(of_value["value"], value.best)
     extent = float(worse.max() - worse.min())
     reason = _absence(of_value)
     yield {"against": TRUE_ERROR, "sets": len(worse), **_rho(worse, truth, reason), "change": np.nan}

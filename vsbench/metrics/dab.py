@@ -16,7 +16,7 @@ MIN_IMAGES = 3  # two points always lie on a line: r would be ±1 whatever the i
 
 
 class DabDensity(Metric):
-    """IoD and R_p of the USIGAN paper (eqs. 20, 22), and two forms of IoD that compare between data sets.
+    """IoD and R_p of the USIGAN paper (eqs. 20, 22), and three forms of IoD that compare between data sets.
 
     Î_i and I_i are the integrated densities of generated image i and of its adjacent real IHC, in OD·px. Columns
     ``positive_area`` and ``positive_area_real``: fraction of pixels with an optical density of DAB of 0.4065 or more.
@@ -25,6 +25,14 @@ class DabDensity(Metric):
     values = (
         Value("iod", r"IoD", "1e7 OD·px", "low", "|Σ Î − Σ I| · 1e-7; errors of opposite sign cancel", "iod/fiji"),
         Value("iod_rel", r"IoD$_\mathrm{rel}$", "1", "low", "|Σ Î − Σ I| / Σ I", "iod_rel/fiji"),
+        Value(
+            "iod_bias",
+            r"IoD$_\mathrm{bias}$",
+            "%",
+            "zero",
+            "100 · (Σ Î − Σ I) / Σ I; below 0 there is too little stain, above 0 too much",
+            "iod_bias/fiji",
+        ),
         Value(
             "iod_mae",
             r"IoD$_\mathrm{MAE}$",
@@ -49,13 +57,14 @@ class DabDensity(Metric):
         }
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
-        """Set values; ``iod_rel`` and ``r_p`` are Absent where they do not exist."""
+        """Set values; ``iod_rel``, ``iod_bias`` and ``r_p`` are Absent where they do not exist."""
         total, total_real = float(table["intden"].sum()), float(table["intden_real"].sum())
-        gap = abs(total - total_real)
+        gap = total - total_real
         relative = gap / total_real if total_real > 0 else Absent("the real images hold no DAB at all")
         return {
-            "iod": 1e-7 * gap,
-            "iod_rel": relative,
+            "iod": 1e-7 * abs(gap),
+            "iod_rel": relative if isinstance(relative, Absent) else abs(relative),
+            "iod_bias": relative if isinstance(relative, Absent) else 100 * relative,
             "iod_mae": float(table["iod_mae"].mean()),
             "r_p": pathology_correlation(table),
         }

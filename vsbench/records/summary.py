@@ -20,7 +20,7 @@ class Reading(Artefact):
 
     label: Text
     unit: Text
-    best: Literal["low", "high"]
+    best: Literal["low", "high", "zero"]
     protocol: Text
     value: Annotated[float, Field(allow_inf_nan=True)] | None
     reason: Text | None = None

@@ -18,7 +18,7 @@ import numpy as np
 from vsbench import registry
 from vsbench.errors import RunError
 from vsbench.evaluation.compare import ALPHA
-from vsbench.metric import Value
+from vsbench.metric import Value, penalty
 from vsbench.report.resampled import Drawn, Ground, common_ground, draw, exchange
 from vsbench.report.tables import Comparison
 from vsbench.stats.bootstrap import MAX_UNDEFINED, RESAMPLES
@@ -96,7 +96,7 @@ def _decide(comparison: Comparison, value: Value, ground: Ground, seed: int) -> 
     methods = [one for one in drawn if one.row.is_method]
     if not methods:
         raise RunError(_sentence(gone) or "no method has it")
-    best = min(methods, key=lambda one: one.value if value.best == "low" else -one.value)
+    best = min(methods, key=lambda one: penalty(one.value, value.best))
     others = [one for one in methods if one is not best]
     ps = holm([exchange(best, one, value, ground) for one in others])
     untold = [one.row.title for one, p in zip(others, ps, strict=True) if np.isnan(p)]

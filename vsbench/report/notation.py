@@ -20,6 +20,8 @@ DECIMALS_BY_UNIT = {"%": 2, "1": 4, "OD": 4, "dB": 2}
 OTHER_DECIMALS = 3
 LEAST_DIGITS = 3  # significant digits of the largest number of a column; small sets have a tiny IoD
 
+BETTER = {"low": "lower is better", "high": "higher is better", "zero": "nearer to zero is better"}
+
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

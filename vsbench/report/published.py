@@ -29,6 +29,7 @@ import pandas as pd
 from vsbench import registry
 from vsbench.errors import UserError
 from vsbench.files import read_text
+from vsbench.metric import penalty
 from vsbench.names import brief, said
 from vsbench.plain_yaml import read_yaml
 
@@ -237,7 +238,7 @@ def _differs(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
 def _mark(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[Row, ...]]]:
     directions = {v.name: v.best for metric in registry.load_all("vsbench.metrics")[0].values() for v in metric.values}
     for (_, _, _, metric), group in _group(rows, "table", "dataset", "stain", "metric").items():
-        podium = sorted({row.number for row in group}, reverse=directions.get(metric) == "high")
+        podium = sorted({row.number for row in group}, key=lambda n: penalty(float(n), directions.get(metric, "low")))
         for row in group:
             place = MARKS.index(row.mark) if row.mark and metric in directions else None
             if place is not None and row.number != podium[min(place, len(podium) - 1)]:

@@ -23,7 +23,7 @@ from vsbench.stats.features import DISTANCES, Features
 from vsbench.stats.moments import Array, Pooled, mean
 from vsbench.stats.paired import Swaps, averaged, draw_swaps, matched, swap_test
 from vsbench.stats.slides import Slides, group
-from vsbench.stats.table import table_statistics
+from vsbench.stats.table import judged, table_statistics
 
 SAME = 1e-6  # relative: a table that gives another value than its summary is not the one that was summed up
 ALMOST = 1e-2  # the same of features, kept in fewer digits than they were summed up in
@@ -138,14 +138,16 @@ def draw(row: Row, value: Value, ground: Ground) -> Drawn:
 
 
 def exchange(first: Drawn, second: Drawn, value: Value, ground: Ground) -> float:
-    """p of the difference of two rows, both drawn. NaN where it does not exist, as that of infinite values.
+    """p of the difference of two rows, both drawn; of their distances from zero where that is best.
+
+    NaN where it does not exist, as that of infinite values.
 
     Raises RunError where the tables are not of the same real images.
     """
     try:
         if first.pooled and second.pooled:
             pairs = matched(first.pooled, second.pooled)
-            one, other = (averaged(trainings) for trainings in zip(*pairs, strict=True))
+            one, other = (judged(averaged(trainings), value) for trainings in zip(*pairs, strict=True))
         else:
             runs = [(ground.features(a), ground.features(b)) for a, b in matched(first.runs, second.runs)]
             scores = [DISTANCES[value.name].scores_of(a, b) for a, b in runs]

@@ -12,7 +12,7 @@ from typing import Any
 from vsbench.cells import neutral_row
 from vsbench.evaluation.ablate import Study, StudyRow, state
 from vsbench.files import write_text
-from vsbench.report.notation import decimals
+from vsbench.report.notation import BETTER, decimals
 from vsbench.report.printed import declared
 from vsbench.report.provenance.places import Places
 from vsbench.report.studies import record_of
@@ -194,7 +194,7 @@ def notes(table: SuiteTable) -> Iterator[str]:
         column = table.comparison.columns.get(value)
         if column is not None and column.protocol is not None:
             unit = "" if column.unit == "1" else f" in {column.unit}"
-            yield f"{value}: {column.protocol}{unit}, {'lower' if column.best == 'low' else 'higher'} is better"
+            yield f"{value}: {column.protocol}{unit}, {BETTER[column.best]}"
     cells = ((value, row.cell(value)) for row in table.comparison.rows for value in table.values)
     yield from dict.fromkeys(f"{value}: n/a, {reason}" for value, cell in cells for _, reason in cell.missing)
     yield from problems(table.comparison)

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from vsbench.errors import RunError
 from vsbench.files import digest
+from vsbench.metric import Best, penalty
 from vsbench.records.run import read_record
 from vsbench.records.summary import Summary
 
@@ -91,7 +92,7 @@ class Column:
     value: str
     label: str
     unit: str
-    best: Literal["low", "high"]
+    best: Best
     protocol: str | None
 
     @property
@@ -154,21 +155,22 @@ class Comparison:
         means = {
             row.key: row.cell(value).mean for row in self.rows if row.is_method and not self.difference(row, value)
         }
-        printed = {key: float(f"{mean:.{places}f}") for key, mean in means.items() if mean is not None}
+        best = self.columns[value].best
+        printed = {key: penalty(float(f"{m:.{places}f}"), best) for key, m in means.items() if m is not None}
         if len(set(printed.values())) < 2 or not self.columns[value].is_score:
             return {}
-        podium = sorted(set(printed.values()), reverse=self.columns[value].best == "high")[:2]
+        podium = sorted(set(printed.values()))[:2]
         return {key: podium.index(number) + 1 for key, number in printed.items() if number in podium}
 
     def unbeaten(self, value: str) -> list[Row]:
         """Reference rows strictly better than every method in this value; none where no method has it."""
         if not self.columns[value].is_score:
             return []
-        sign = 1 if self.columns[value].best == "high" else -1
+        best = self.columns[value].best
         comparable = [row for row in self.rows if not self.difference(row, value) and row.cell(value).mean is not None]
-        scores = {row.key: sign * (row.cell(value).mean or 0.0) for row in comparable}
-        methods = [scores[row.key] for row in comparable if row.is_method]
-        return [row for row in comparable if methods and not row.is_method and scores[row.key] > max(methods)]
+        penalties = {row.key: penalty(row.cell(value).mean or 0.0, best) for row in comparable}
+        methods = [penalties[row.key] for row in comparable if row.is_method]
+        return [row for row in comparable if methods and not row.is_method and penalties[row.key] < min(methods)]
 
 
 def load_results(results: Path, left_out: Callable[[str], None] | None = None) -> list[EvaluatedRun]:

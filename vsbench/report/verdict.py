@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from vsbench.evaluation.compare import ALPHA
+from vsbench.metric import penalty
 from vsbench.report.decision import Decision, ValueDecision
 from vsbench.report.tables import Row
 from vsbench.stats.paired import least_p
@@ -44,11 +45,11 @@ def decision_table(decision: Decision, values: Sequence[str] | None = None) -> p
 
 def ranked(decision: Decision, decided: ValueDecision) -> list[Row]:
     """The methods of a value that compare, best expected rank first; without ranks in the order of their means."""
-    sign = 1 if decision.comparison.columns[decided.value].best == "low" else -1
+    best = decision.comparison.columns[decided.value].best
 
     def place(row: Row) -> tuple[float, float]:
         rank = rank_summary(np.array(decided.ranks[row.key])).mean if decided.ranks else 0.0
-        return rank, sign * (row.cell(decided.value).mean or 0.0)
+        return rank, penalty(row.cell(decided.value).mean or 0.0, best)
 
     keys = {decided.best, *decided.p}
     return sorted((row for row in decision.comparison.rows if row.is_method and row.key in keys), key=place)

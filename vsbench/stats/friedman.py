@@ -5,11 +5,11 @@ rank says how often, not by how much, a method is better, and depends on the met
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.stats import chi2, rankdata, studentized_range
 
+from vsbench.metric import Best, penalty
 from vsbench.stats.moments import Array
 
 
@@ -45,15 +45,15 @@ class Friedman:
         return found
 
 
-def friedman(values: Array, best: Literal["low", "high"], level: float = 0.05) -> Friedman:
-    """Rank methods within each block: values (blocks, M), ``best`` is which end is first. Ties share their mean rank.
+def friedman(values: Array, best: Best, level: float = 0.05) -> Friedman:
+    """Rank methods within each block: values (blocks, M), ``best`` is what is first. Ties share their mean rank.
 
     ValueError: fewer than two methods or blocks, or a value is NaN.
     """
     blocks, methods = values.shape
     if blocks < 2 or methods < 2 or np.isnan(values).any():
         raise ValueError("ranks need two blocks and methods, and a value of each method in each block")
-    ranks = rankdata(values if best == "low" else -values, axis=1)
+    ranks = rankdata(penalty(values, best), axis=1)
     # against the spread that the ranks have, which ties make smaller than (M² − 1) / 12
     spread = ((ranks - (methods + 1) / 2) ** 2).sum() / (blocks * (methods - 1))
     gap = ((ranks.mean(axis=0) - (methods + 1) / 2) ** 2).sum()

@@ -72,7 +72,7 @@ def total_gap(fake: ArrayLike, real: ArrayLike, slides: Slides, name: str = "tot
 
 
 def relative_gap(fake: ArrayLike, real: ArrayLike, slides: Slides, name: str = "relative_gap") -> Pooled:
-    """|Σ fake − Σ real| / Σ real; does not exist where Σ real is not positive."""
+    """(Σ fake − Σ real) / Σ real; does not exist where Σ real is not positive."""
     (x, y), both = _pairs(fake, real)
     rows = np.stack([slides.sum(x - y), slides.sum(y)])
     return Pooled(name, rows, _relative, len(x), int((~both).sum()))
@@ -196,7 +196,7 @@ def _spreads(moments: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _relative(moments: Array) -> Array:
-    return _ratio(np.abs(moments[0]), moments[1], moments[1] > 0)
+    return _ratio(moments[0], moments[1], moments[1] > 0)
 
 
 def _less(first: Array, second: Array) -> Array:

@@ -4,10 +4,10 @@ A method that is ahead on average may be ahead in half of the resamples only: th
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from vsbench.metric import Best, penalty
 from vsbench.stats.moments import Array
 
 TIE = 1e-12  # of the values: what differs by less is equal but for rounding
@@ -23,17 +23,17 @@ class RankSummary:
     first: float
 
 
-def rank_shares(values: Array, best: Literal["low", "high"]) -> Array:
+def rank_shares(values: Array, best: Best) -> Array:
     """Share of resamples in which each method is 1st, 2nd, …: (M, R) values → (M, M), rows and columns sum to 1.
 
-    Methods that tie share the ranks that they take up equally. ``best``: which end is first. Infinite values have
+    Methods that tie share the ranks that they take up equally. ``best``: what is first. Infinite values have
     their place. ValueError: a value is NaN, or there is no resample.
     """
     if not values.size or np.isnan(values).any():
         raise ValueError("a rank needs a value of each method in each resample")
-    signed = values if best == "low" else -values
-    order = np.argsort(signed, axis=0, kind="stable")
-    start, end = _ties(np.take_along_axis(signed, order, axis=0))
+    penalties = penalty(values, best)
+    order = np.argsort(penalties, axis=0, kind="stable")
+    start, end = _ties(np.take_along_axis(penalties, order, axis=0))
     shares = np.zeros((len(values), len(values)))
     for methods, first, last in zip(order, start, end, strict=True):
         for rank in range(len(values)):

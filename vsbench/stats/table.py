@@ -32,13 +32,19 @@ def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slide
     return {value.name: found[value.name] for value in values if value.name in found}
 
 
+def judged(statistic: Pooled, value: Value) -> Pooled:
+    """What methods are tested by: a value, or how far it is from zero where that is best."""
+    return transformed(statistic, np.abs) if value.best == "zero" else statistic
+
+
 def _density(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
     if "intden" not in table:
         return {}
     pair = table["intden"], table["intden_real"]
     found = {
         "iod": transformed(moments.total_gap(*pair, slides, "iod"), lambda gap: 1e-7 * gap),
-        "iod_rel": moments.relative_gap(*pair, slides, "iod_rel"),
+        "iod_rel": transformed(moments.relative_gap(*pair, slides, "iod_rel"), np.abs),
+        "iod_bias": transformed(moments.relative_gap(*pair, slides, "iod_bias"), _percent),
         "r_p": transformed(moments.pearson(*pair, slides, "r_p"), _percent),
     }
     if "r_c" in table:

@@ -137,6 +137,8 @@ def test_choice_is_worst_median_best_and_ties_go_by_id() -> None:
     assert [number for number, _ in low.worst] == [28, 27, 26, 25]
     assert [number for number, _ in low.best] == [0, 1, 2, 3] == [number for number, _ in high.worst]
     assert [number for number, _ in low.median] == [13, 14, 15]
+    table["x"] -= 20  # -20 … 8
+    assert [number for number, _ in choose(table, "x", "zero").best] == [20, 19, 21, 18]
     same = choose(pd.DataFrame({"id": list("dcba"), "x": [1.0] * 4}), "x", "high")
     assert ([n for n, _ in same.best], [n for n, _ in same.worst]) == ([3, 2], [0, 1])
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from vsbench.errors import RunError
-from vsbench.metric import Value
+from vsbench.metric import Value, penalty
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.perimage import declared, methods_with_tables, mind, unit_names, units
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, PALETTE, new_figure, style, write
@@ -20,6 +20,7 @@ from vsbench.report.tables import Comparison, Row
 from vsbench.stats.bootstrap import Interval, bootstrap_all
 from vsbench.stats.moments import Array, Pooled, difference
 from vsbench.stats.paired import averaged
+from vsbench.stats.table import judged
 
 STAIN = "iod_mae"
 IMAGE = ("truth_mae", "ssim")  # the first of these that any method has
@@ -88,13 +89,13 @@ def _panel(comparison: Comparison, value: Value, methods: list[Row], ground: Gro
             if (why := comparison.difference(row, value.name)) is not None:
                 raise RunError(why)
             pooled = draw(row, value, ground).pooled
-            found[row.key], rows[row.key] = averaged(pooled), row
+            found[row.key], rows[row.key] = judged(averaged(pooled), value), row
         except (RunError, ValueError) as error:
             reasons.append(f"{row.title} in {value.name} ({error})")
     if len(found) < 2:
         return None, reasons
     once = np.ones((1, ground.slides.count))
-    score = {key: float(pooled(once)[0]) * (1 if value.best == "low" else -1) for key, pooled in found.items()}
+    score = {key: penalty(float(pooled(once)[0]), value.best) for key, pooled in found.items()}
     best, *others = sorted(score, key=lambda key: (score[key], key))
     gaps = {key: difference(found[key], found[best]) for key in others}
     intervals = bootstrap_all(gaps, ground.counts)
@@ -140,7 +141,7 @@ def _draw_panel(axes: Axes, comparison: Comparison, panel: Panel, order: dict[st
     column = comparison.columns[panel.value.name]
     unit = "" if column.unit == "1" else f" ({column.unit})"
     axes.set_title(f"{mathtext(column.label)}{unit}", fontsize=7, pad=3)
-    axes.set_xlabel("← better · worse →" if column.best == "low" else "← worse · better →", fontsize=6, labelpad=2)
+    axes.set_xlabel("← worse · better →" if column.best == "high" else "← better · worse →", fontsize=6, labelpad=2)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.margins(x=0.08)
     if len(panel.gaps[0].slides) > FEW:  # few outliers would press all others into one line

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vsbench.metric import penalty
 from vsbench.report.decision import ValueDecision
 from vsbench.report.latex.frame import ALIKE, MARKS, Footnotes, raised, room
 from vsbench.report.notation import decimals, heading, number, plain, prose, unit
 from vsbench.report.printed import Block, PrintedNumber
 from vsbench.report.tables import Cell, Column, Comparison, Row
 
-ARROWS = {"low": r"$\downarrow$", "high": r"$\uparrow$"}
+ARROWS = {"low": r"$\downarrow$", "high": r"$\uparrow$", "zero": r"$\to 0$"}
 SPREAD_SIZE = 0.75  # of a character, against one of the number
 ITALIC = r"\textit{%s}"  # what the literature printed: told from measured numbers in black and white too
 
@@ -86,15 +87,14 @@ def is_open(decision: ValueDecision) -> bool:
 
 def has_best(comparison: Comparison, column: Column, decision: ValueDecision) -> bool:
     """Whether the best method of the column could be resampled, so that the decision is about this one."""
-    means = {
-        row.key: mean
+    penalties = {
+        row.key: penalty(mean, column.best)
         for row in comparison.rows
         if row.is_method
         and (mean := row.cell(column.value).mean) is not None
         and not comparison.difference(row, column.value)
     }
-    best = (min if column.best == "low" else max)(means.values(), default=None)
-    return best is not None and means.get(decision.best) == best
+    return bool(penalties) and penalties.get(decision.best) == min(penalties.values())
 
 
 def printed_cell(printed: PrintedNumber, most: int, notes: Footnotes, mark: str = "%s") -> str:

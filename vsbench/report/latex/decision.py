@@ -8,7 +8,7 @@ from vsbench.errors import RunError
 from vsbench.report.decision import Decision, ValueDecision
 from vsbench.report.latex.frame import MARKS, Footnotes, table_float
 from vsbench.report.latex.remarks import measured_remarks, printed_stain
-from vsbench.report.notation import decimals, escape, heading, number, prose, shorten, slug, unit
+from vsbench.report.notation import BETTER, decimals, escape, heading, number, prose, shorten, slug, unit
 from vsbench.report.tables import Row
 from vsbench.report.verdict import main_values, p_text, percent, ranked, sentences, units
 from vsbench.stats.ranks import rank_summary
@@ -51,8 +51,7 @@ def _float(decision: Decision, names: Sequence[str], part: int, parts: int) -> s
     lines = [r"\begin{tabular}{@{}lr@{\,}lrrrl@{}}", r"\toprule", rf"{HEAD} \\"]
     for name in names:
         column, decided = comparison.columns[name], decision.values[name]
-        better = "higher is better" if column.best == "high" else "lower is better"
-        about = ", ".join(filter(None, [unit(column.unit), better]))
+        about = ", ".join(filter(None, [unit(column.unit), BETTER[column.best]]))
         lines += [r"\midrule", rf"\multicolumn{{7}}{{@{{}}l}}{{{heading(column.label)} ({about})}} \\"]
         lines += [" & ".join(_cells(decision, decided, row, notes)) + r" \\" for row in ranked(decision, decided)]
     lines += [r"\bottomrule", r"\end{tabular}"]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 
+from vsbench.metric import penalty
 from vsbench.report.latex.columns import ARROWS, ITALIC, deviation, measured_cell, printed_cell, remark, widest_of
 from vsbench.report.latex.frame import MARKS, Footnotes, centred, headings, room, table_float
 from vsbench.report.latex.remarks import PROTOCOL, measured_remarks
@@ -80,7 +81,7 @@ class _Printed:
         numbers = {row.number for row in rows.values()}
         if metric not in declared() or len(numbers) < 2:
             return {}
-        podium = sorted(numbers, reverse=declared()[metric].best == "high")[:2]
+        podium = sorted(numbers, key=lambda number: penalty(float(number), declared()[metric].best))[:2]
         return {name: podium.index(row.number) + 1 for name, row in rows.items() if row.number in podium}
 
 

@@ -25,7 +25,7 @@ function showDecision({ decision }) {
   const common = cautions.size === 1 ? [...cautions][0] : ""; // said once
   if (common) parts.push(make("p", { class: "caution" }, common));
   for (const value of decision ? decision.values : []) {
-    parts.push(make("h3", {}, symbols(value.label), value.best === "low" ? " ↓" : " ↑"), make("p", {}, symbols(value.says)));
+    parts.push(make("h3", {}, symbols(value.label), ` ${BETTER[value.best][0]}`), make("p", {}, symbols(value.says)));
     if (value.caution && !common) parts.push(make("p", { class: "caution" }, value.caution));
     parts.push(make("table", { class: "ranks" }, make("thead", {}, make("tr", {},
       ...["Method", "Against the best", "Rank, in what share of resamples"].map(words => make("th", { scope: "col" }, words)))),

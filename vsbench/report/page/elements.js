@@ -20,6 +20,9 @@ function make(name, attributes = {}, ...children) {
 const symbols = label => label.map(([name, text]) => (name ? make(name, {}, text) : text));
 const plain = label => label.map(([, text]) => text).join("");
 
+// of a value's "best": its sign, and in words
+const BETTER = { low: ["↓", "lower"], high: ["↑", "higher"], zero: ["→ 0", "nearer to zero"] };
+
 const options = (select, pairs) =>
   select.replaceChildren(...pairs.map(([value, text]) => make("option", { value }, text)));
 

@@ -19,7 +19,7 @@ from vsbench.data.decode import read_image
 from vsbench.errors import DataError, RunError
 from vsbench.evaluation.evaluated import read_table
 from vsbench.files import ask, named, write_text
-from vsbench.metric import Value
+from vsbench.metric import Best, Value, penalty
 from vsbench.report.notation import markup, slug, stain_name
 from vsbench.report.page.links import reach
 from vsbench.report.page.texts import embedded
@@ -48,12 +48,13 @@ class Choice:
         yield from (number for number, _ in (*self.worst, *self.median, *self.best))
 
 
-def choose(table: pd.DataFrame, column: str, best: str) -> Choice:
+def choose(table: pd.DataFrame, column: str, best: Best) -> Choice:
     """The images with the worst, median and best numbers of a column; ties by id; images without a number left out.
 
     An image is in one group only: with few of them the median group is empty first.
     """
-    known = table[["id", column]].dropna().sort_values([column, "id"], ascending=[best == "low", True])
+    known = table[["id", column]].dropna()
+    known = known.assign(penalty=penalty(known[column], best)).sort_values(["penalty", "id"])
     order = [(int(number), f"{value:.4g}") for number, value in zip(known.index, known[column], strict=True)]
     good = min(BEST, len(order) // 2)
     bad = min(WORST, len(order) - good)

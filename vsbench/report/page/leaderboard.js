@@ -17,7 +17,8 @@ const FILTERS = ["dataset", "stain", "kind"];
 function sortKey(row) {
   const value = board.values.find(other => other.name === sorting.key);
   const found = value ? row.cells[value.name] && row.cells[value.name].mean : row[sorting.key];
-  return found === undefined ? null : value && found !== null ? Number(found) : found;
+  if (found === undefined || found === null) return null;
+  return !value ? found : value.best === "zero" ? Math.abs(Number(found)) : Number(found);
 }
 
 function compareRows(a, b) {
@@ -44,8 +45,8 @@ function sortBy(key, value) {
 
 function head(key, words, value) {
   const sorted = sorting.key === key;
-  const arrow = value && value.score ? (value.best === "low" ? " ↓" : " ↑") : "";
-  const hint = value && value.score ? `, ${value.best === "low" ? "lower" : "higher"} is better` : "";
+  const arrow = value && value.score ? ` ${BETTER[value.best][0]}` : "";
+  const hint = value && value.score ? `, ${BETTER[value.best][1]} is better` : "";
   return make("th", { scope: "col", "aria-sort": sorted ? (sorting.down ? "descending" : "ascending") : null,
     class: value ? "number" : key },
     make("button", { type: "button", onclick: () => sortBy(key, value), title: `Sort${hint}` }, words, arrow,

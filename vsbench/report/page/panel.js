@@ -51,7 +51,7 @@ function cellParts(value, cell) {
   if (cell.caution !== undefined) facts.push(["mind", text(cell.caution)]);
   if (cell.protocol !== undefined) facts.push(["protocol", make("code", {}, text(cell.protocol))]);
   if (cell.formula !== undefined) facts.push(["formula", text(cell.formula)]);
-  if (value.score) facts.push(["better", value.best === "low" ? "lower" : "higher"]);
+  if (value.score) facts.push(["better", BETTER[value.best][1]]);
   return facts;
 }
 
