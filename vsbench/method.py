@@ -212,7 +212,7 @@ class Method(nn.Module, ABC, Generic[C]):
         if preset not in presets:
             raise UsageError(f"unknown preset {brief(preset)}: {cls.card.title} has {', '.join(presets)}")
         variant = given.get("variant", "")
-        if variant and variant not in cls.variants:
+        if variant != "" and (not isinstance(variant, str) or variant not in cls.variants):
             known = ", ".join(("paper", *cls.variants))
             raise UsageError(f"unknown variant {brief(variant)}: {cls.card.title} has {known}")
         usual = {**cls.variants.get(variant, {}), **presets[preset]}

@@ -24,6 +24,7 @@ from vsbench.evaluation.evaluate import Outcome, evaluate_images, evaluate_rows,
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.rows import reference_rows, translated_row
+from vsbench.files import digest
 from vsbench.metric import Absent, Metric, Sample, Update, Value
 from vsbench.metrics.clinical import Clinical
 
@@ -320,6 +321,34 @@ def test_images_made_elsewhere_must_have_the_size(place: Path) -> None:
 def test_a_name_that_is_no_folder_is_refused(place: Path) -> None:
     with pytest.raises(UsageError, match="--name"):
         evaluate_copy(place, outside(place), "../elsewhere")
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("real-ihc", "he")])
+def test_what_a_reference_has_learnt_is_learnt_anew_where_it_was_edited(place: Path, row: str, sealed: bool) -> None:
+    """An edited number is told by its digest; a form that cannot be, by itself, whoever made the digest."""
+    first = {o.summary.row: o.summary.values for o in evaluate_references(place)}
+    file = Run(place / f"results/runs/folder-er/{row}/reference").record_file
+    record = json.loads(file.read_text())
+    for edited in ({}, {"mean": [0, 0]}, {key: _spoilt(value) for key, value in record["state"].items()}):
+        if sealed and edited.keys() == record["state"].keys():
+            continue  # of the right form, and sworn to: then it is what was learnt
+        record_now = record | {"state": edited}
+        if sealed:
+            record_now["state_digest"] = digest([json.dumps(edited, sort_keys=True)])
+        file.write_text(json.dumps(record_now))
+        again = {o.summary.row: o.summary.values for o in evaluate_references(place)}
+        assert again == first
+        assert json.loads(file.read_text()) == record
+
+
+def _spoilt(value: Any) -> Any:
+    """Of the same form, and something else."""
+    if isinstance(value, list):
+        return [_spoilt(item) for item in value] or ["a"]
+    if isinstance(value, dict):
+        return {key: next(iter(value)) for key in value} | {"zzz": "d"}
+    return value / 2 if isinstance(value, float) else value // 2 + 1
 
 
 def test_without_a_training_split(place: Path) -> None:

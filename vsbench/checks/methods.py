@@ -152,7 +152,7 @@ def check_suites(make: Make) -> None:
 
 def check_options(make: Make) -> None:
     """What cannot be is refused, naming the field: a misspelt option, a negative weight, a crop that does not fit, a
-    number without sense: 10²², infinity, NaN.
+    number without sense: 10²², infinity, NaN; a mapping or a list of them, which no setting is.
     """
     method = make()
     configure = type(method).configure
@@ -163,7 +163,7 @@ def check_options(make: Make) -> None:
         assert field in _refusal(configure, "cpu", {field: 0}), f"{field} = 0 is refused by another name"
     assert "crop_size" in _refusal(configure, "cpu", {"load_size": 64, "crop_size": 128})
     for field, value in {**dict(method.config), "steps": 1}.items():
-        for wrong in beyond(value):
+        for wrong in (*beyond(value), {}, [{}]):
             assert field in _refusal(configure, "cpu", {field: wrong}), f"{field} = {wrong} is refused by another name"
     for names, wrong in ((method.presets, ("nonesuch", {})), (method.variants, ("cpu", {"variant": "nonesuch"}))):
         message = _refusal(configure, *wrong)

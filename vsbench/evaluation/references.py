@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vsbench.data.decode import read_rgb, read_size, require_equal_sizes
 from vsbench.data.pairs import Pair
@@ -40,7 +41,7 @@ class ReferenceRow:
     ``fit(train, test)``: what it learns from the pairs, as JSON; {} if nothing. ``train`` is not empty where
     ``needs_train``. Raises DataError with the reason where the row does not exist for these images.
 
-    ``maker(state, test)``: what stands in for the generated image, given what ``fit`` returned.
+    ``maker(state, test)``: what stands in for the generated image, given what ``fit`` returned; ``form`` is its type.
 
     Both read one image at a time, and keep none.
 
@@ -52,7 +53,59 @@ class ReferenceRow:
     needs_train: bool
     fit: Callable[[Sequence[Pair], Sequence[Pair]], State]
     maker: Callable[[State, Sequence[Pair]], Maker]
+    form: type[BaseModel]
     exists: Callable[[Sequence[Pair]], bool] = bool
+
+    def fits(self, state: Any) -> bool:
+        """Whether a state that was read from a file is of the form that ``fit`` returns."""
+        try:
+            self.form.model_validate(state)
+        except ValidationError:
+            return False
+        return True
+
+
+Three = Annotated[list[float], Field(min_length=3, max_length=3)]
+Two = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Nothing(BaseModel):
+    """Of a row that learns nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Colour(Nothing):
+    """RGB, 0 to 255."""
+
+    mean_colour: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+
+
+class Spread(Nothing):
+    """Of the three axes of Reinhard's colour space."""
+
+    mean: Three
+    deviation: Three
+
+
+class Stains(Nothing):
+    """Macenko's two, and the ids of the H&E that have none."""
+
+    vectors: Annotated[list[Three], Field(min_length=2, max_length=2)]
+    reach: Two
+    unchanged: list[str]
+
+
+class Nearest(Nothing):
+    """Pair id → IHC file, relative to the folder of the pair's."""
+
+    nearest: dict[str, str]
+
+
+class Given(Nothing):
+    """Pair id → the id of the pair whose IHC it gets."""
+
+    given: dict[str, str]
 
 
 def mean_colour(train: Iterable[Pair]) -> NDArray[np.uint8]:
@@ -160,7 +213,8 @@ def _fit_nearest(train: Sequence[Pair], test: Sequence[Pair]) -> State:
 
 def _nearest(state: State, test: Sequence[Pair]) -> Maker:
     folder, nearest = {p.id: p.ihc.parent for p in test}, state["nearest"]
-    return _reader({own: Path(os.path.normpath(folder[own] / found)) for own, found in nearest.items()})
+    found = {own: folder[own] / file for own, file in nearest.items() if own in folder}
+    return _reader({own: Path(os.path.normpath(file)) for own, file in found.items()})
 
 
 def _fit_shuffled(train: Sequence[Pair], test: Sequence[Pair]) -> State:
@@ -186,7 +240,7 @@ def _fit_shuffled(train: Sequence[Pair], test: Sequence[Pair]) -> State:
 
 def _shuffled(state: State, test: Sequence[Pair]) -> Maker:
     ihc = {p.id: p.ihc for p in test}
-    return _reader({own: ihc[other] for own, other in state["given"].items()})
+    return _reader({own: ihc[other] for own, other in state["given"].items() if other in ihc})
 
 
 def _ihc(pairs: Iterable[Pair]) -> Iterator[Image]:
@@ -204,9 +258,11 @@ def _he_of(test: Iterable[Pair]) -> Iterator[tuple[Pair, Image]]:
 
 
 def _reader(files: dict[str, Path]) -> Maker:
-    """An image from another file; DataError where it is not of the pair's size."""
+    """An image from another file; DataError where there is none for the pair, or it is not of its size."""
 
     def read(pair: Pair, he: Image, real: Image) -> Image:
+        if pair.id not in files:
+            raise DataError(f"{pair.he}: nothing was found to stand for it; remove the row's folder and evaluate again")
         image = read_rgb(files[pair.id])
         require_equal_sizes({pair.ihc: real, files[pair.id]: image})
         return image
@@ -217,14 +273,14 @@ def _reader(files: dict[str, Path]) -> Maker:
 REFERENCES = {
     row.name: row
     for row in (
-        ReferenceRow("real-ihc", "Real IHC (adjacent section)", False, _nothing, _real_ihc),
-        ReferenceRow("best", "Best possible prediction", False, _nothing, _best, _has_best),
-        ReferenceRow("he", "H&E unchanged", False, _nothing, _he),
-        ReferenceRow("mean-colour", "Mean colour of the training IHC", True, _fit_mean_colour, _mean_colour),
-        ReferenceRow("reinhard", "Reinhard stain transfer", True, _fit_reinhard, _reinhard),
-        ReferenceRow("macenko", "Macenko stain transfer", True, _fit_macenko, _macenko),
-        ReferenceRow("nearest", "IHC of the nearest training H&E", True, _fit_nearest, _nearest),
-        ReferenceRow("shuffled", "Real IHC of another tile", False, _fit_shuffled, _shuffled),
+        ReferenceRow("real-ihc", "Real IHC (adjacent section)", False, _nothing, _real_ihc, Nothing),
+        ReferenceRow("best", "Best possible prediction", False, _nothing, _best, Nothing, _has_best),
+        ReferenceRow("he", "H&E unchanged", False, _nothing, _he, Nothing),
+        ReferenceRow("mean-colour", "Mean colour of the training IHC", True, _fit_mean_colour, _mean_colour, Colour),
+        ReferenceRow("reinhard", "Reinhard stain transfer", True, _fit_reinhard, _reinhard, Spread),
+        ReferenceRow("macenko", "Macenko stain transfer", True, _fit_macenko, _macenko, Stains),
+        ReferenceRow("nearest", "IHC of the nearest training H&E", True, _fit_nearest, _nearest, Nearest),
+        ReferenceRow("shuffled", "Real IHC of another tile", False, _fit_shuffled, _shuffled, Given),
     )
 }
 

@@ -1,5 +1,6 @@
 """What a row of a table is made of: trained runs, images made elsewhere, and references that need no training."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +62,12 @@ def reference_rows(group: Group) -> list[Row]:
 def _reference_row(group: Group, row: ReferenceRow) -> Row:
     run = Run(group.folder / row.name / "reference")
     made_of = digest([row.name, __version__, group.data_digest, group.train_digest if row.needs_train else ""])
-    state = _fitted_before(run, made_of)
+    state = _fitted_before(run, row, made_of)
     if state is None:
         state = row.fit(group.train, group.pairs)
     record = ReferenceRecord(
-        schema=2, row=row.name, title=row.title, made_of=made_of, state=state, dataset=group.dataset,
-        dataset_options=group.options, stain=group.stain,
+        schema=2, row=row.name, title=row.title, made_of=made_of, state=state, state_digest=_digest_of(state),
+        dataset=group.dataset, dataset_options=group.options, stain=group.stain,
     )  # fmt: skip
     _write_record(run, record)
     unchanged = state.get("unchanged", [])
@@ -74,13 +75,19 @@ def _reference_row(group: Group, row: ReferenceRow) -> Row:
     return Row(run, record, row.maker(state, group.pairs), made_of=made_of, warnings=warnings)
 
 
-def _fitted_before(run: Run, made_of: str) -> dict[str, Any] | None:
+def _fitted_before(run: Run, row: ReferenceRow, made_of: str) -> dict[str, Any] | None:
     """What a reference fitted to the same images; None where it has not, or its record is not in order."""
     try:
         there = run.record
     except RunError:  # made anew
         return None
-    return there.state if isinstance(there, ReferenceRecord) and there.made_of == made_of else None
+    if not isinstance(there, ReferenceRecord) or there.made_of != made_of or not row.fits(there.state):
+        return None
+    return there.state if there.state_digest == _digest_of(there.state) else None
+
+
+def _digest_of(state: dict[str, Any] | None) -> str:
+    return digest([json.dumps(state, sort_keys=True)])
 
 
 def translated_row(

@@ -205,6 +205,7 @@ class ReferenceRecord(_Record):
     seed: None = None
     made_of: Digest | None = None
     state: Settings | None = None  # what was fitted to the training split
+    state_digest: Digest | None = None  # of its JSON with sorted keys
 
     @property
     def _way(self) -> dict[str, Any]:
