@@ -97,3 +97,20 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"x\.json: .*-key\.json"):
         read_key(path)
+
+
+def test_a_key_repeats_what_it_has_and_names_each_showing_once(results: Path, tmp_path: Path) -> None:
+    path, key = tmp_path / "x-key.json", draw(results, n=3, repeats=1)
+    path.write_text(key.model_dump_json(), encoding="utf-8")
+    assert read_key(path) == key
+    content = key.model_dump()
+    repeat = next(number for number, item in enumerate(content["items"]) if item["again"])
+    for place, field, value, said in (
+        (repeat, "again", "/dev/zero", "no first showing"),
+        (repeat, "again", content["items"][repeat]["name"], "no first showing"),
+        (0, "name", content["items"][1]["name"], "one name"),
+    ):
+        items = [item | ({field: value} if number == place else {}) for number, item in enumerate(content["items"])]
+        path.write_text(json.dumps(content | {"items": items}), encoding="utf-8")
+        with pytest.raises(DataError, match=said):
+            read_key(path)

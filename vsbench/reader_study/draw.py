@@ -12,14 +12,14 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from vsbench import __version__
 from vsbench.bounds import SEED, require_whole
 from vsbench.errors import DataError, RunError, UsageError
 from vsbench.evaluation.evaluated import read_table
 from vsbench.files import digest, file_digest, read_json
-from vsbench.names import said
+from vsbench.names import brief, said
 from vsbench.records.artefact import first_fault
 from vsbench.records.summary import PairFiles
 from vsbench.report.tables import Comparison, EvaluatedRun, compare, load_results
@@ -61,6 +61,17 @@ class Key(BaseModel):
     seed: int
     questions: list[str]
     items: list[Item]
+
+    @model_validator(mode="after")
+    def _repeats_are_of_items(self) -> "Key":
+        shown = [item.name for item in self.items]
+        if len(set(shown)) < len(shown):
+            raise ValueError("two items have one name")
+        first = {item.name for item in self.items if item.again is None}
+        for item in self.items:
+            if item.again is not None and item.again not in first:
+                raise ValueError(f"item {brief(item.name)} repeats {brief(item.again)}, which is no first showing")
+        return self
 
 
 def draw(
