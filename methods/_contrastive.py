@@ -13,7 +13,7 @@ method's to say.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import torch
 from pydantic import Field
@@ -64,12 +64,6 @@ class CutConfig(ContrastiveConfig):
     decay_phase: DecayPhase = "shrink"
     loader: Loader = "unaligned"
     discriminator_layers: Layers = 3
-
-
-# Preset for 1024² tiles: crops of 512 for 40 + 40 epochs, as USIGAN's paper trains the methods that it compares
-MIST: dict[str, Any] = {
-    "load_size": 1024, "crop_size": 512, "decay_phase": "crop", "epochs": 40, "decay_epochs": 40,
-}  # fmt: skip
 
 
 def cut_networks(config: CutConfig) -> tuple[ResnetGenerator, PatchDiscriminator, PatchSampler]:

@@ -11,7 +11,8 @@ FastCUT leaves the identity term out, weights the other with 10, and mirrors the
 
 from vsbench.method import Card
 
-from ._contrastive import MIST, Contrastive, CutConfig, cut_networks
+from ._contrastive import Contrastive, CutConfig, cut_networks
+from ._tiles import MIST
 
 
 class Config(CutConfig):

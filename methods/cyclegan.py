@@ -19,6 +19,8 @@ from vsbench.losses.adversarial import least_squares
 from vsbench.method import Batch, Card, Layers, Loader, Method, MethodConfig, Phase, Weight, Width
 from vsbench.nn import ImagePool, PatchDiscriminator, ResnetGenerator
 
+from ._tiles import MIST
+
 PoolSize = Annotated[int, Field(ge=0, le=10_000)]
 
 
@@ -72,6 +74,7 @@ class CycleGAN(Method[Config]):
     )
     translator = "to_ihc"
     presets = {
+        "mist": MIST,
         "cpu": {
             "width": 16, "blocks": 3, "discriminator_layers": 2, "batch_size": 1, "load_size": 0, "crop_size": 64,
             "steps": 1200, "lr": 1e-3,

@@ -19,7 +19,8 @@ from vsbench.losses.transport import released_cost, unbalanced_plan
 from vsbench.method import Card, Count, Positive
 from vsbench.precision import full_precision
 
-from ._contrastive import MIST, Contrastive, CutConfig, Features, cut_networks
+from ._contrastive import Contrastive, CutConfig, Features, cut_networks
+from ._tiles import MIST
 
 FAINT = 1e-8  # what every weight has at least, as released: its logarithm is taken
 

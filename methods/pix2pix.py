@@ -14,6 +14,7 @@ from vsbench.method import Batch, Card, Share, Weight
 from vsbench.nn import PatchDiscriminator, UNetGenerator
 
 from ._conditional import Conditional, ConditionalConfig, TestMode, translated
+from ._tiles import MIST
 
 
 class Config(ConditionalConfig):
@@ -45,6 +46,7 @@ class Pix2Pix(Conditional[Config]):
         compute="not stated",
     )
     presets = {
+        "mist": MIST,
         "cpu": {
             "width": 16, "downs": 5, "batch_size": 2, "load_size": 0, "crop_size": 128, "steps": 2000, "lr": 1e-3,
         },

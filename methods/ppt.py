@@ -29,8 +29,9 @@ from vsbench.method import Card, DecayEpochs, Epochs, Layers, LoadSize, Positive
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator, VGGFeatures, initialise
 from vsbench.nn.patches import unit_length_shifted
 
-from ._contrastive import MIST, Contrastive, ContrastiveConfig, Features, Passes, Seen
+from ._contrastive import Contrastive, ContrastiveConfig, Features, Passes, Seen
 from ._optimizers import adams
+from ._tiles import MIST
 
 CONTENT = {  # weights, and relu1_1, relu2_1, …, relu5_1 in them
     "vgg19": ("vgg19-imagenet1k-v1", (1, 6, 11, 20, 29)),

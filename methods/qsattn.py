@@ -24,7 +24,8 @@ from vsbench.method import Card
 from vsbench.nn.patches import rows_at
 from vsbench.precision import full_precision
 
-from ._contrastive import MIST, Contrastive, CutConfig, Features, cut_networks
+from ._contrastive import Contrastive, CutConfig, Features, cut_networks
+from ._tiles import MIST
 
 CHUNK = 1024  # positions whose attention is there at a time: all of it would be positions × positions
 

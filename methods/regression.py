@@ -18,6 +18,7 @@ from vsbench.nn import UNetGenerator
 
 from ._conditional import TestMode, translated
 from ._optimizers import adams
+from ._tiles import MIST
 
 
 class Config(MethodConfig):
@@ -45,6 +46,7 @@ class Regression(Method[Config]):
         compute="Pix2Pix's without its discriminator",
     )
     presets = {
+        "mist": MIST,
         "cpu": {
             "width": 16, "downs": 5, "batch_size": 2, "load_size": 0, "crop_size": 128, "steps": 2000, "lr": 1e-3,
         },

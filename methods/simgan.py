@@ -26,8 +26,9 @@ from vsbench.method import Card, Count, DecayEpochs, Epochs, LoadSize, Positive,
 from vsbench.precision import full_precision
 from vsbench.ranks import gather
 
-from ._contrastive import MIST, Features, Seen
+from ._contrastive import Features, Seen
 from ._spectral import SpectralConfig, SpectralContrastive
+from ._tiles import MIST
 
 
 class Config(SpectralConfig):

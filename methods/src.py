@@ -26,7 +26,8 @@ from vsbench.method import Card, Epochs, Place, Weight
 from vsbench.nn.patches import unit_length
 from vsbench.precision import full_precision
 
-from ._contrastive import MIST, Contrastive, CutConfig, Seen, cut_networks
+from ._contrastive import Contrastive, CutConfig, Seen, cut_networks
+from ._tiles import MIST
 
 Gamma = Annotated[float, Field(ge=1e-3, le=1e6)]
 

@@ -40,8 +40,9 @@ from vsbench.method import (
 from vsbench.nn import BridgeGenerator, PatchSampler, TimedDiscriminator
 from vsbench.ranks import gather, ranks, share
 
-from ._contrastive import MIST, CutConfig
+from ._contrastive import CutConfig
 from ._optimizers import adams
+from ._tiles import MIST
 
 
 class Config(CutConfig):

@@ -121,6 +121,7 @@ class USIGAN(SpectralContrastive[Config]):
     }  # fmt: skip
     suites = declare_suites(variants["released"])
     presets = {
+        "mist": {},  # the published settings are for MIST's tiles of 1024²
         # Equal embeddings make all plans equal, L_tcyc's trivial solution; at its published weight it holds PatchNCE at
         # chance for longer than a run of some hundred steps lasts. At full weight the identity term fixes "dark stays
         # dark" before the stain is learned. A spectrally normalised G falls behind D in so few steps.
