@@ -113,7 +113,10 @@ class Absent:
 
 @dataclass(frozen=True)
 class Update:
-    """What a batch of n samples gives: per-image columns (n numbers each), and features for set metrics (n, D)."""
+    """What a batch of n samples gives: per-image columns (n numbers each), and features for set metrics (n, D).
+
+    Features whose name begins with "_" are for ``Metric.across`` alone, and gone when that is done.
+    """
 
     columns: dict[str, list[float]]
     features: dict[str, NDArray[np.float32]]
@@ -165,6 +168,15 @@ class Metric(ABC):
     def per_image(self, sample: Sample) -> dict[str, float]:
         """The columns of one pair. NaN where a number does not exist (a constant image has no correlation), never 0."""
         raise TypeError(f"{type(self).__name__} measures in batches, not {sample.id} alone: call update()")
+
+    def across(
+        self, table: pd.DataFrame, features: Mapping[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Columns (N,) that an image alone does not give, as what is known of its slide: they join the table.
+
+        ``table``: all images of a row, with ``slide`` and the columns of ``update``.
+        """
+        return {}
 
     @abstractmethod
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:

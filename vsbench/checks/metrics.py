@@ -194,7 +194,7 @@ def samples_for(make: Make) -> list[Sample]:
 def stained_samples(min_side: int = 1) -> list[Sample]:
     """Five unequal samples with haematoxylin and DAB, the same in every process; all four images differ.
 
-    They are small and not square; no side is shorter than ``min_side``.
+    They are small and not square; no side is shorter than ``min_side``. The left quarter shows glass.
     """
     size = (max(SIDE[0], min_side), max(SIDE[1], min_side + 8))
     random = np.random.default_rng(20)
@@ -226,7 +226,8 @@ def measure(metric: Metric, samples: Sequence[Sample], batch_size: int = 5) -> t
         },
         index=pd.Index([sample.id for sample in samples], name="id"),
     )
-    return table, {name: np.concatenate(part) for name, part in parts.items()}
+    features = {name: np.concatenate(part) for name, part in parts.items()}
+    return table.assign(**metric.across(table, features)), {n: a for n, a in features.items() if not n.startswith("_")}
 
 
 def evaluate(metric: Metric, samples: Sequence[Sample], batch_size: int = 5) -> Results:
@@ -268,12 +269,17 @@ def _stained(random: np.random.Generator, size: tuple[int, int], amount: float) 
     """Beer–Lambert mixture of the two stains, each unevenly spread; ``amount`` scales DAB."""
     haematoxylin, dab = (random.gamma(2.0, 0.5, size) for _ in range(2))
     density = 0.3 * haematoxylin[..., None] * (0.650, 0.704, 0.286) + amount * dab[..., None] * (0.268, 0.570, 0.776)
+    density[:, : size[1] // 4] = 0
     return np.rint(255 * 10**-density).astype(np.uint8)
 
 
 def _noise(samples: Sequence[Sample]) -> list[Image]:
+    """Noise in place of the tissue; glass stays."""
     random = np.random.default_rng(21)
-    return [random.integers(0, 256, sample.real.shape, dtype=np.uint8) for sample in samples]
+    images = [random.integers(0, 256, sample.real.shape, dtype=np.uint8) for sample in samples]
+    for image in images:
+        image[:, : image.shape[1] // 4] = 255
+    return images
 
 
 def _cropped(sample: Sample, columns: int) -> Sample:

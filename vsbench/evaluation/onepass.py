@@ -20,18 +20,16 @@ from vsbench import ranks
 from vsbench.data.decode import read_rgb, require_equal_sizes
 from vsbench.data.pairs import Pair
 from vsbench.errors import DataError
-from vsbench.metric import Absent, Image, Metric, Sample, Update, declared_columns, require_distinct
+from vsbench.evaluation.given import CHANGES, Columns, Form, across, alone, form_of, reason_of
+from vsbench.metric import Absent, Image, Metric, Sample, declared_columns, require_distinct
 
 CHUNK = 8  # pairs in memory at once, and the batch that networks see
 THREADS = 2  # decoding and most arithmetic release the interpreter lock
 OF_THE_ENGINE = ("id", "slide", "height", "width")  # columns that no metric may give
 
-CHANGES = "gives other columns or features for one image than for another"
-
 Maker = Callable[[Pair, Image, Image], Image]  # (pair, H&E, real IHC) → the image to be judged
 OnBad = Literal["stop", "skip"]
 Features = dict[str, NDArray[np.float32]]
-Columns = dict[str, float]
 T = TypeVar("T")
 
 
@@ -90,7 +88,7 @@ def measure(
         if other.error is not None:
             raise other.error
     order = {pair.id: place for place, pair in enumerate(pairs)}
-    return {name: _joined([other.rows[name] for other in parts], order) for name in makers}
+    return {name: _joined([other.rows[name] for other in parts], order, metrics) for name in makers}
 
 
 def set_values(metrics: Mapping[str, Metric], measured: Measured) -> dict[str, float | Absent]:
@@ -104,7 +102,7 @@ def set_values(metrics: Mapping[str, Metric], measured: Measured) -> dict[str, f
             except DataError:
                 raise
             except Exception as error:  # a plug-in may raise anything
-                failure = _reason(error)
+                failure = reason_of(error)
         if failure is not None:
             values |= {value.name: Failed(f"{name} failed: {failure}") for value in metric.values}
     return values
@@ -124,11 +122,6 @@ def _finished(metric: Metric, measured: Measured) -> dict[str, float | Absent]:
         undefined = not isinstance(value, Absent) and np.isnan(value)
         values[key] = Absent("undefined on these images") if undefined else value
     return values
-
-
-def _reason(error: Exception) -> str:
-    """In one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class _Source:
@@ -179,7 +172,6 @@ def read_pair(pair: Pair) -> Sample:
 Alone = dict[str, Columns | Exception]  # by metric
 Good = tuple[_Source, Sample, Alone]
 Job = tuple[_Source, "Future[tuple[Sample, Alone]]"]
-Form = dict[str, tuple[int, ...]]  # what a metric gives: column → (), features → the shape of a row
 
 
 @dataclass
@@ -294,9 +286,9 @@ def _measure_together(batch: list[Good], metrics: Mapping[str, Metric], row: _Ro
                 continue
             try:
                 update = (
-                    _alone([found[name] for *_, found in batch]) if metric.measures_alone else metric.update(samples)
+                    alone([found[name] for *_, found in batch]) if metric.measures_alone else metric.update(samples)
                 )
-                form = _form(update, len(batch))
+                form = form_of(update, len(batch))
                 for column in form:
                     if owners.setdefault(column, name) != name:
                         raise TypeError(f"gives {column}, which belongs to {owners[column]}")
@@ -305,7 +297,7 @@ def _measure_together(batch: list[Good], metrics: Mapping[str, Metric], row: _Ro
             except DataError:
                 raise
             except Exception as error:  # a plug-in may raise anything
-                row.failed[name] = _reason(error)
+                row.failed[name] = reason_of(error)
                 continue
             for column, numbers in update.columns.items():
                 for entry, number in zip(rows, numbers, strict=True):
@@ -325,40 +317,8 @@ def _measure_together(batch: list[Good], metrics: Mapping[str, Metric], row: _Ro
         row.features.setdefault(name, []).append(array)
 
 
-def _alone(found: Sequence[Columns | Exception]) -> Update:
-    """The images of a batch that were measured one by one. Raises what one of them raised."""
-    rows = []
-    for columns in found:
-        if isinstance(columns, Exception):
-            raise columns
-        rows.append(columns)
-    if any(row.keys() != rows[0].keys() for row in rows):
-        raise TypeError(CHANGES)
-    return Update({name: [row[name] for row in rows] for name in rows[0]}, {})
-
-
-def _form(update: Update, count: int) -> Form:
-    """What an update of ``count`` images holds. Raises TypeError where it is not as the contract of metrics says."""
-    form: Form = {}
-    for name, numbers in update.columns.items():
-        if len(numbers) != count:
-            raise TypeError(f"{name}: {len(numbers)} numbers for {count} images")
-        if not all(isinstance(number, Real) for number in numbers):
-            raise TypeError(f"{name}: not plain numbers")
-        form[name] = ()
-    for name, array in update.features.items():
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-            raise TypeError(f"{name}: features that are no float32 array")
-        if array.ndim < 2 or len(array) != count:
-            raise TypeError(f"{name}: features of shape {array.shape} for {count} images")
-        if not np.isfinite(array).all():
-            raise TypeError(f"{name}: features that are not finite")
-        form[f"features {name}"] = array.shape[1:]
-    return form
-
-
-def _joined(parts: Sequence[_Row], order: Mapping[str, int]) -> Measured | DataError:
-    """One row of all ranks, in the order of the pairs."""
+def _joined(parts: Sequence[_Row], order: Mapping[str, int], metrics: Mapping[str, Metric]) -> Measured | DataError:
+    """One row of all ranks, in the order of the pairs, with what takes all its images."""
     for part in parts:
         if part.error is not None:
             return part.error
@@ -373,16 +333,24 @@ def _joined(parts: Sequence[_Row], order: Mapping[str, int]) -> Measured | DataE
             if forms.setdefault(name, form) != form:
                 failed[name] = CHANGES
         failed |= part.failed
-    gone = {column for name in failed for column in forms.get(name, {})}
-    table = pd.DataFrame(rows).set_index("id").drop(columns=list(gone), errors="ignore")
+    table = pd.DataFrame(rows).set_index("id")
     features = {
         name: np.concatenate([array for part in parts for array in part.features.get(name, [])])
         for name in next(part.features for part in parts if part.table)
-        if f"features {name}" not in gone
     }
     places = np.argsort([order[name] for name in table.index])
-    in_order = dict(sorted(skipped.items(), key=lambda item: order[item[0]]))
-    features = {name: array[places] for name, array in features.items()}
+    table, features = table.iloc[places], {name: array[places] for name, array in features.items()}
     for array in features.values():
         array.flags.writeable = False
-    return Measured(table.iloc[places], features, in_order, failed)
+    for name, metric in metrics.items():
+        if name not in failed:
+            try:
+                table = table.assign(**across(metric, table, features))
+            except DataError:
+                raise
+            except Exception as error:  # a plug-in may raise anything
+                failed[name] = reason_of(error)
+    gone = {column for name in failed for column in forms.get(name, {})}
+    features = {n: a for n, a in features.items() if not n.startswith("_") and f"features {n}" not in gone}
+    in_order = dict(sorted(skipped.items(), key=lambda item: order[item[0]]))
+    return Measured(table.drop(columns=list(gone), errors="ignore"), features, in_order, failed)

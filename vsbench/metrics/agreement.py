@@ -9,10 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Metric, Sample, Value
-from vsbench.metrics.dab import MIN_IMAGES
+from vsbench.metrics.dab import MIN_IMAGES, Series
 from vsbench.stain.dab import POSITIVE_LEVEL, DabLevels, density_table, read_levels
-
-Series = NDArray[np.float64]
 
 NORMAL_95 = 1.96  # standard deviations on either side of the mean that hold 95 % of a normal distribution
 SAME = 1e-12  # OD; mean densities of blank images of unequal sizes differ by rounding
@@ -98,7 +96,7 @@ class Agreement(Metric):
         bias, lower, upper = bland_altman(fake, real)
         single = Absent("the standard deviation of the differences needs at least 2 images, here is 1")
         return {
-            "ccc": _concordance(fake, real),
+            "ccc": concordance_of_densities(fake, real),
             "ba_bias": abs(bias),
             "ba_spread": single if len(table) < 2 else (upper - lower) / 2,
             "ba_limit": single if len(table) < 2 else max(abs(lower), abs(upper)),
@@ -139,7 +137,8 @@ def bland_altman(x: Series, y: Series) -> tuple[float, float, float]:
     return bias, bias - spread, bias + spread
 
 
-def _concordance(fake: Series, real: Series) -> float | Absent:
+def concordance_of_densities(fake: Series, real: Series) -> float | Absent:
+    """CCC of (N,) mean densities in OD; Absent below three images, or where one series is constant."""
     if len(fake) < MIN_IMAGES:
         return Absent(f"CCC needs at least {MIN_IMAGES} images, here are {len(fake)}")
     for which, series in (("generated", fake), ("real", real)):

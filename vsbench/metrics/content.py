@@ -80,5 +80,5 @@ def _average(r_c: float | Absent, table: pd.DataFrame) -> float | Absent:
         return Absent(f"no R_c: {r_c.reason}")
     if "intden" not in table:
         return Absent("no R_p: the family dab was not measured")
-    r_p = pathology_correlation(table)
+    r_p = pathology_correlation(table["intden"].to_numpy(), table["intden_real"].to_numpy())
     return Absent(f"no R_p: {r_p.reason}") if isinstance(r_p, Absent) else (r_c + r_p) / 2

@@ -12,6 +12,8 @@ from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics._correlation import pearson
 from vsbench.stain.dab import density_of, read_levels
 
+Series = NDArray[np.float64]
+
 MIN_IMAGES = 3  # two points always lie on a line: r would be ±1 whatever the images show
 
 
@@ -58,26 +60,32 @@ class DabDensity(Metric):
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Set values; ``iod_rel``, ``iod_bias`` and ``r_p`` are Absent where they do not exist."""
-        total, total_real = float(table["intden"].sum()), float(table["intden_real"].sum())
-        gap = total - total_real
-        relative = gap / total_real if total_real > 0 else Absent("the real images hold no DAB at all")
+        fake, real = table["intden"].to_numpy(), table["intden_real"].to_numpy()
         return {
-            "iod": 1e-7 * abs(gap),
-            "iod_rel": relative if isinstance(relative, Absent) else abs(relative),
-            "iod_bias": relative if isinstance(relative, Absent) else 100 * relative,
+            **dose(fake, real),
             "iod_mae": float(table["iod_mae"].mean()),
-            "r_p": pathology_correlation(table),
+            "r_p": pathology_correlation(fake, real),
         }
 
 
-def pathology_correlation(table: pd.DataFrame) -> float | Absent:
-    """R_p in percent from the columns ``intden`` and ``intden_real``; Absent below three images or for equal densities.
+def dose(fake: Series, real: Series) -> dict[str, float | Absent]:
+    """``iod``, ``iod_rel`` and ``iod_bias`` of (N,) integrated densities, in OD·px."""
+    gap, total = float(fake.sum() - real.sum()), float(real.sum())
+    none = Absent("the real images hold no DAB at all")
+    return {
+        "iod": 1e-7 * abs(gap),
+        "iod_rel": abs(gap) / total if total > 0 else none,
+        "iod_bias": 100 * gap / total if total > 0 else none,
+    }
+
+
+def pathology_correlation(fake: Series, real: Series) -> float | Absent:
+    """R_p in percent of (N,) integrated densities; Absent below three images or for equal densities.
 
     Source: USIGAN, eq. 22.
     """
-    if len(table) < MIN_IMAGES:
-        return Absent(f"R_p needs at least {MIN_IMAGES} images, here are {len(table)}")
-    fake, real = table["intden"].to_numpy(), table["intden_real"].to_numpy()
+    if len(fake) < MIN_IMAGES:
+        return Absent(f"R_p needs at least {MIN_IMAGES} images, here are {len(fake)}")
     r = pearson(fake, real)
     if np.isnan(r):
         which = "generated" if fake.min() == fake.max() else "real"

@@ -27,6 +27,7 @@ def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slide
         if value.column is not None and value.column in table
     }
     found |= _density(table, slides) | _agreement(table, slides) | _content(table, slides) | kappas(table, slides)
+    found |= _balanced(table, slides)
     if "mse" in table:
         found["psnr_pooled"] = transformed(mean(table["mse"], slides, "psnr_pooled"), _decibels)
     return {value.name: found[value.name] for value in values if value.name in found}
@@ -40,17 +41,30 @@ def judged(statistic: Pooled, value: Value) -> Pooled:
 def _density(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
     if "intden" not in table:
         return {}
-    pair = table["intden"], table["intden_real"]
-    found = {
-        "iod": transformed(moments.total_gap(*pair, slides, "iod"), lambda gap: 1e-7 * gap),
-        "iod_rel": transformed(moments.relative_gap(*pair, slides, "iod_rel"), np.abs),
-        "iod_bias": transformed(moments.relative_gap(*pair, slides, "iod_bias"), _percent),
-        "r_p": transformed(moments.pearson(*pair, slides, "r_p"), _percent),
-    }
+    found = _dose(table["intden"], table["intden_real"], slides)
     if "r_c" in table:
         r_c = mean(table["r_c"], slides)
         found["r_avg"] = joined(r_c, found["r_p"], "r_avg", lambda content, pathology: (content + pathology) / 2)
     return found
+
+
+def _balanced(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
+    """As ``_density``; images whose light is not known are left out."""
+    if "intden_balanced" not in table:
+        return {}
+    found = _dose(table["intden_balanced"], table["intden_balanced_real"], slides, "_balanced")
+    means = table["mean_od_balanced"], table["mean_od_balanced_real"]
+    return found | {"ccc_balanced": moments.concordance(*means, slides, "ccc_balanced")}
+
+
+def _dose(fake: pd.Series, real: pd.Series, slides: Slides, end: str = "") -> dict[str, Pooled]:
+    """Of integrated densities, by names with this end."""
+    return {
+        f"iod{end}": transformed(moments.total_gap(fake, real, slides, f"iod{end}"), lambda gap: 1e-7 * gap),
+        f"iod_rel{end}": transformed(moments.relative_gap(fake, real, slides, f"iod_rel{end}"), np.abs),
+        f"iod_bias{end}": transformed(moments.relative_gap(fake, real, slides, f"iod_bias{end}"), _percent),
+        f"r_p{end}": transformed(moments.pearson(fake, real, slides, f"r_p{end}"), _percent),
+    }
 
 
 def _agreement(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
