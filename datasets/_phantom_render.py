@@ -32,6 +32,8 @@ WINDOWS = (5, 7, 9)  # halves of the windows that nuclei are drawn in; the large
 NO_JPEG = 100
 NUCLEAR_SHAPE = ("y", "x", "z", "tilt", "long", "short", "wave_2", "wave_3", "nucleolus_place")
 MEMBRANE_WIDTH = 1.3
+THICK = 0.3  # of the light's path: thinner parts of a nucleus are its edge
+AT_MEMBRANE = 0.5  # of a membrane, from where a pixel is on it
 MEMBRANE_REACH = 16.0  # space farther from any epithelial cell's centre belongs to none
 
 
@@ -148,6 +150,20 @@ def membrane_dab(section: Section, amount: Array, full: float) -> Array:
     uneven = np.clip(1 + 0.25 * section.granules, 0, None)
     inside = np.clip(1 - 1.4 * _spread(section, section.nuclei.path), 0, 1) * 0.10 * sides[..., 0]
     return (section.membrane * mean * complete * uneven + inside) * section.epithelium * section.tissue
+
+
+def nuclear_pixels(section: Section) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(pixel, cell): the pixels (P,) of the flattened section in which each cell's nucleus lies, edges left out."""
+    nuclei = section.nuclei
+    thick = nuclei.path > THICK
+    return nuclei.pixel[thick], nuclei.cell[thick]
+
+
+def membrane_pixels(section: Section) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(pixel, cell): the pixels (P,) of the flattened section on each cell's membrane; each has two cells."""
+    there = section.membrane * section.epithelium * section.tissue > AT_MEMBRANE
+    pixel = np.flatnonzero(there)
+    return np.concatenate([pixel, pixel]), section.neighbours[there].T.ravel()
 
 
 def scan(

@@ -1,7 +1,7 @@
 """The phantom: procedural tissue with a known answer, H&E and IHC of neighbouring sections.
 
     <root>/phantom-<digest>/<stain>/<split>/{he,ihc,truth,best,dab}/P00_00_03.png     slide, row, column
-                                            {cells,labels}/P00_00_03.{csv,json}
+                                            {cells,labels,cell_pixels}/P00_00_03.{csv,json,npz}
 
 A tile is a block of tissue: tumour nests, glands, stroma and lymphocytes, with nuclei as ellipsoids. Its section at
 depth 0 is stained H&E. The section at depth ``delta``, slightly distorted, is stained IHC: the pair. And the first
@@ -24,6 +24,7 @@ from PIL import Image
 from pydantic import Field, model_validator
 
 from vsbench.data.pairs import Pair
+from vsbench.data.true_cells import TrueCells
 from vsbench.dataset import Bound, Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
 from vsbench.files import atomic, digest, read_json, write_text
@@ -36,7 +37,9 @@ from ._phantom_render import (
     haematoxylin_eosin,
     immuno,
     membrane_dab,
+    membrane_pixels,
     nuclear_dab,
+    nuclear_pixels,
     scan,
 )
 from ._phantom_tissue import MARGIN, OWN_AND_TISSUE_GRADE, TYPES, Array, Region, Tissue, generator, grow, smooth_noises
@@ -55,7 +58,9 @@ FILES = {  # what is written of a tile, by kind
     **dict.fromkeys(("he", "ihc", "truth", "best", "dab"), ".png"),
     "cells": ".csv",
     "labels": ".json",
+    "cell_pixels": ".npz",
 }
+FEWEST_PIXELS = 25  # of a cell that counts as seen
 DAB_SCALE = 10_000  # grey levels of a DAB map's file for a density of 1
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)  # expectation over a standard normal
 
@@ -155,6 +160,7 @@ class Tile:
     dab: Array  # true DAB in the H&E's section, before optics and sensor
     dab_expected: Array  # from the cells' ``dab_expected``: no method can know more
     cells: pd.DataFrame
+    cell_pixels: TrueCells  # where the marker of each cell lies in the H&E's section; cells are rows of ``cells``
 
     @property
     def labels(self) -> dict[str, str]:
@@ -228,6 +234,18 @@ class Specimen:
             return membrane_dab(section, amount, self.full_dab)
         return nuclear_dab(section, amount)
 
+    def pixels(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """(index into the flattened tile, row of the cell table), of the pixels that belong to cells in the H&E's
+        section: their nuclei's, or their membranes'. Cells with less than ``FEWEST_PIXELS`` in the tile are left out.
+        """
+        pixels = membrane_pixels if MARKERS[self.stain].pattern == "membrane" else nuclear_pixels
+        pixel, cell = pixels(self.here)
+        y, x = (place - BORDER for place in np.divmod(pixel, self.config.size + 2 * BORDER))
+        inside = (y >= 0) & (y < self.config.size) & (x >= 0) & (x < self.config.size)
+        y, x, cell = y[inside], x[inside], cell[inside]
+        kept = np.bincount(cell, minlength=len(self.cells))[cell] >= FEWEST_PIXELS
+        return (y * self.config.size + x)[kept], cell[kept]
+
     def immuno(self, section: Section, dab: Array, what: str) -> NDArray[np.uint8]:
         """A section in IHC; ``what`` names the sensor's noise."""
         dab = self.dab_map(section, self.staining.dab * dab)
@@ -268,6 +286,10 @@ def render_tile(config: PhantomConfig, stain: str, name: str) -> Tile:
         type=np.array(TYPES)[cells["type"]], y=cells["y"] - MARGIN, x=cells["x"] - MARGIN, in_he=at_he, in_ihc=at_ihc
     )[[*CELL_COLUMNS]]
     dab = cells["dab"].to_numpy()
+    table = table[at_he | at_ihc]
+    pixel, cell = specimen.pixels()
+    listed = (at_he | at_ihc)[cell]  # a membrane may be met where its cell's nucleus is not
+    row = np.cumsum(at_he | at_ihc) - 1
     return Tile(
         id=name,
         he=specimen.scan(haematoxylin_eosin(tissue, here, specimen.staining), "he"),
@@ -276,7 +298,8 @@ def render_tile(config: PhantomConfig, stain: str, name: str) -> Tile:
         best=specimen.best(),
         dab=specimen.dab_map(here, specimen.staining.dab * dab)[INNER],
         dab_expected=specimen.dab_map(here, cells["dab_expected"].to_numpy())[INNER],
-        cells=table[at_he | at_ihc].reset_index(drop=True),
+        cells=table.reset_index(drop=True),
+        cell_pixels=TrueCells(pixel[listed], row[cell[listed]], table["positive"].to_numpy()),
     )
 
 
@@ -414,8 +437,9 @@ class Phantom(Dataset[PhantomConfig]):
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         """Yield the pairs in the order of slides and tiles.
 
-        Each has the true IHC as ``truth``, what a perfect predictor would give as ``best``, and ``Tile.labels``. Beside
-        them lie the cell tables and the true DAB density as 16-bit PNG, DAB_SCALE grey levels for a density of 1.
+        Each has the true IHC as ``truth``, what a perfect predictor would give as ``best``, where the cells are as
+        ``cells``, and ``Tile.labels``. Beside them lie the cell tables and the true DAB density as 16-bit PNG,
+        DAB_SCALE grey levels for a density of 1.
         """
         base = self.folder(root) / stain / split
         for name in tile_names(self.config, split):
@@ -431,6 +455,7 @@ class Phantom(Dataset[PhantomConfig]):
                 labels=_labels(files["labels"]),
                 truth=files["truth"],
                 best=files["best"],
+                cells=files["cell_pixels"],
             )
 
 
@@ -450,4 +475,5 @@ def _write(tile: Tile, files: dict[str, Path]) -> None:
     with atomic(files["dab"]) as temporary:
         Image.fromarray(levels).save(temporary, compress_level=3)
     write_text(files["cells"], tile.cells.to_csv(index=False, float_format="%.5g", lineterminator="\n"))
+    tile.cell_pixels.write(files["cell_pixels"])
     write_text(files["labels"], json.dumps(tile.labels))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vsbench.data.true_cells import TrueCells
 from vsbench.errors import UsageError
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -24,7 +25,8 @@ class Sample:
     """One test pair: the generated image, the adjacent section's real IHC, the H&E, and the true IHC where known.
 
     All are (H, W, 3) uint8 RGB of one size, and read-only: others see them too.
-    ``labels``: what the data set says of the pair (a category, a score).
+    ``labels``: what the data set says of the pair (a category, a score). ``cells``: where the true IHC's cells are, and
+    which are positive, where that is known.
 
     What several metrics work out from one image is worked out once: ``once`` and ``features``. Samples made by
     ``judging`` share what is known of their real images, so that these cost nothing for a second method.
@@ -36,6 +38,7 @@ class Sample:
     he: Image
     truth: Image | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    cells: TrueCells | None = None
     _of_fake: "_Known" = field(init=False, repr=False, default_factory=lambda: _Known())
     _of_real: "dict[str, _Known]" = field(init=False, repr=False, default_factory=dict)
 
@@ -95,6 +98,7 @@ class Value:
     formula: str
     protocol: str  # "r_p/iod-fiji": numbers compare only within one protocol
     column: str | None = None  # the per-image column it is the mean of, if it is
+    is_share: bool = False  # of things that are counted: 0 is a share of them, where 0 for a correlation is none
 
 
 def penalty(numbers: Numbers, best: Best) -> Numbers:
@@ -132,6 +136,7 @@ class Metric(ABC):
     values: tuple[Value, ...]  # of the class; ``use_random_weights`` gives an object its own
     needs: ClassVar[tuple[str, ...]] = ()  # keys of ``vsbench.weights.MANIFEST``
     needs_truth: ClassVar[bool] = False  # True: exists only where the true IHC is known
+    needs_cells: ClassVar[bool] = False  # True: exists only where the cells of the true IHC are known
     on_request: ClassVar[bool] = False  # True: slow, and of interest to few; measured where it is asked for by name
     min_side: ClassVar[int] = 1  # pixels; an image with a shorter side has none of the values
     device: str = "cpu"  # where a metric with a network runs it

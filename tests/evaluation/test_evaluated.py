@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from vsbench import __version__
+from vsbench.data.arrays import read_arrays
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
-from vsbench.evaluation.arrays import read_arrays
 from vsbench.evaluation.compare import compare, seed_effects
 from vsbench.evaluation.digests import Digests
 from vsbench.evaluation.evaluated import read, read_features, read_table

@@ -7,7 +7,8 @@ import pytest
 
 from vsbench.metrics.fid import frechet_distance
 from vsbench.stats.bootstrap import bootstrap, centred_interval, resample_counts
-from vsbench.stats.features import DISTANCES, frechet, frechet_influence, frechet_scores, kernel_distance, kernel_scores
+from vsbench.stats.distances import DISTANCES
+from vsbench.stats.features import frechet, frechet_influence, frechet_scores, kernel_distance, kernel_scores
 from vsbench.stats.moments import Array, mean
 from vsbench.stats.paired import draw_swaps, swap_test
 from vsbench.stats.slides import Slides

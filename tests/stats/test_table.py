@@ -16,9 +16,9 @@ LABELS = {"stain": "ki67"}
 
 @pytest.fixture(scope="module")
 def metrics() -> list[Metric]:
-    """Those without a network: the others only have means of columns."""
+    """Those without features: the others only have means of columns."""
     found = [load("vsbench.metrics", name)() for name in names("vsbench.metrics")]
-    return [metric for metric in found if not metric.needs]
+    return [metric for metric in found if not metric.needs and not metric.needs_cells]
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vsbench.data.true_cells import TrueCells
 from vsbench.metric import Absent, Best, Image, Metric, Sample, penalty
 from vsbench.metrics.dab import DabDensity
+from vsbench.metrics.true_cells import amounts_of_dab
 from vsbench.weights import MANIFEST
 
 Make = Callable[[], Metric]
@@ -97,8 +99,9 @@ def check_perfect_images(make: Make) -> None:
     """No image beats the perfect one, and noise is worse in every value (but for counts of images)."""
     metric = make()
     samples = samples_for(make)
-    perfect = numbers(evaluate(metric, [replace(s, fake=s.real, he=s.real, truth=s.real) for s in samples]))
-    noise = [replace(s, fake=image, he=s.real, truth=s.real) for s, image in zip(samples, _noise(samples), strict=True)]
+    real = [with_cells(replace(s, fake=s.real, he=s.real, truth=s.real)) for s in samples]
+    perfect = numbers(evaluate(metric, real))
+    noise = [replace(s, fake=image) for s, image in zip(real, _noise(samples), strict=True)]
     others = {"unlike": numbers(evaluate(metric, samples)), "noise": numbers(evaluate(metric, noise))}
     for value in metric.values:
         for kind, results in others.items():
@@ -151,7 +154,7 @@ def check_constant_images(make: Make) -> None:
     """Blank images, alone and among others: a number, or Absent with the reason; never 0 for no correlation."""
     for level in (255, 200):  # 255: no DAB at all
         blank = np.full_like(samples_for(make)[0].real, level)
-        samples = [Sample(f"{n}", fake=blank, real=blank, he=blank, truth=blank) for n in range(4)]
+        samples = [with_cells(Sample(f"{n}", fake=blank, real=blank, he=blank, truth=blank)) for n in range(4)]
         assert_honest(make(), evaluate(make(), samples))
         assert_honest(make(), evaluate(make(), [replace(s, fake=blank) for s in samples_for(make)]))
         one_blank = samples_for(make)
@@ -202,8 +205,22 @@ def stained_samples(min_side: int = 1) -> list[Sample]:
     for n in range(5):
         more = (0.1, 0, 0, 0)  # DAB in the generated image: distances between sets must see a difference in kind
         fake, real, he, truth = (_stained(random, size, amount=0.2 + 0.1 * n + extra) for extra in more)
-        samples.append(Sample(f"slide{n // 2}_{n}", fake, real, he, truth))
+        samples.append(with_cells(Sample(f"slide{n // 2}_{n}", fake, real, he, truth)))
     return samples
+
+
+def with_cells(sample: Sample) -> Sample:
+    """The same with squares of 5 × 5 pixels as true cells, of which those are positive whose DAB is above 0.4."""
+    if sample.truth is None:
+        return sample
+    height, width, _ = sample.truth.shape
+    tops, lefts = np.meshgrid(np.arange(0, height - 5, 7), np.arange(0, width - 5, 7), indexing="ij")
+    corners = (tops * width + lefts).ravel()
+    square = (np.arange(5)[:, None] * width + np.arange(5)).ravel()
+    pixel, cell = (corners[:, None] + square).ravel(), np.repeat(np.arange(len(corners)), len(square))
+    cells = TrueCells(pixel, cell, np.zeros(len(corners), np.bool_))
+    dab = cells.means(amounts_of_dab(sample.truth, pixel))
+    return replace(sample, cells=replace(cells, positive=dab > 0.4))
 
 
 def measure(metric: Metric, samples: Sequence[Sample], batch_size: int = 5) -> tuple[pd.DataFrame, Features]:
@@ -261,7 +278,8 @@ def assert_honest(metric: Metric, results: Results, blank: bool = True) -> None:
             assert result.reason.strip(), f"{value.name}: absent without a reason"
             continue
         assert not math.isnan(result), f"{value.name}: NaN; give Absent with the reason"
-        invented = value.best == "high" and value.unit != "images" and result == 0 and (blank or not value.column)
+        counted = value.unit == "images" or value.is_share or (value.column and not blank)
+        invented = value.best == "high" and result == 0 and not counted
         assert not invented, f"{value.name}: 0 where it does not exist; give Absent with the reason"
 
 
@@ -284,7 +302,7 @@ def _noise(samples: Sequence[Sample]) -> list[Image]:
 
 def _cropped(sample: Sample, columns: int) -> Sample:
     fake, real, he, truth = (image[:, :-columns] for image in _images(sample))
-    return replace(sample, fake=fake, real=real, he=he, truth=truth)
+    return with_cells(replace(sample, fake=fake, real=real, he=he, truth=truth))
 
 
 def _numpy_state() -> str:

@@ -150,7 +150,20 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
 
     if not outcomes:
         return
-    shown = ("iod_mae", "r_p", "r_c", "r_avg", "ssim", "psnr", "fid", "phv_avg", "lpips", "truth_mae", "truth_dab_mae")
+    shown = (
+        "iod_mae",
+        "r_p",
+        "r_c",
+        "r_avg",
+        "ssim",
+        "psnr",
+        "fid",
+        "phv_avg",
+        "lpips",
+        "truth_mae",
+        "truth_dab_mae",
+        "cell_auc",
+    )
     present = [key for key in shown if any(key in o.summary.values for o in outcomes)]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("data", "row", "seed", "n", *present, ""):

@@ -25,7 +25,8 @@ class Pair:
     """One H&E tile and the IHC tile of an adjacent section.
 
     ``id`` is the common file stem. ``slide`` groups tiles that are not independent (None: unknown). ``truth`` is the
-    IHC of the H&E's own section, ``best`` the best prediction of it that the H&E allows: only the phantom knows them.
+    IHC of the H&E's own section, ``best`` the best prediction of it that the H&E allows, ``cells`` the places and the
+    positivity of its cells (``data.true_cells``): only the phantom knows them.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Pair:
     labels: dict[str, str] = field(default_factory=dict)
     truth: Path | None = None
     best: Path | None = None
+    cells: Path | None = None
 
     @property
     def images(self) -> list[Path]:

@@ -18,7 +18,7 @@ from vsbench.files import json_number
 from vsbench.metric import Value
 from vsbench.stats import paired
 from vsbench.stats.bootstrap import RESAMPLES, centred_interval, resample_counts
-from vsbench.stats.features import DISTANCES, Distance
+from vsbench.stats.distances import DISTANCES, Distance
 from vsbench.stats.moments import Array, mean
 from vsbench.stats.paired import Comparison, Swaps, draw_swaps, holm, least_p, limit_of_tests, swap_test
 from vsbench.stats.seeds import SeedEffect, seed_effect

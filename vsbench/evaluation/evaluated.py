@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from vsbench import registry
 from vsbench.cells import plain_table
+from vsbench.data.arrays import read_arrays
 from vsbench.engine.run import Run
 from vsbench.errors import RunError, UsageError
-from vsbench.evaluation.arrays import read_arrays
 from vsbench.files import read_text
 from vsbench.metric import Value
 from vsbench.names import brief, said

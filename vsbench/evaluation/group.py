@@ -47,7 +47,7 @@ class Group:
             why = "" if isinstance(error, NotHere) else f" ({error})"
             without_train = [f"no training split here, so no rows made from it and no look for shared slides{why}"]
         self.digests = Digests(self.results / "digests.json")
-        self.digests.add(file for p in self.pairs for file in p.images)
+        self.digests.add(file for p in self.pairs for file in (*p.images, p.cells) if file is not None)
         beside = not_read(images_of([*self.pairs, *self.train]))
         self.warnings = [*source.warnings, *self._slide_warnings(), *without_train, *beside]
 
@@ -64,7 +64,12 @@ class Group:
     @cached_property
     def labels_digest(self) -> str:
         """SHA-256 over what the data set says of the test pairs besides the images."""
-        return digest(part for p in self.pairs for part in (p.id, *(f"{k}={v}" for k, v in sorted(p.labels.items()))))
+        parts: list[str] = []
+        for p in self.pairs:
+            parts += [p.id, *(f"{key}={value}" for key, value in sorted(p.labels.items()))]
+            if p.cells is not None:
+                parts.append(self.digests.of(p.cells))
+        return digest(parts)
 
     @cached_property
     def split_digest(self) -> str | None:

@@ -51,11 +51,15 @@ class Instrument:
         return cls(metrics, tuple(absent), tuple(f"metric not measured: {fault}" for fault in faults.values()))
 
     def suited(self, pairs: Sequence[Pair]) -> "Instrument":
-        """Without the metrics that need the true IHC, where it is not known: no such thing, rather than missing."""
-        if all(pair.truth is not None for pair in pairs):
-            return self
-        metrics = {name: metric for name, metric in self.metrics.items() if not metric.needs_truth}
-        absent = tuple(entry for entry in self.absent if not entry[1].needs_truth)
+        """Without the metrics that need the true IHC, or its cells, where these are not known: no such thing there."""
+        truth = all(pair.truth is not None for pair in pairs)
+        cells = all(pair.cells is not None for pair in pairs)
+
+        def suits(metric: Metric) -> bool:
+            return (truth or not metric.needs_truth) and (cells or not metric.needs_cells)
+
+        metrics = {name: metric for name, metric in self.metrics.items() if suits(metric)}
+        absent = tuple(entry for entry in self.absent if suits(entry[1]))
         return Instrument(metrics, absent, self.broken)
 
     @property

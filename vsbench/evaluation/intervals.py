@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Value
 from vsbench.stats.bootstrap import RESAMPLES, Interval, bootstrap, bootstrap_all, resample_counts
-from vsbench.stats.features import DISTANCES
+from vsbench.stats.distances import DISTANCES
 from vsbench.stats.slides import Slides, group
 from vsbench.stats.table import table_statistics
 
@@ -49,7 +49,7 @@ def intervals(
             result[value.name] = _without(absence)
         else:
             statistic = distance.of(features, slides)
-            interval = bootstrap(statistic, counts[: distance.resamples], kind="centred")
+            interval = bootstrap(statistic, counts[: distance.resamples], kind=distance.kind)
             # KID is a mean over random subsets, its statistic that of all images: the same but for the draw
             result[value.name] = _json(interval, slides, moved=estimate - interval.estimate)
     return result

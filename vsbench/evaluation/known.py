@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsbench import __version__
+from vsbench.data.arrays import read_arrays
 from vsbench.data.pairs import Pair
-from vsbench.evaluation.arrays import read_arrays
 from vsbench.evaluation.digests import Digests
 from vsbench.files import atomic
 from vsbench.metric import Sample

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vsbench import ranks
 from vsbench.data.decode import read_rgb, require_equal_sizes
 from vsbench.data.pairs import Pair
+from vsbench.data.true_cells import read_true_cells
 from vsbench.errors import DataError
 from vsbench.evaluation.given import CHANGES, Columns, Form, across, alone, form_of, reason_of
 from vsbench.metric import Absent, Image, Metric, Sample, declared_columns, require_distinct
@@ -166,7 +167,8 @@ def read_pair(pair: Pair) -> Sample:
     require_equal_sizes(images)
     he, real = images[pair.he], images[pair.ihc]
     truth = images[pair.truth] if pair.truth is not None else None
-    return Sample(pair.id, he, real, he, truth, pair.labels)
+    cells = read_true_cells(pair.cells, he[..., 0].size) if pair.cells is not None else None
+    return Sample(pair.id, he, real, he, truth, pair.labels, cells)
 
 
 Alone = dict[str, Columns | Exception]  # by metric

@@ -19,7 +19,8 @@ from vsbench.metric import Value
 from vsbench.names import brief
 from vsbench.report.tables import Comparison, EvaluatedRun, Row
 from vsbench.stats.bootstrap import Interval, Kind, bootstrap, resample_counts
-from vsbench.stats.features import DISTANCES, Features
+from vsbench.stats.distances import DISTANCES
+from vsbench.stats.features import Features
 from vsbench.stats.moments import Array, Pooled, mean
 from vsbench.stats.paired import Swaps, averaged, draw_swaps, matched, swap_test
 from vsbench.stats.slides import Slides, group

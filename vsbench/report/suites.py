@@ -18,7 +18,7 @@ from vsbench.report.provenance.places import Places
 from vsbench.report.studies import record_of
 from vsbench.report.tables import Column, Comparison, EvaluatedRun, Row, compare, load_results, problems
 
-MAIN = ("iod_mae", "iod_rel", "r_p", "r_c", "r_avg", "fid", "phv_avg", "truth_mae")
+MAIN = ("iod_mae", "iod_rel", "r_p", "r_c", "r_avg", "fid", "phv_avg", "truth_mae", "cell_auc")
 HEAD = ("row", "seed", "metric", "value", "unit", "protocol", "n", "data_digest", "published", "reason", "run")
 
 

@@ -12,13 +12,11 @@ means is exact, and costs no further distance. The difference of the means is th
 for the Fréchet distance but for terms of third order in the difference.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsbench.stats.bootstrap import RESAMPLES
 from vsbench.stats.moments import Array, mean
 from vsbench.stats.slides import Slides
 
@@ -27,7 +25,6 @@ Statistic = Callable[[Array], Array]
 Scores = tuple[Array, Array]
 
 MIN_IMAGES = 2  # one image has no covariance
-MAX_IMAGES = 5000  # twice as many take eight times as long, and four times the memory
 
 
 def frechet(fake: Features, real: Features, slides: Slides) -> Statistic:
@@ -106,47 +103,6 @@ def kernel_scores(first: Features, second: Features, real: Features) -> Scores:
     alike = (kernel.sum(axis=1) - kernel.diagonal()) / (n - 1)
     scores = alike - 2 * _kernel(x, real).mean(axis=1)
     return scores[:n], scores[n:]
-
-
-@dataclass(frozen=True)
-class Distance:
-    """A set value that is a distance of features: arrays ``<features>_fake`` and ``<features>_real``, (N, D).
-
-    ``resamples``: how many are affordable. For N = 1000 images and D = 2048, 2000 of KID take 2 s of one core.
-    ``sampled``: the value itself is a mean over random subsets, and the statistic near it, not equal to it.
-    """
-
-    statistic: Callable[[Features, Features, Slides], Statistic]
-    scores: Callable[[Features, Features, Features], Scores]
-    features: str
-    resamples: int
-    sampled: bool = False
-
-    def absence(self, features: Mapping[str, Features]) -> str | None:
-        """Why it can't be resampled; None if it can."""
-        real = features.get(f"{self.features}_real")
-        if real is None or f"{self.features}_fake" not in features:
-            return f"the features {self.features} were not kept"
-        if len(real) > MAX_IMAGES:
-            return f"{len(real)} images: above {MAX_IMAGES}, the spread of a distance of features takes hours"
-        return None
-
-    def of(self, features: Mapping[str, Features], slides: Slides) -> Statistic:
-        """The statistic of a method's features."""
-        return self.statistic(features[f"{self.features}_fake"], features[f"{self.features}_real"], slides)
-
-    def scores_of(self, first: Mapping[str, Features], second: Mapping[str, Features]) -> Scores:
-        """The scores of two methods' images."""
-        name = f"{self.features}_fake"
-        return self.scores(first[name], second[name], first[f"{self.features}_real"])
-
-
-# By the name of the value; the features' names are those that the metrics give.
-DISTANCES = {
-    "fid": Distance(frechet, frechet_scores, "fid", RESAMPLES),
-    "fid_pytorch": Distance(frechet, frechet_scores, "fid_pytorch", RESAMPLES),
-    "kid": Distance(kernel_distance, kernel_scores, "fid", 2000, sampled=True),
-}
 
 
 def _kernel(x: Features, y: Features) -> Array:
