@@ -405,6 +405,10 @@ EDITS: dict[str, Callable[[dict[str, Any]], object]] = {  # of a training state 
     "another number of groups": lambda s: s["optimizers"]["generators"].update(param_groups=[]),
     "random numbers": lambda s: s["random"]["numpy"].__setitem__(3, float("inf")),
     "no engine": lambda s: s.update(engine=[1]),
+    "no number of steps": lambda s: s["engine"].update(tally={"steps": {}, "sums": {}}),
+    "no sums": lambda s: s["engine"].update(tally={"steps": 1, "sums": {"g": "x"}}),
+    "no time": lambda s: s["engine"].update(seconds=float("nan")),
+    "weights of another": lambda s: s["engine"].update(own={"x": torch.zeros(2)}),
     "no pools": lambda s: s.update(method={}),
 }
 

@@ -29,6 +29,7 @@ Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 TABLES: dict[str, Spoil] = {
     "text": lambda t: t.assign(iod_mae=["x", *t["iod_mae"][1:]]),
     "text everywhere": lambda t: t.assign(ssim="\x1b[31m"),
+    "a number to Python alone": lambda t: t.assign(iod_mae=["1_0", *t["iod_mae"][1:]]),
     "too many digits": lambda t: t.assign(psnr=str(10**400)),
     "greater than anything": lambda t: t.assign(psnr=1e200),
     "doubled": lambda t: pd.concat([t, t.iloc[:1]]),

@@ -11,11 +11,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from vsbench.method import Method
 
 CHANGES = ("params", "lr", "initial_lr")  # of an optimizer's group: numbers of parameters, and what the schedule sets
+
+
+class _Tally(BaseModel):
+    """Of the losses since the log's last row."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    steps: int = Field(0, ge=0)
+    sums: dict[str, float] = {}
+
+
+class _Engine(BaseModel):
+    """What the engine itself keeps."""
+
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+
+    tally: _Tally = _Tally()
+    seconds: float = Field(0.0, ge=0)
+    peak_memory: int | None = None
+    precision: dict[str, Any] = {}
+    own: dict[str, Tensor] = {}  # where averaged weights are those of the file
 
 
 def training_state(method: Method[Any], optimizers: Mapping[str, Any], engine: dict[str, Any]) -> dict[str, Any]:
@@ -35,8 +57,11 @@ def restore(state: Mapping[str, Any], method: Method[Any], optimizers: Mapping[s
     """
     for key, optimizer in optimizers.items():
         _require_of(optimizer, state["optimizers"][key])
-    if not isinstance(state["engine"], dict):
-        raise TypeError("engine")
+    own = _Engine.model_validate(state["engine"]).own
+    if own and {key: value.shape for key, value in own.items()} != {
+        key: value.shape for key, value in method.named_parameters()
+    }:
+        raise ValueError("own")
     _restore_random_state(state["random"])
     for key, optimizer in optimizers.items():
         optimizer.load_state_dict(state["optimizers"][key])

@@ -135,7 +135,8 @@ def _require_in_order(table: pd.DataFrame) -> None:
         raise ValueError("ids are missing or doubled")
     for name, column in table.drop(columns=["id", "slide"]).items():
         if column.dtype.kind not in "biuf" and len(column):
-            wrong = next(cell for cell in column if isinstance(cell, str | int) and not _is_number(cell))
+            cells = [cell for cell in column if not isinstance(cell, float)]
+            wrong = next((cell for cell in cells if not _is_number(cell)), cells[0])  # 1_0 is one to Python alone
             raise ValueError(f"column {brief(name)} holds {brief(wrong)}, no number")
         if (column.replace([np.inf, -np.inf], np.nan).abs() > GREATEST).any():
             raise ValueError(f"column {brief(name)} holds a number that none can be measured as")
