@@ -33,7 +33,7 @@ class _Engine(BaseModel):
 
     model_config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
-    tally: _Tally = _Tally()
+    tally: _Tally = _Tally(steps=0)
     seconds: float = Field(0.0, ge=0)
     peak_memory: int | None = None
     precision: dict[str, Any] = {}
