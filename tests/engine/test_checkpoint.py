@@ -373,6 +373,7 @@ def test_metadata_is_plain_json(saved: Checkpoint) -> None:
         (lambda value: (value * 100).to(torch.int64), r"holds int64, not weights of CUT"),
         (lambda value: value.to(torch.uint8), r"holds uint8, not weights of CUT"),
         (lambda value: value > 0, r"holds bool, not weights of CUT"),
+        (lambda value: value.to(torch.complex64), r"holds complex64, not weights of CUT"),
     ],
 )
 def test_weights_that_are_no_finite_numbers_are_refused(
@@ -391,6 +392,20 @@ def test_weights_that_are_no_finite_numbers_are_refused(
             load_weights(path, build("cut"))
     save_file({key: value.half() for key, value in tensors.items()}, path, metadata)
     load_method(path)  # less precise, and still numbers
+
+
+def test_counts_are_whole_numbers(build: Build, tmp_path: Path) -> None:
+    """Of batches that a norm has seen: torch would cast a complex one with a warning."""
+    path = tmp_path / "pix2pix.safetensors"
+    save_weights(path, "pix2pix", build("pix2pix"))
+    with safe_open(path, "pt") as file:
+        metadata = {key: value for key, value in file.metadata().items() if key != "digest"}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
+    key = next(key for key in tensors if key.endswith("num_batches_tracked"))
+    for dtype in (torch.complex64, torch.float32):
+        save_file(tensors | {key: tensors[key].to(dtype)}, path, metadata)
+        with pytest.raises(RunError, match=rf"{key} holds {str(dtype).removeprefix('torch.')}"):
+            load_method(path)
 
 
 EDITS: dict[str, Callable[[dict[str, Any]], object]] = {  # of a training state whose digest holds

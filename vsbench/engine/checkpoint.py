@@ -292,7 +292,7 @@ def _fill(path: Path, method: Method[Any], tensors: dict[str, Tensor], alone: bo
     if alone:
         tensors = {key: value for key, value in there.items() if not key.startswith(f"{method.translator}.")} | tensors
     for key, value in tensors.items():
-        if there.get(key, value).is_floating_point() != value.is_floating_point():
+        if there.get(key, value).is_floating_point() != value.is_floating_point() or value.is_complex():
             dtype = str(value.dtype).removeprefix("torch.")
             raise RunError(f"{path}: {said(key)} holds {dtype}, not weights of {type(method).__name__}")
         if not value.float().isfinite().all():  # as single precision, in which it will be used
