@@ -131,3 +131,11 @@ def test_the_list_of_what_we_wrote_takes_any_bytes_and_is_a_file(tmp_path: Path)
     os.mkfifo(ledger)
     with pytest.raises(OSError, match="a FIFO, not a file"), only_ours(tmp_path, "--out"):
         pass
+
+
+def test_a_file_of_terabytes_is_not_read_for_its_digest(tmp_path: Path) -> None:
+    (tmp_path / "holes").touch()
+    os.truncate(tmp_path / "holes", 1 << 40)
+    with pytest.raises(OSError, match=r"1,099,511,627,776 bytes, where .* are the most") as caught:
+        file_digest(tmp_path / "holes")
+    assert caught.value.filename == str(tmp_path / "holes")

@@ -26,6 +26,7 @@ NOT_REGULAR = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+LARGEST = 1 << 35  # bytes of a file that is read for its digest: weights of eight thousand million numbers
 LEDGER = ".vsbench-files"  # in a folder that was named for output: what we wrote there
 LEDGER_BYTES = 1 << 26  # of half a million names; what is not read of a longer one counts as somebody else's
 Check = Callable[[Path], None]
@@ -268,12 +269,26 @@ def _no_number(name: str) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises OSError as ``open_regular`` does, and for a file of more than ``LARGEST`` bytes, of which none is read.
+    """
+    require_bearable(path)
     total = hashlib.sha256()
     with open_regular(path) as file:
         while block := file.read(1 << 20):
             total.update(block)
     return total.hexdigest()
+
+
+def require_bearable(path: Path) -> None:
+    """Raise OSError for what is no regular file, as ``open_regular`` does, and for one of more than ``LARGEST`` bytes:
+    with holes in it a file of terabytes costs nothing.
+    """
+    status = path.stat()
+    _require_regular(path, status.st_mode)
+    if status.st_size > LARGEST:
+        raise OSError(errno.EINVAL, f"{status.st_size:,} bytes, where {LARGEST:,} are the most", str(path))
 
 
 def digest(parts: Iterable[str]) -> str:

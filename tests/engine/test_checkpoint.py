@@ -92,6 +92,11 @@ def flip_a_bit_of_a_weight(path: Path) -> None:
     flip(path, path.stat().st_size - 2)
 
 
+def grow_to_a_terabyte(path: Path) -> None:
+    """Of holes: it takes no room, and hours to read."""
+    os.truncate(path, 1 << 40)
+
+
 def flip(path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 4
@@ -195,7 +200,7 @@ def test_an_interrupted_write_leaves_the_old_checkpoints(
 
 
 @pytest.mark.parametrize("part", ["weights", "state"])
-@pytest.mark.parametrize("harm", [truncate, flip_a_bit_of_a_weight, flip_a_bit_in_the_middle])
+@pytest.mark.parametrize("harm", [truncate, flip_a_bit_of_a_weight, flip_a_bit_in_the_middle, grow_to_a_terabyte])
 def test_damaged_files_are_refused_by_name_and_nothing_is_changed(
     saved: Checkpoint, build: Build, part: str, harm: Callable[[Path], None]
 ) -> None:
@@ -213,6 +218,14 @@ def test_damaged_files_are_refused_by_name_and_nothing_is_changed(
 def test_a_flipped_bit_is_found_when_a_method_is_loaded_for_use(saved: Checkpoint) -> None:
     flip_a_bit_of_a_weight(saved.weights)
     with pytest.raises(RunError, match=rf"{saved.weights.name}: damaged weights"):
+        load_method(saved.weights)
+
+
+def test_weights_of_a_terabyte_are_not_read_though_their_header_holds(saved: Checkpoint) -> None:
+    head = json.dumps({"x": {"dtype": "U8", "shape": [1 << 40], "data_offsets": [0, 1 << 40]}}).encode()
+    saved.weights.write_bytes(len(head).to_bytes(8, "little") + head)
+    os.truncate(saved.weights, 8 + len(head) + (1 << 40))
+    with pytest.raises(DamagedError, match=r"bytes, where .* are the most"):
         load_method(saved.weights)
 
 

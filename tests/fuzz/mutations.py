@@ -105,8 +105,6 @@ def replace(file: Path, rng: Random) -> str:
     """Something that is no such file."""
     kind = rng.choice(PLACES)
     if kind == "sparse":
-        if file.suffix in (".pt", ".safetensors"):  # as large as they like: their digest takes as long as reading does
-            raise ValueError(kind)
         os.truncate(file, 1 << 40)
         return kind
     file.unlink()

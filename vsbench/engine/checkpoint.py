@@ -25,7 +25,7 @@ from vsbench import __version__, registry
 from vsbench.engine.run import Run
 from vsbench.engine.training_state import restore, training_state
 from vsbench.errors import RunError, UserError
-from vsbench.files import atomic, file_digest, open_regular, parse_json, read_text, write_text
+from vsbench.files import atomic, file_digest, parse_json, read_text, require_bearable, write_text
 from vsbench.method import Method
 from vsbench.names import brief, said
 from vsbench.records.run import ImportedRecord
@@ -267,7 +267,7 @@ def _contents(name: str, method: Method[Any]) -> tuple[dict[str, Tensor], dict[s
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """(tensors by name, metadata) of a weights file, held against the digest inside, where there is one."""
     try:
-        open_regular(path).close()  # safetensors would wait for a FIFO's other end
+        require_bearable(path)  # safetensors would wait for a FIFO's other end, too
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
