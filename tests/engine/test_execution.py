@@ -264,4 +264,4 @@ def test_flags_are_recorded_and_part_of_the_run(
     expected = {"compile": False, "channels_last": True, "accumulate": 2, "checkpoint_activations": True}
     assert (record.execution, record.precision) == (expected, "32-true")
     with pytest.raises(RunError, match="execution"):
-        require_same(run, record.model_copy(update={"execution": asdict(Execution())}))
+        require_same(run, record, record.model_copy(update={"execution": asdict(Execution())}))

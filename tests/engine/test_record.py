@@ -17,6 +17,7 @@ from vsbench.evaluation import rows
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.rows import translated_row
 from vsbench.method import Method
+from vsbench.records.run import read_record
 
 Train = Callable[..., Run]
 CPU = torch.device("cpu")
@@ -156,3 +157,12 @@ def test_images_of_before_the_speed_was_noted_stay(train: Train, place: Path) ->
     (run.folder / "images/test.json").write_text(json.dumps(old | {"weights": "0" * 64}), encoding="utf-8")
     translated_row(run, group, CPU, done.append)
     assert len(done) == 4, "other weights are"
+
+
+def test_the_record_of_a_folder_is_read_once(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a training; once more only when the folder is locked, since others may have trained there meanwhile."""
+    train(tmp_path, "pix2pix")
+    read: list[Path] = []
+    monkeypatch.setattr("vsbench.engine.run.read_record", lambda file: read.append(file) or read_record(file))
+    train(tmp_path, "pix2pix")
+    assert len(read) == 1

@@ -101,18 +101,16 @@ def group_folder(results: Path, dataset: str, stain: str) -> Path:
     return results / "runs" / checked_name(f"{dataset}-{stain}", "data set and stain")
 
 
-def require_same(run: Run, record: TrainedRecord, but: Sequence[str] = ()) -> TrainedRecord:
-    """The folder's own record, if it is of the same training as ``record``, whatever differs in ``but``.
+def require_same(run: Run, there: TrainedRecord, record: TrainedRecord, but: Sequence[str] = ()) -> None:
+    """Raise RunError, naming what differs, where the folder's record ``there`` is of another training than ``record``.
 
-    Raises RunError naming what differs.
+    It may differ in what ``but`` names.
     """
-    there = run.trained
     if differing := [what for what in record.differences(there) if what not in but]:
         other = "choose another --label or --seed"
         if set(differing) <= set(DATA) and not there.finished:
             other = f"if that is meant, go on with --resume --accept-data; else {other}"
         raise RunError(f"{run.folder}: holds another run ({', '.join(differing)}); {other}")
-    return there
 
 
 def require_one_row(run: Run, record: RunRecord) -> None:

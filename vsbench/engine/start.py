@@ -72,19 +72,19 @@ def start(
     training = _training(found, fabric, rhythm)
     data = _data(found.pairs.train)
     record = _record(found, training, data, fabric, rhythm)
-    if not _begun(run):
+    there = _there(run)
+    if there is None or not _begun(run, there):
         resume = False
     else:  # what was recorded of earlier starts stays, whatever this one is asked
-        there = run.trained
         record = record.model_copy(update={"continued": there.continued, "accepted_data": there.accepted_data})
-    if resume:
-        record = _continued(run, record, display)
-    if resume and accept_data:
-        record = _accepted(found, record, data, display)
+        if resume:
+            record = _continued(run, there, record, display)
+        if resume and accept_data:
+            record = _accepted(found, there, record, data, display)
     if record.continued:
         training = replace(training, may_differ=LENGTH)
     require_one_row(run, record)
-    if _finished(run, record):
+    if _finished(run, there, record):
         display.say(f"{run.folder}: finished already")
         return run
     if request.cache_tiles is not None:
@@ -195,9 +195,11 @@ def _by_file(pairs: list[Pair], data: TrainingData) -> Iterator[tuple[Path, str]
         yield from zip(pair.images, data.files[pair.id], strict=True)
 
 
-def _accepted(found: Resolved, record: TrainedRecord, data: TrainingData, display: Display) -> TrainedRecord:
+def _accepted(
+    found: Resolved, there: TrainedRecord, record: TrainedRecord, data: TrainingData, display: Display
+) -> TrainedRecord:
     """The record of a training that goes on with other images, of which is said which they are."""
-    run, there = found.run, found.run.trained
+    run = found.run
     before, after = there.train_digest, record.train_digest
     if there.finished or before is None or after is None or before == after:
         return record
@@ -216,9 +218,8 @@ def _below(root: Path, file: Path) -> str:
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
 
 
-def _continued(run: Run, record: TrainedRecord, display: Display) -> TrainedRecord:
+def _continued(run: Run, there: TrainedRecord, record: TrainedRecord, display: Display) -> TrainedRecord:
     """The record of a finished training that is asked for more. Raises UsageError where it is asked for less."""
-    there = run.trained
     before, after = ({key: r.config.get(key) for key in LENGTH} for r in (there, record))
     if not there.finished or before == after or there.steps is None or record.steps is None:
         return record
@@ -237,9 +238,8 @@ def _continued(run: Run, record: TrainedRecord, display: Display) -> TrainedReco
     return record.model_copy(update={"continued": continued})
 
 
-def _as_before(run: Run, record: TrainedRecord) -> TrainedRecord:
+def _as_before(there: TrainedRecord, record: TrainedRecord) -> TrainedRecord:
     """The record with the length that the folder's training has, where this one continues it."""
-    there = run.trained
     if len(record.continued) == len(there.continued):
         return record
     return record.model_copy(update={"config": record.config | record.continued[-1].before})
@@ -250,31 +250,42 @@ def _newest(run: Run) -> int:
     return max((checkpoint.step for checkpoint in checkpoints(run.checkpoints)), default=0)
 
 
-def _begun(run: Run) -> bool:
+def _there(run: Run) -> TrainedRecord | None:
+    """The folder's record, where it has one."""
+    return run.trained if run.record_file.exists() else None
+
+
+def _begun(run: Run, there: TrainedRecord) -> bool:
     """Whether there is a training to go on with: not where it stopped before its first checkpoint."""
-    return run.record_file.exists() and (_newest(run) > 0 or run.trained.finished)
+    return _newest(run) > 0 or there.finished
 
 
-def _may_differ(run: Run, record: TrainedRecord) -> Sequence[str]:
+def _may_differ(run: Run, there: TrainedRecord, record: TrainedRecord) -> Sequence[str]:
     """What of the data may be another than in the folder: where nothing was trained, or the user accepted it."""
-    if not _begun(run):
+    if not _begun(run, there):
         return (*DATA, "validation")
     accepted = record.accepted_data[-1:]
-    return DATA if accepted and accepted[0].before == run.trained.train_digest else ()
+    return DATA if accepted and accepted[0].before == there.train_digest else ()
 
 
-def _finished(run: Run, record: TrainedRecord) -> bool:
+def _finished(run: Run, there: TrainedRecord | None, record: TrainedRecord) -> bool:
     """Whether the folder holds this very run, and its last checkpoint. Raises RunError where it holds another."""
-    if not run.record_file.exists():
+    if there is None:
         return False
-    steps = [checkpoint.step for checkpoint in checkpoints(run.checkpoints)]
-    return require_same(run, _as_before(run, record), _may_differ(run, record)).finished and record.steps in steps
+    require_same(run, there, _as_before(there, record), _may_differ(run, there, record))
+    return there.finished and record.steps in [checkpoint.step for checkpoint in checkpoints(run.checkpoints)]
 
 
 def _goes_on(run: Run, record: TrainedRecord, resume: bool) -> bool:
-    """Whether there is something to go on from. Raises RunError where there is, and ``resume`` is not set."""
-    if not _begun(run):
+    """Whether there is something to go on from, as it is now that nobody else trains here. Raises RunError where there
+    is, and ``resume`` is not set.
+    """
+    there = _there(run)
+    if there is None or not _begun(run, there):
         return False
-    if not resume and not require_same(run, record).finished:
-        raise RunError(f"{run.folder}: unfinished at step {_newest(run)} of {record.steps}; add --resume, or remove it")
+    if not resume:
+        require_same(run, there, record)
+        if not there.finished:
+            step = f"step {_newest(run)} of {record.steps}"
+            raise RunError(f"{run.folder}: unfinished at {step}; add --resume, or remove it")
     return True

@@ -168,7 +168,8 @@ def state(row: StudyRow, seed: int) -> State:
         "dataset_options": r.dataset_options, "stain": r.stain,
     }  # fmt: skip
     try:
-        there = require_same(run, run.trained.model_copy(update=wanted))
+        there = run.trained
+        require_same(run, there, there.model_copy(update=wanted))
     except RunError as error:
         return State(str(error))
     found = checkpoints(run.checkpoints)
