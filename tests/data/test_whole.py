@@ -189,6 +189,8 @@ WHOLE: dict[str, Make] = {
     "png, interlaced": lambda: png(zlib.compress(passes(RGB)), interlaced=1),
     "png, narrow, interlaced": lambda: png(zlib.compress(passes(RGB[:3, :1])), 3, 1, interlaced=1),
     "png, junk after its end": lambda: png(STREAM) + b"junk",
+    "png, more rows than its header says": lambda: png(zlib.compress(rows(RGB.repeat(2, 0)))),
+    "png, more rows, the last that is asked for black": lambda: png(zlib.compress(rows(RGB * TOP) + rows(RGB))),
     "jpeg": lambda: BASELINE,
     "jpeg, progressive": lambda: PROGRESSIVE,
     "jpeg, scan by scan": lambda: planes_jpeg(SMOOTH),
