@@ -24,6 +24,7 @@ from vsbench.evaluation.evaluate import Outcome, evaluate_images, evaluate_rows,
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.rows import reference_rows, translated_row
+from vsbench.evaluation.sizes import CommonSize
 from vsbench.files import digest
 from vsbench.metric import Absent, Metric, Sample, Update, Value
 from vsbench.metrics.clinical import Clinical
@@ -387,6 +388,22 @@ def test_resized_images_are_of_a_protocol_of_their_own(place: Path) -> None:
     assert again[-1].cached
 
 
+def test_trainings_and_images_made_elsewhere_are_measured_at_one_size(place: Path) -> None:
+    folder = outside(place)
+    for file in folder.iterdir():
+        Image.open(file).resize((SIDE // 2, SIDE // 2)).save(file)
+    size = CommonSize(SIDE // 2, SIDE // 2, "box")
+    here = Group("folder", {}, "er", place / "own", place / "results", size)
+    evaluate_images(folder, "copy", here, Instrument.build("cpu"))
+    runs = unevaluated(place / "results")
+    outcomes, failures = evaluate_runs(runs, place / "own", place / "results", Instrument.build("cpu"), CPU, size=size)
+    assert not failures
+    assert [o.summary.row for o in outcomes] == [*ROWS, "copy", "cut+cpu"]
+    assert {o.summary.protocol for o in outcomes} == {"size-20x20-box"}
+    assert {o.summary.values["ssim"].protocol for o in outcomes} == {"ssim/skimage-rgb-uniform7+size-20x20-box"}
+    assert not run_of(place).evaluation("native").exists()
+
+
 def test_images_made_elsewhere_alone_are_measured_again_without_a_data_root(place: Path) -> None:
     """Their record says where the data lay, as a training's does."""
     outcome = evaluate_copy(place, outside(place))
@@ -449,6 +466,9 @@ def test_what_is_known_of_the_real_images_serves_the_next_evaluation(place: Path
     Image.new("RGB", (SIDE, SIDE), (10, 20, 30)).save(place / "own/ihc/test/f.png")
     assert evaluate("he") != first
     assert Looking.looked == ["d", "e", "f", "g", "f"]
+    smaller = Group("folder", {}, "er", place / "own", place / "results", CommonSize(SIDE // 2, SIDE // 2, "box"))
+    evaluate_rows(smaller, reference_rows(smaller)[:1], Instrument({"looking": Looking()}))
+    assert Looking.looked[5:] == ["d", "e", "f", "g"], "the same files at another size are other images"
     with np.load(place / "results/runs/folder-er/real.npz") as stored:
         assert stored["protocols"].tolist() == ["looking/1"]
 

@@ -1,6 +1,7 @@
 """Results trees as an evaluation leaves them, made from nothing: small images, chosen numbers."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,16 @@ class Tree:
         record |= cost | training if kind == "trained" else {}
         (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
         return folder
+
+    def also_in(self, folder: Path, protocol: str) -> Path:
+        """The evaluation of a run in another protocol beside the one it has, with the same numbers."""
+        there = folder / "evaluation" / protocol
+        shutil.copytree(folder / "evaluation/native", there)
+        summary = json.loads((there / "summary.json").read_text(encoding="utf-8")) | {"protocol": protocol}
+        for value in summary["values"].values():
+            value["protocol"] += f"+{protocol}"
+        (there / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+        return there
 
     def picture(self, index: int, part: str) -> NDArray[np.uint8]:
         """(size, size, 3): pale ground with nuclei; brown for IHC, violet for H&E."""

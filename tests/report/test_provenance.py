@@ -309,6 +309,9 @@ def test_paths_in_options_become_the_users_own(add: Callable[..., Path], tree: T
 
 def external(tree: Tree, *, suffix: str | None = None, resize: str | None = None, **changes: Any) -> Path:
     folder = tree.add("their-cut", {"r_p": 40.0}, kind="external", **changes)
+    if resize is not None:
+        tree.also_in(folder, f"resize-{resize}")
+        shutil.rmtree(folder / "evaluation/native")
     record = {"kind": "external", "row": "their-cut", "title": "their cut", "dataset": "mist", "stain": "er"}
     record |= {"images": "/opt/secret/cut fakes", "suffix": suffix, "resize": resize, "dataset_options": {}}
     (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
@@ -327,6 +330,15 @@ def test_images_made_elsewhere(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> N
     assert group[:3] == ("mist", {}, "er")
     text = appendix(comparisons_of(tree.results)).replace(r"\allowbreak{}", "")
     assert r"images of \textless{}elsewhere\textgreater{}/cut fakes, found by the pair's name and \_fake\_B" in text
+
+
+def test_evaluations_at_a_common_size_say_so_in_their_commands(tree: Tree, add: Callable[..., Path]) -> None:
+    for folder in (external(tree), add("cut")):
+        tree.also_in(folder, "size-16x16-box")
+    found = records(compare(load_results(tree.results, protocol="size-16x16-box")))
+    assert len(found) == 2
+    assert all("--size 16x16 --resize box" in record["commands"][-1] for record in found)
+    assert not any("--size" in record["commands"][-1] for record in records(comparisons_of(tree.results)))
 
 
 def test_how_a_result_folder_was_matched(tree: Tree) -> None:

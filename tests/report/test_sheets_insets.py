@@ -173,3 +173,17 @@ def test_an_image_of_another_size_is_named(tree: Tree, tmp_path: Path) -> None:
         Image.new("RGB", (16, 20)).save(fake)
     with pytest.raises(RunError, match=r"images/test/\d+\.png: 20×16 pixels, but the real IHC .* has 32×32"):
         image_sheets(only(tree), tmp_path)
+
+
+@pytest.mark.parametrize(("protocol", "side"), [("size-16x16-box", 16), ("resize-box", 32)])
+def test_images_are_drawn_at_the_size_at_which_they_were_measured(
+    tree: Tree, tmp_path: Path, protocol: str, side: int
+) -> None:
+    folder = tree.add("theirs", VALUES, kind="external")
+    for fake in folder.rglob("*.png"):
+        Image.new("RGB", (48, 48), BROWN).save(fake)
+    tree.also_in(folder, protocol)
+    (comparison,) = compare(load_results(tree.results, protocol=protocol))
+    (drawn,) = image_sheets(comparison, tmp_path)
+    table = pd.read_csv(drawn.file("csv"))
+    assert set(table["height"]) == set(table["width"]) == {side}

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,39 @@ def test_a_damaged_summary_is_refused_by_name(tree: Tree, spoil: Callable[[Path]
     assert str(path) in message
     assert says in message
     assert "\n" not in message
+
+
+def test_evaluations_at_a_common_size_stand_in_tables_of_their_own(tree: Tree) -> None:
+    """A run that was measured in two protocols is one run: in a table it has the numbers of one of them."""
+    folders = [tree.add("cut", {"ssim": 0.5}), tree.add("he", {"ssim": 0.25}, kind="reference")]
+    for folder in folders:
+        tree.also_in(folder, "size-16x16-box")
+    tree.add("usigan", {"ssim": 0.75})  # at its own size alone
+    told: list[str] = []
+    (native,) = compare(load_results(tree.results, told.append))
+    assert [(row.key, len(row.runs), row.runs[0].protocol) for row in native.rows] == [
+        ("cut", 1, "native"), ("usigan", 1, "native"), ("he", 1, "native"),
+    ]  # fmt: skip
+    assert told == ["left out: 2 evaluations in the protocol size-16x16-box; --protocol size-16x16-box shows them"]
+    (common,) = compare(load_results(tree.results, protocol="size-16x16-box"))
+    assert [(row.key, len(row.runs)) for row in common.rows] == [("cut", 1), ("he", 1)]
+    assert common.columns["ssim"].protocol == "ssim/skimage-rgb-uniform7+size-16x16-box"
+
+
+def test_what_was_measured_at_a_common_size_alone_is_not_taken_for_the_rest(tree: Tree) -> None:
+    folder = tree.add("cut", {"ssim": 0.5})
+    tree.also_in(folder, "size-16x16-box")
+    shutil.rmtree(folder / "evaluation/native")
+    told: list[str] = []
+    assert load_results(tree.results, told.append) == []
+    assert told == ["left out: 1 evaluation in the protocol size-16x16-box; --protocol size-16x16-box shows it"]
+
+
+def test_a_row_that_was_resized_is_shown_and_not_ranked(tree: Tree) -> None:
+    tree.add("cut", {"ssim": 0.5})
+    tree.add("usigan", {"ssim": 0.5})
+    folder = tree.add("theirs", {"ssim": 0.75}, kind="external")
+    tree.also_in(folder, "resize-box")
+    shutil.rmtree(folder / "evaluation/native")
+    comparison = only(tree)
+    assert "measured by another protocol" in str(comparison.difference(row_of(comparison, "theirs"), "ssim"))

@@ -37,6 +37,14 @@ def evaluate(
         Literal["bicubic", "box", "lanczos", "nearest"] | None,
         typer.Option("--resize", help="Resize --images to the real ones; enters the protocol.  [default: an error]"),
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            metavar="HEIGHTxWIDTH",
+            help="Measure all rows at this one size, by the rule of --resize; enters the protocol.",
+        ),
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option("--also", metavar="FAMILY", help="Measure this family too, of those on request; repeatable."),
@@ -79,6 +87,7 @@ def evaluate(
     from vsbench.evaluation.draws import require_draws
     from vsbench.evaluation.group import Group
     from vsbench.evaluation.instrument import Instrument
+    from vsbench.evaluation.sizes import CommonSize
     from vsbench.ranks import leave
     from vsbench.weights.seeded import seed_of
 
@@ -88,10 +97,11 @@ def evaluate(
         raise UsageError("--images needs --name, --dataset and --stain")
     if (images is not None or references) and (dataset is None or stain is None):
         raise UsageError(f"{'--references' if references else '--images'} needs --dataset and --stain")
-    if images is None and (name or suffix or resize):
-        raise UsageError("--name, --suffix and --resize are about --images FOLDER")
+    if images is None and (name or suffix or (resize and size is None)):
+        raise UsageError("--name, --suffix and --resize without --size are about --images FOLDER")
     if draws > 1 and not (runs or every):
         raise UsageError("--draws is about runs, whose methods translate; give --all or run folders")
+    common = None if size is None else CommonSize.parse(size, resize)
     families = _on_request(also or [])
     fabric = make_fabric(device, devices, "32-true")
     fabric.launch()
@@ -99,10 +109,10 @@ def evaluate(
     instrument = Instrument.build(str(fabric.device), families, on_missing, seed_of(weights) if weights else None)
     with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
         if dataset is not None and stain is not None:
-            group = Group(dataset, parse_settings(data or []), stain, data_root, out or results)
+            group = Group(dataset, parse_settings(data or []), stain, data_root, out or results, common)
             if images is not None and name is not None:
                 outcomes, failures = engine.evaluate_images(
-                    images, name, group, instrument, on_bad, suffix, resize, display.count
+                    images, name, group, instrument, on_bad, suffix, None if common else resize, display.count
                 )
             else:
                 outcomes, failures = engine.evaluate_references(group, instrument, on_bad, display.count)
@@ -122,6 +132,7 @@ def evaluate(
                 display.count,
                 elsewhere=out is not None,
                 draws=draws,
+                size=common,
             )
     if fabric.is_global_zero:
         print_outcomes(outcomes)

@@ -33,6 +33,14 @@ def report(
     bundle: Annotated[
         Path | None, typer.Option("--bundle", metavar="FILE.zip", help="Also all that may be passed on, as one file.")
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            callback=checked_names,
+            help="Evaluations of this protocol, as evaluate --size leaves them.  [default: at the images' own size]",
+        ),
+    ] = None,
     suite: Annotated[
         str | None,
         typer.Option("--suite", callback=checked_names, help="This ablation study alone: its table and figure."),
@@ -51,8 +59,9 @@ def report(
     from vsbench.report.build import build_report
 
     folder = out or results / "report"
-    if suite is not None and bundle is not None:
-        raise UsageError("--bundle is of the whole report: leave out --suite")
+    for option, given in (("--bundle", bundle), ("--protocol", protocol)):
+        if suite is not None and given is not None:
+            raise UsageError(f"{option} is of the whole report: leave out --suite")
     if suite is None and method is not None:
         raise UsageError("--method is for --suite")
     expected = [] if suite is not None else FILES[: None if latex else -1]
@@ -70,6 +79,7 @@ def report(
                 interval=interval,
                 papers=printed_papers(published),
                 bundle=bundle,
+                protocol=protocol,
                 warn=print_warning,
             )
     for line in main_files(written, folder):

@@ -13,10 +13,9 @@ from vsbench.engine.checkpoint import load_method, weights_of
 from vsbench.engine.run import Run
 from vsbench.engine.translate import translate_image
 from vsbench.errors import DataError, RunError, UsageError
-from vsbench.evaluation.group import Group
+from vsbench.evaluation.group import PROTOCOL, Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.onepass import Maker, OnBad, measure, set_values
-from vsbench.evaluation.rows import PROTOCOL
 from vsbench.method import Method
 from vsbench.metric import Absent, Image
 from vsbench.records.draws import Draws

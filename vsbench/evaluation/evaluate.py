@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vsbench import __version__, ranks
 from vsbench.engine.run import Run, find_runs
-from vsbench.errors import DataError, RunError, UserError
+from vsbench.errors import DataError, RunError, UsageError, UserError
 from vsbench.evaluation import summary as summaries
 from vsbench.evaluation.draws import draws_by_seed, evaluate_draws
 from vsbench.evaluation.group import Group, group_of
@@ -15,6 +15,7 @@ from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.known import KnownFeatures
 from vsbench.evaluation.onepass import OnBad, measure
 from vsbench.evaluation.rows import Row, external_row, reference_rows, translated_row
+from vsbench.evaluation.sizes import CommonSize
 from vsbench.files import digest
 from vsbench.records.draws import Draws
 from vsbench.records.run import ExternalRecord
@@ -67,11 +68,12 @@ def evaluate_rows(
         ranks.collect(None)  # all have looked before the first one writes
         for row, *_ in todo.values():
             summaries.forget(row)
-        known = KnownFeatures(group.folder / "real.npz", group.digests)
+        of = "" if group.size is None else f"-{group.size.protocol}"
+        known = KnownFeatures(group.folder / f"real{of}.npz", group.digests)
         makers = {name: row.make for name, (row, *_) in todo.items()}
         total = len(makers) * len(group.pairs)
         done = None if tell is None else lambda count: tell("measured", count, total)
-        measured = measure(group.pairs, makers, instrument.metrics, on_bad, known, done)
+        measured = measure(group.pairs, makers, instrument.metrics, on_bad, known, done, group.size)
         if ranks.rank() == 0:
             known.save()
         for name, (row, fingerprint, images, damaged) in todo.items():
@@ -121,13 +123,17 @@ def evaluate_runs(
     tell: Tell | None = None,
     elsewhere: bool = False,
     draws: int = 1,
+    size: CommonSize | None = None,
 ) -> tuple[list[Outcome], list[str]]:
     """Evaluate runs, each data set's reference rows first; what fails for one run leaves the others alone.
 
     ``results``: where the reference rows go; with ``elsewhere`` all that is made of the runs too, which are only read.
-    ``draws``: with so many translation seeds in all, where a method draws. Returns the outcomes and one line for each
-    failure.
+    ``draws``: with so many translation seeds in all, where a method draws. ``size``: at which all are measured, where
+    that is not the size the images are stored at. Returns the outcomes and one line for each failure. Raises UsageError
+    for draws at such a size: what they spread around is measured at the images' own.
     """
+    if size is not None and draws > 1:
+        raise UsageError("--draws are measured at the images' own size: leave out --size")
     outcomes: list[Outcome] = []
     failures: list[str] = []
     groups: dict[str, list[Run]] = {}
@@ -141,7 +147,7 @@ def evaluate_runs(
         groups.setdefault(key, []).append(run)
     for members in groups.values():
         try:
-            group = group_of(members[0], data_root, results)
+            group = group_of(members[0], data_root, results, size)
             rows = reference_rows(group)
             for run in members:
                 try:

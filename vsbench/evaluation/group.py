@@ -14,22 +14,28 @@ from vsbench.dataset import pairs_of
 from vsbench.engine.run import Run, group_folder
 from vsbench.errors import DataError
 from vsbench.evaluation.digests import Digests
+from vsbench.evaluation.sizes import CommonSize
 from vsbench.files import digest
 from vsbench.markers import marker
 
 SPLIT = "test"
+PROTOCOL = "native"  # stored size, no resize, all pairs of the split
 FEW_SLIDES = 10
 
 
 @dataclass
 class Group:
-    """The pairs, their digests and what must be said beside every number on them."""
+    """The pairs, their digests and what must be said beside every number on them.
+
+    ``size``: at which all their rows are measured, where that is not the size the images are stored at.
+    """
 
     dataset: str
     options: dict[str, Any]
     stain: str
     data_root: Path | None
     results: Path
+    size: CommonSize | None = None
     pairs: list[Pair] = field(init=False)
     train: list[Pair] = field(init=False)  # empty where only the test split is here
     digests: Digests = field(init=False)
@@ -39,6 +45,8 @@ class Group:
         source = registry.load("vsbench.datasets", self.dataset).from_options(self.options)
         test = pairs_of(source, self.data_root, self.stain, SPLIT)
         self.pairs = [replace(p, labels={**p.labels, "stain": marker(self.stain)}) for p in test]
+        if self.size is not None:  # at which true cells, known by their pixels, are in other places
+            self.pairs = [replace(p, cells=None) for p in self.pairs]
         without_train = [] if source.paired else ["training images are unpaired: no rows made from them"]
         try:
             self.train = pairs_of(source, self.data_root, self.stain, "train") if source.paired else []
@@ -49,12 +57,18 @@ class Group:
         self.digests = Digests(self.results / "digests.json")
         self.digests.add(file for p in self.pairs for file in (*p.images, p.cells) if file is not None)
         beside = not_read(images_of([*self.pairs, *self.train]))
-        self.warnings = [*source.warnings, *self._slide_warnings(), *without_train, *beside]
+        resized = [] if self.size is None else [self.size.said]
+        self.warnings = [*resized, *source.warnings, *self._slide_warnings(), *without_train, *beside]
 
     @property
     def folder(self) -> Path:
         """The folder of its rows."""
         return group_folder(self.results, self.dataset, self.stain)
+
+    @property
+    def protocol(self) -> str:
+        """The protocol of its evaluations, where a row has none of its own."""
+        return PROTOCOL if self.size is None else self.size.protocol
 
     @cached_property
     def data_digest(self) -> str:
@@ -99,9 +113,9 @@ class Group:
             yield f"only {len(test)} test slides: too few to rank methods"
 
 
-def group_of(run: Run, data_root: Path | None, results: Path) -> Group:
+def group_of(run: Run, data_root: Path | None, results: Path, size: CommonSize | None = None) -> Group:
     """The group a run belongs to; its data lie under ``data_root``, $VSBENCH_DATA, or where they lay in training."""
     record = run.record
     if data_root is None and not os.environ.get("VSBENCH_DATA") and record.data_root:
         data_root = Path(record.data_root)
-    return Group(record.dataset, record.dataset_options or {}, record.stain, data_root, results)
+    return Group(record.dataset, record.dataset_options or {}, record.stain, data_root, results, size)

@@ -22,6 +22,7 @@ from vsbench.data.pairs import Pair
 from vsbench.data.true_cells import read_true_cells
 from vsbench.errors import DataError
 from vsbench.evaluation.given import CHANGES, Columns, Form, across, alone, form_of, reason_of
+from vsbench.evaluation.sizes import CommonSize
 from vsbench.metric import Absent, Image, Metric, Sample, declared_columns, require_distinct
 
 CHUNK = 8  # pairs in memory at once, and the batch that networks see
@@ -70,8 +71,10 @@ def measure(
     on_bad: OnBad = "stop",
     known: Known | None = None,
     done: Callable[[int], None] | None = None,
+    size: CommonSize | None = None,
 ) -> dict[str, Measured | DataError]:
-    """Measure several rows on the same pairs; ``done`` is told the number of images measured so far.
+    """Measure several rows on the same pairs; ``done`` is told the number of images measured so far. With ``size`` all
+    images are measured at that size, real and generated; makers are given the real ones as they are stored.
 
     A bad generated image (unreadable, of another size) ends its own row, whose result is then the error, or is skipped
     in it. A bad real image ends all: raises DataError; or it is skipped in all rows. A metric that raises anything
@@ -83,7 +86,7 @@ def measure(
     require_distinct(metrics)
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     mine = chunks[ranks.rank() :: ranks.ranks()]
-    part = _measure(mine, makers, metrics, on_bad, known, done)
+    part = _measure(mine, makers, metrics, on_bad, known, done, size)
     parts = ranks.collect(part)
     for other in parts:
         if other.error is not None:
@@ -128,10 +131,11 @@ def _finished(metric: Metric, measured: Measured) -> dict[str, float | Absent]:
 class _Source:
     """The real images of a pair, read when the first row needs them."""
 
-    def __init__(self, pair: Pair, known: Known | None) -> None:
-        self.pair, self.known = pair, known
+    def __init__(self, pair: Pair, known: Known | None, size: CommonSize | None) -> None:
+        self.pair, self.known, self.size = pair, known, size
         self.lock = Lock()
-        self.base: Sample | None = None
+        self.stored: Sample | None = None
+        self.base: Sample | None = None  # the same at the size at which it is measured
         self.error: DataError | None = None
 
     def sample(self, make: Maker) -> Sample:
@@ -139,15 +143,30 @@ class _Source:
         with self.lock:
             if self.base is None and self.error is None:
                 try:
-                    self.base = read_pair(self.pair)
+                    self.stored = read_pair(self.pair)
+                    self.base = self.stored if self.size is None else _at(self.size, self.pair, self.stored)
                 except DataError as error:
                     self.error = error
                 else:
                     if self.known is not None:
                         self.known.give(self.pair, self.base)
-        if self.base is None:
+        if self.stored is None or self.base is None:
             raise self.error or AssertionError("neither read nor failed")
-        return self.base.judging(_read_only(make(self.pair, self.base.he, self.base.real)))
+        fake = make(self.pair, self.stored.he, self.stored.real)
+        if fake is self.stored.he or fake is self.stored.real:  # a reference row: nothing new
+            fake = self.base.he if fake is self.stored.he else self.base.real
+        elif self.size is not None:
+            fake = self.size.bring(self.pair.ihc, fake)  # of the real size, or brought there already
+        return self.base.judging(_read_only(fake))
+
+
+def _at(size: CommonSize, pair: Pair, stored: Sample) -> Sample:
+    """A pair at the common size, read-only. Raises DataError where that would change its aspect ratio."""
+    he, real = (_read_only(size.bring(*one)) for one in ((pair.he, stored.he), (pair.ihc, stored.real)))
+    truth = None
+    if pair.truth is not None and stored.truth is not None:
+        truth = _read_only(size.bring(pair.truth, stored.truth))
+    return Sample(pair.id, he, real, he, truth, pair.labels)
 
 
 def _read_only(image: Image) -> Image:
@@ -203,6 +222,7 @@ def _measure(
     on_bad: OnBad,
     known: Known | None,
     done: Callable[[int], None] | None,
+    size: CommonSize | None,
 ) -> _Part:
     part = _Part({name: _Row() for name in makers})
     alone = {name: metric for name, metric in metrics.items() if metric.measures_alone}
@@ -211,7 +231,7 @@ def _measure(
 
         def submitted() -> Iterator[tuple[_Row, list[Job]]]:
             for chunk in chunks:
-                sources = [_Source(pair, known) for pair in chunk]
+                sources = [_Source(pair, known, size) for pair in chunk]
                 for name, make in makers.items():
                     if part.rows[name].error is None:
                         yield part.rows[name], [(s, pool.submit(_measure_alone, s, make, alone)) for s in sources]

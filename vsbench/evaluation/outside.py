@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
 from vsbench.data.decode import lossy_kind, read_rgb, read_size, require_equal_sizes
 from vsbench.data.pairs import SUFFIXES, Pair, few, images_by_stem
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError, UsageError
 from vsbench.evaluation.onepass import Maker
+from vsbench.evaluation.sizes import RULES, CommonSize, checked_rule, require_aspect, resize
 from vsbench.metric import Image
 
 # What the test scripts of the CycleGAN family call the generated image, and its input beside it: pix2pix and CycleGAN
@@ -21,12 +21,6 @@ INPUT_OF = {"fake_B": "real_A", "fake": "real"}
 REAL = ("real_A", "real_B", "real")  # one of these beside them makes a folder of such names a result folder
 THEIR_CAP = 50  # these scripts stop after so many images unless they are told otherwise
 
-RULES = {
-    "bicubic": Pillow.Resampling.BICUBIC,
-    "box": Pillow.Resampling.BOX,
-    "lanczos": Pillow.Resampling.LANCZOS,
-    "nearest": Pillow.Resampling.NEAREST,
-}
 Files = dict[str, Path]
 SAME = 15.0  # grey levels between two files, on average: JPEG and half the size make 7 of one H&E, other tissue 30
 
@@ -79,66 +73,44 @@ def foreign_inputs(found: Found, pairs: Sequence[Pair]) -> list[str]:
     return [f"the inputs beside the generated images are not this data set's H&E: {few(unlike)}"] if unlike else []
 
 
-def checked_rule(rule: str) -> str:
-    """``rule`` if there is a resize rule of that name. Raises UsageError."""
-    if rule not in RULES:
-        raise UsageError(f"--resize {rule}: no such rule; one of {', '.join(RULES)}")
-    return rule
+def reader(files: Mapping[str, Path], rule: str | None = None, common: CommonSize | None = None) -> Maker:
+    """Reads the generated image of a pair and brings it to the size of the real IHC by a resize rule, or, with
+    ``common``, from the size it is stored at to the one that all images are brought to.
 
-
-def resize(image: Image, size: tuple[int, int], rule: str) -> Image:
-    """(H, W, 3) uint8 to ``size`` (height, width), as Pillow does: all rules but "nearest" smooth before they shrink.
-
-    An image of that size is returned as it is. Raises UsageError for an unknown rule.
-    """
-    method = RULES[checked_rule(rule)]
-    if image.shape[:2] == size:
-        return image
-    height, width = size
-    return np.array(Pillow.fromarray(image).resize((width, height), method))
-
-
-def reader(files: Mapping[str, Path], rule: str | None = None) -> Maker:
-    """Reads the generated image of a pair and brings it to the size of the real IHC by a resize rule.
-
-    Without a rule, an image of another size raises DataError with both sizes; with one, an image of another aspect
+    Without either, an image of another size raises DataError with both sizes; with one, an image of another aspect
     ratio does, since that would squeeze the tissue.
     """
     if rule is not None:
         checked_rule(rule)
 
     def read(pair: Pair, he: Image, real: Image) -> Image:
-        fake = read_rgb(files[pair.id])
+        file = files[pair.id]
+        fake = read_rgb(file)
+        if common is not None:
+            return common.bring(file, fake)
         if rule is not None:
-            _require_aspect(files[pair.id], fake, real, rule)
-            return resize(fake, (real.shape[0], real.shape[1]), rule)
+            size = (real.shape[0], real.shape[1])
+            require_aspect(file, fake, size, rule)
+            return resize(fake, size, rule)
         try:
-            require_equal_sizes({pair.ihc: real, files[pair.id]: fake})
+            require_equal_sizes({pair.ihc: real, file: fake})
         except DataError as error:
-            raise DataError(f"{error}, or say --resize {'|'.join(RULES)}") from None
+            rules = "|".join(RULES)
+            raise DataError(f"{error}, or say --resize {rules}, with --size for all rows") from None
         return fake
 
     return read
 
 
-def _require_aspect(file: Path, fake: Image, real: Image, rule: str) -> None:
-    """Raise DataError where no one scale, with sides in whole pixels, leads from one size to the other."""
-    (height, width), (real_height, real_width) = fake.shape[:2], real.shape[:2]
-    if (height, width) == (real_height, real_width):
-        return
-    longest = max(height, width, real_height, real_width)
-    if abs(height * real_width - width * real_height) >= longest:  # a pixel of the smaller image's shorter side
-        raise DataError(
-            f"{file}: {height}×{width} pixels, but the real IHC has {real_height}×{real_width}: --resize {rule} would "
-            f"change the aspect ratio; crop or make it anew in the aspect ratio of the real IHC"
-        )
-
-
 def resize_warning(files: Iterable[Path], rule: str) -> str:
     """What the summary says of images that were brought to another size: from which sizes, read from their headers."""
+    return f"{stored_sizes(files)}; resized to the real IHC by Pillow's {rule} where that differs"
+
+
+def stored_sizes(files: Iterable[Path]) -> str:
+    """The sizes of image files by their headers, and how many have each."""
     counts = Counter(read_size(file) for file in files)
-    stored = ", ".join(f"{height}×{width} ({n})" for (height, width), n in sorted(counts.items()))
-    return f"stored at {stored}; resized to the real IHC by Pillow's {rule} where that differs"
+    return "stored at " + ", ".join(f"{height}×{width} ({n})" for (height, width), n in sorted(counts.items()))
 
 
 def lossy_warning(files: Iterable[Path]) -> list[str]:

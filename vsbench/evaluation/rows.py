@@ -13,9 +13,9 @@ from vsbench.engine.run import Run, require_one_row
 from vsbench.engine.surroundings import device_name
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
 from vsbench.errors import DataError, RunError, UserError
-from vsbench.evaluation.group import SPLIT, Group
+from vsbench.evaluation.group import PROTOCOL, SPLIT, Group
 from vsbench.evaluation.onepass import Maker
-from vsbench.evaluation.outside import find, foreign_inputs, lossy_warning, reader, resize_warning
+from vsbench.evaluation.outside import find, foreign_inputs, lossy_warning, reader, resize_warning, stored_sizes
 from vsbench.evaluation.references import REFERENCES, ReferenceRow
 from vsbench.files import digest, file_digest
 from vsbench.names import checked_name
@@ -24,8 +24,6 @@ from vsbench.records.run import ExternalRecord, ImportedRecord, ReferenceRecord,
 
 if TYPE_CHECKING:
     import torch
-
-PROTOCOL = "native"  # stored size, no resize, all pairs of the split
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def _reference_row(group: Group, row: ReferenceRow) -> Row:
     _write_record(run, record)
     unchanged = state.get("unchanged", [])
     warnings = (f"{len(unchanged)} H&E images are as they were: {few(unchanged)}",) if unchanged else ()
-    return Row(run, record, row.maker(state, group.pairs), made_of=made_of, warnings=warnings)
+    return Row(run, record, row.maker(state, group.pairs), made_of=made_of, protocol=group.protocol, warnings=warnings)
 
 
 def _fitted_before(run: Run, row: ReferenceRow, made_of: str) -> dict[str, Any] | None:
@@ -136,7 +134,7 @@ def translated_row(
     warnings = (f"{record.preset} preset: not the published configuration",) if small else ()
     if isinstance(record, ImportedRecord):
         warnings = (f"trained elsewhere: the generator {record.origin}, SHA-256 {record.origin_digest[:12]}…",)
-    return Row(run, record, reader(files), files, warnings=warnings)
+    return Row(run, record, reader(files), files, protocol=group.protocol, warnings=warnings)
 
 
 def _taken_over(run: Run, record: RunRecord, group: Group) -> Run:
@@ -172,12 +170,15 @@ def _note_speed(stamp: Path, device: str, watches: Sequence[Stopwatch]) -> None:
 
 
 def external_row(folder: Path, name: str, group: Group, suffix: str | None = None, resize: str | None = None) -> Row:
-    """Images made elsewhere: one per test pair, with its stem; ``suffix``: what follows the stem.
+    """Images made elsewhere: one per test pair, with its stem; ``suffix``: what follows the stem. ``resize``: the rule
+    that brings them to the size of the real IHC, where the group has no size at which all are measured.
 
     Raises DataError listing stems that are missing or too many.
     """
     found = find(folder, [p.id for p in group.pairs], suffix=suffix)
     run = Run(group.folder / checked_name(name, "--name") / "external")
+    if group.size is not None and resize is None:
+        resize = _rule_before(run)
     record = ExternalRecord(
         schema=2, row=name, title=name, dataset=group.dataset, stain=group.stain, dataset_options=group.options,
         data_root=None if group.data_root is None else str(group.data_root.resolve()), images=str(folder.resolve()),
@@ -188,10 +189,23 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
     files = found.files.values()
     warnings = ["images made elsewhere", *filter(None, [found.rule]), *foreign_inputs(found, group.pairs)]
     warnings += [*lossy_warning(files), *not_read(files)]
-    if resize is not None:
+    protocol = group.protocol
+    if group.size is not None:
+        warnings.append(stored_sizes(files))
+    elif resize is not None:
         warnings.append(resize_warning(files, resize))
-    protocol = PROTOCOL if resize is None else f"resize-{resize}"
-    return Row(run, record, reader(found.files, resize), dict(found.files), "", protocol, tuple(warnings))
+        protocol = f"resize-{resize}"
+    make = reader(found.files, resize, group.size)
+    return Row(run, record, make, dict(found.files), "", protocol, tuple(warnings))
+
+
+def _rule_before(run: Run) -> str | None:
+    """The rule by which a row of images is brought to the size of the real IHC, where nobody asks for that now."""
+    try:
+        there = run.record
+    except RunError:
+        return None
+    return there.resize if isinstance(there, ExternalRecord) else None
 
 
 def _write_record(run: Run, record: RunRecord) -> None:

@@ -8,11 +8,11 @@ from vsbench import __version__, ranks
 from vsbench.cells import neutral_table
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
-from vsbench.evaluation.group import SPLIT, Group
+from vsbench.evaluation.group import PROTOCOL, SPLIT, Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.intervals import intervals
 from vsbench.evaluation.onepass import Failed, Measured, set_values
-from vsbench.evaluation.rows import PROTOCOL, Row
+from vsbench.evaluation.rows import Row
 from vsbench.files import atomic, file_digest, json_number, write_text
 from vsbench.metric import Absent
 from vsbench.records.summary import Summary

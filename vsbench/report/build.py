@@ -57,6 +57,7 @@ def build_report(
     interval: bool = False,
     papers: Sequence[Paper] = (),
     bundle: Path | None = None,
+    protocol: str | None = None,
     warn: Warn = warnings.warn,
 ) -> list[Path]:
     """Write the report of all evaluated runs under ``results`` to the folder ``out``; what was written.
@@ -64,7 +65,8 @@ def build_report(
     Always the data: ``summary.csv``, ``decision.csv``, ``provenance.{csv,json}``, and what ablation studies gave.
     ``figures``: ``figures/``. ``page``: ``index.html`` with ``page/``. ``latex``: ``tables/`` and ``main.tex``;
     with ``interval`` it has 95 % limits over slides in place of deviations over seeds. ``papers``: their numbers
-    stand beside. ``bundle``: a ZIP file of all that may be passed on.
+    stand beside. ``bundle``: a ZIP file of all that may be passed on. ``protocol``: which evaluations, where runs have
+    several; else those at the images' own size.
 
     ``warn`` is told, one sentence each, what is not comparable, not evaluated or could not be drawn. Raises UserError
     where no run that is in order is evaluated.
@@ -72,9 +74,10 @@ def build_report(
     if bundle is not None:
         require_bundle(bundle)  # before minutes of work
     studies = read_studies(results)
-    everything = load_results(results, warn)
+    everything = load_results(results, warn, protocol)
     if not everything:
-        raise UserError(f"{results}: no evaluated run; run vsbench evaluate --all first")
+        of = "" if protocol is None else f" in the protocol {protocol}"
+        raise UserError(f"{results}: no evaluated run{of}; run vsbench evaluate --all first")
     places = Places.of(everything)
     everything = places.cleared(everything)
     runs, own = set_apart(everything, studies)

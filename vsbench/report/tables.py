@@ -5,6 +5,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vsbench.records.run import read_record
 from vsbench.records.summary import Summary
 
 SUMMARY = "evaluation/*/summary.json"  # below a run folder
+COMMON = "size-"  # how the protocols begin that bring all images to one size
 
 
 class EvaluatedRun(Summary):
@@ -173,21 +175,36 @@ class Comparison:
         return [row for row in comparable if methods and not row.is_method and penalties[row.key] < min(methods)]
 
 
-def load_results(results: Path, left_out: Callable[[str], None] | None = None) -> list[EvaluatedRun]:
+def load_results(
+    results: Path, left_out: Callable[[str], None] | None = None, protocol: str | None = None
+) -> list[EvaluatedRun]:
     """All evaluated runs under ``results/runs``, in the order of their folders; empty where there are none.
+
+    Of a run that was evaluated in several protocols the evaluation in ``protocol`` counts; where that is not given the
+    one at the images' own size, since what was measured at a common size compares with its like alone.
 
     Raises RunError naming a ``summary.json`` that is damaged or partial, or that speaks of another run than its folder,
     or a table or features beside it that are not what it was derived from. With ``left_out`` that is told, and the
-    other runs go on.
+    other runs go on; so are evaluations in other protocols.
     """
-    runs = []
-    for path in sorted((results / "runs").glob(f"*/*/*/{SUMMARY}")):
+    runs, others = [], Counter[str]()
+    for _, found in groupby(sorted((results / "runs").glob(f"*/*/*/{SUMMARY}")), key=lambda path: path.parents[2]):
+        by_protocol = {path.parent.name: path for path in found}
+        own = [name for name in by_protocol if not name.startswith(COMMON)]
+        chosen = protocol or ("native" if "native" in own else min(own, default=None))
+        others.update(by_protocol.keys() - {chosen})
+        if chosen not in by_protocol:
+            continue
         try:
-            runs.append(_read(path))
+            runs.append(_read(by_protocol[chosen]))
         except RunError as error:
             if left_out is None:
                 raise
             left_out(f"left out: {error}")
+    if left_out is not None:
+        for name, count in sorted(others.items()):
+            what, them = ("evaluation", "it") if count == 1 else ("evaluations", "them")
+            left_out(f"left out: {count} {what} in the protocol {name}; --protocol {name} shows {them}")
     return runs
 
 

@@ -20,6 +20,7 @@ from vsbench.cells import neutral_table
 from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
 from vsbench.evaluation.evaluated import read_table
+from vsbench.evaluation.sizes import brought_to
 from vsbench.files import write_text
 from vsbench.records.summary import PairFiles
 from vsbench.report.figures import inset
@@ -126,10 +127,17 @@ def image_sheets(comparison: Comparison, folder: Path) -> list[Drawn]:
 def _line(methods: Sequence[Row], pair_id: str, slide: str) -> Line:
     shared = methods[0].runs[0]
     pair = _pair(shared, pair_id)
-    window, size = _window(shared.folder / pair.ihc)
+    ihc = shared.folder / pair.ihc
+    real = read_rgb(ihc)
+    stored = (real.shape[0], real.shape[1])
+    if (common := brought_to(shared.protocol, stored)) is not None:
+        real = common.bring(ihc, real)
+    window, size = _window(real)
 
-    def tile(head: str, path: Path, measured: bool = True, row: str | None = None, seed: int | None = None) -> Tile:
+    def tile(head: str, path: Path, run: EvaluatedRun = shared, measured: bool = True, row: str | None = None) -> Tile:
         pixels = read_rgb(path)
+        if (to := brought_to(run.protocol, stored)) is not None:
+            pixels = to.bring(path, pixels)
         if pixels.shape[:2] != size:
             here, there = (f"{h}×{w}" for h, w in (pixels.shape[:2], size))
             raise RunError(f"{path}: {here} pixels, but the real IHC of pair {pair_id} has {there}; evaluate again")
@@ -142,7 +150,7 @@ def _line(methods: Sequence[Row], pair_id: str, slide: str) -> Line:
             _at_most(window.of(pixels), ZOOM_PIXELS),
             densities,
             row,
-            seed,
+            run.seed if row is not None else None,
         )
 
     tiles = [tile("H&E", shared.folder / pair.he, measured=False)]
@@ -151,16 +159,16 @@ def _line(methods: Sequence[Row], pair_id: str, slide: str) -> Line:
         fake = _pair(run, pair_id).fake
         if fake is None:
             raise RunError(f"{run.summary}: pair {pair_id} has no generated image; evaluate the run again")
-        tiles.append(tile(row.title, run.folder / fake, row=row.key, seed=run.seed))
-    tiles.append(tile("Real IHC (adjacent)", shared.folder / pair.ihc))
+        tiles.append(tile(row.title, run.folder / fake, run, row=row.key))
+    tiles.append(tile("Real IHC (adjacent)", ihc))
     if pair.truth is not None:
         tiles.append(tile("True IHC", shared.folder / pair.truth))
     return Line(pair_id, slide, window, tiles)
 
 
-def _window(ihc: Path) -> tuple[Window, tuple[int, int]]:
+def _window(ihc: NDArray[np.uint8]) -> tuple[Window, tuple[int, int]]:
     """The window to enlarge in all tiles of a pair, and their (height, width)."""
-    levels = read_levels(read_rgb(ihc)).levels
+    levels = read_levels(ihc).levels
     return choose_window(levels), (levels.shape[0], levels.shape[1])
 
 

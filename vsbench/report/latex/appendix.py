@@ -233,7 +233,8 @@ def _rule(record: Record) -> str:
     if record["suffix"]:
         return f"the pair's name and {record['suffix']}"
     rule = next((text for text in record["warnings"] or () if text.startswith(RULES)), "the pair's name")
-    return rule + (f", resized ({record['resize']})" if record["resize"] else "")
+    kind, _, how = record["protocol"].partition("-")
+    return rule + (f", resized ({how})" if kind == "resize" else "")
 
 
 def _state(state: Any) -> str:

@@ -15,6 +15,7 @@ from vsbench.data.pairs import few
 from vsbench.engine.run import row_name
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import PluginError, UsageError
+from vsbench.evaluation.sizes import options_of
 from vsbench.records.run import ExternalRecord, ImportedRecord, RunRecord, TrainedRecord
 from vsbench.records.summary import Summary
 from vsbench.report.provenance.places import ELSEWHERE, Places
@@ -120,13 +121,14 @@ def evaluation(record: RunRecord | None, summary: Summary, folder: str, places: 
             return Command(notes=("the folder of images is not recorded",))
         place = places.text(record.images)
         words += ["--images", place, "--name", summary.row]
-        words += _option("--suffix", record.suffix, None) + _option("--resize", record.resize, None)
+        words += _option("--suffix", record.suffix, None)
         words += data_words(record.dataset, record.dataset_options, places, notes)
         words += ["--stain", summary.stain]
         if place.startswith(ELSEWHERE):
             notes.append(f"{place} stands for your folder of the same images")
     else:
         words += [f"{RESULTS}/{folder}"]
+    words += options_of(summary.protocol)
     words += [word for family in _on_request(summary) for word in ("--also", family)]
     if seed := re.search(r"random:\d+", " ".join(map(str, (summary.provenance or {}).values()))):
         words += ["--weights", seed[0]]
