@@ -2,8 +2,8 @@
 
 Each sends what it made through a pipe of its own. So they take nothing of the memory that processes share as files
 (/dev/shm, 64 MB in a container), which once it is full lets whoever uses it wait for ever; and it costs no more time.
-(``ProcessPoolExecutor`` and ``multiprocessing.Pool`` can't even begin there: the locks of their queues are semaphores,
-which are files in /dev/shm too; and neither tells which process was killed, or notices one that lives and sends nothing.)
+(Python's ``ProcessPoolExecutor`` and ``multiprocessing.Pool`` can't begin there: the locks of their queues are
+semaphores, which are files in /dev/shm too. Nor do they tell what killed a process, or notice one that sends nothing.)
 """
 
 import pickle
