@@ -220,7 +220,7 @@ def test_another_size_is_an_error_unless_a_rule_is_given(tmp_path: Path) -> None
         reader(files)(pair, real, real)
     assert str(caught.value) == (
         f"{files['a']}: 16×24 pixels, but {pair.ihc} has 32×48; the images of a pair must have one size, or say "
-        "--resize bicubic|box|lanczos|nearest"
+        "--resize bicubic|box|lanczos|nearest, with --size for all rows"
     )
     resized = reader(files, "lanczos")(pair, real, real)
     np.testing.assert_array_equal(resized, resize(pattern(16, 24), (32, 48), "lanczos"))

@@ -150,7 +150,7 @@ def test_the_command_trains_the_same_weights(trained: Path, elsewhere: Path, row
 
 def test_evaluations_are_repeated_too(trained: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(evaluations, "evaluate_runs", lambda runs, *rest: calls.append(runs) or ([], []))
+    monkeypatch.setattr(evaluations, "evaluate_runs", lambda runs, *rest, **more: calls.append(runs) or ([], []))
     printed = by_row(comparisons_of(trained / "results"))
     run_command(shlex.split(printed["cut+cpu"]["commands"][1])[1:])
     assert [run.folder for run in calls[0]] == [Path("results/runs/folder-er/cut+cpu/seed-0")]
