@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vsbench.errors import DataError, UsageError
-from vsbench.evaluation.evaluate import Outcome, evaluate_images
+from vsbench.evaluation.evaluate import Outcome, evaluate_images, evaluate_runs
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.sizes import RULES, CommonSize, brought_to, options_of
@@ -95,6 +96,18 @@ def test_the_aspect_ratio_of_no_image_changes(place: Path, file: str) -> None:
         Image.new("RGB", (40, 40)).save(place / "pairs/ihc/test/b.png")
     with pytest.raises(DataError, match=r"b\.png: 40×40 pixels: --size 24x32 would change the aspect ratio"):
         evaluate(place, CommonSize(*HALF, "box"))
+
+
+def test_what_holds_at_the_images_own_size_alone_is_not_measured_at_another(tmp_path: Path) -> None:
+    """True cells are known by their pixels, and draws spread around what was measured there."""
+    small = {"size": 96, "slides_train": 1, "slides_test": 1, "tiles_per_slide": 1}
+    where = ("phantom", small, "ki67", tmp_path / "phantom", tmp_path / "results")
+    assert all(pair.cells is not None for pair in Group(*where).pairs)
+    size = CommonSize(48, 48, "box")
+    at_size = Group(*where, size)
+    assert all(pair.cells is None and pair.truth is not None for pair in at_size.pairs)
+    with pytest.raises(UsageError, match="--draws are measured at the images' own size: leave out --size"):
+        evaluate_runs([], None, tmp_path, Instrument.build("cpu"), torch.device("cpu"), draws=2, size=size)
 
 
 def test_sizes_as_they_are_written() -> None:
