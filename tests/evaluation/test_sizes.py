@@ -110,6 +110,14 @@ def test_what_holds_at_the_images_own_size_alone_is_not_measured_at_another(tmp_
         evaluate_runs([], None, tmp_path, Instrument.build("cpu"), torch.device("cpu"), draws=2, size=size)
 
 
+@pytest.mark.parametrize("how", [{"size": CommonSize(*HALF, "box")}, {"size": None, "resize": "box"}])
+def test_a_bad_image_is_skipped_at_another_size_too(place: Path, how: dict[str, Any]) -> None:
+    (place / "made/b.png").write_bytes(b"nothing")
+    made = evaluate(place, on_bad="skip", **how)[-1].summary
+    assert (made.n, list(made.skipped)) == (2, ["b"])
+    assert any("stored at 24×32 (2)" in warning for warning in made.warnings)
+
+
 def test_sizes_as_they_are_written() -> None:
     assert CommonSize.parse("256", "box") == CommonSize(256, 256, "box")
     assert CommonSize.parse("48x64", "lanczos") == CommonSize.parse("48×64", "lanczos") == CommonSize(48, 64, "lanczos")

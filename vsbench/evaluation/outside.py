@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,8 +109,11 @@ def resize_warning(files: Iterable[Path], rule: str) -> str:
 
 
 def stored_sizes(files: Iterable[Path]) -> str:
-    """The sizes of image files by their headers, and how many have each."""
-    counts = Counter(read_size(file) for file in files)
+    """The sizes of image files by their headers, and how many have each; a bad file is told where it is measured."""
+    counts = Counter[tuple[int, int]]()
+    for file in files:
+        with suppress(DataError):
+            counts[read_size(file)] += 1
     return "stored at " + ", ".join(f"{height}×{width} ({n})" for (height, width), n in sorted(counts.items()))
 
 
