@@ -1,8 +1,9 @@
 """From runs to tables: nothing is measured twice, nothing stale is kept, and what is missing is said."""
 
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -362,10 +363,11 @@ def test_without_a_training_split(place: Path) -> None:
         assert any("no training split here, so no rows made from it" in warning for warning in outcome.summary.warnings)
 
 
-def test_what_fails_for_one_run_leaves_the_others_alone(place: Path) -> None:
+@pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(b"nothing"), lambda file: os.truncate(file, 1 << 40)])
+def test_what_fails_for_one_run_leaves_the_others_alone(place: Path, spoil: Callable[[Path], object]) -> None:
     broken = Run(run_of(place).folder.with_name("seed-1"))
     shutil.copytree(run_of(place).folder, broken.folder)
-    checkpoints(broken.checkpoints)[-1].weights.write_bytes(b"nothing")
+    spoil(checkpoints(broken.checkpoints)[-1].weights)
     outcomes, failures = evaluate_runs(
         [broken, run_of(place)], place / "own", place / "results", Instrument.build("cpu"), CPU
     )

@@ -109,7 +109,11 @@ def translated_row(
     if elsewhere:
         run = _taken_over(run, record, group)
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
-    made_from = Stamp(weights=file_digest(weights), he=group.he_digest)
+    try:
+        weights_digest = file_digest(weights)
+    except OSError as error:
+        raise RunError(f"{weights}: cannot be read ({error.strerror}); put it back, or train again") from None
+    made_from = Stamp(weights=weights_digest, he=group.he_digest)
     stamp = run.stamp(SPLIT)
     if ranks.rank() == 0 and not _up_to_date(stamp, made_from):
         for old in run.images(SPLIT).glob("*.png"):
