@@ -44,7 +44,7 @@ def style() -> Iterator[None]:
         "savefig.bbox": None,
     }
     with mpl.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box, which is visible
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box, which is visible
         yield
 
 
