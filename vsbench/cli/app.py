@@ -26,6 +26,7 @@ from vsbench.cli import (
 )
 from vsbench.cli.output import close_stream, note, open_streams, say
 from vsbench.cli.troubles import trouble
+from vsbench.environment import settle
 from vsbench.errors import UserError
 
 app = typer.Typer(
@@ -80,6 +81,7 @@ def _globals(
 
 def main() -> None:
     """Run the command line; errors become one line on standard error and an exit code (2: usage, 1: failure)."""
+    settle()
     open_streams()
     code = _run()
     for stream in (sys.stdout, sys.stderr):

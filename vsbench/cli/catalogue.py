@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from vsbench import registry
+from vsbench import environment, registry
 from vsbench.cli.display import Console
 from vsbench.cli.output import say, say_json
 from vsbench.names import shown
@@ -97,6 +97,8 @@ def doctor() -> None:
     if torch.backends.mps.is_available():
         devices.append("Apple MPS")
     table.add_row("devices", "ok", ", ".join([f"CPU ({torch.get_num_threads()} threads)", *devices]))
+    own = ", ".join(f"{name}={value}" for name, value in environment.chosen.items()) or "nothing"
+    table.add_row("processors", "ok", f"{environment.processors()} may be used; vsbench has set {own}")
     try:
         table.add_row("data root", "ok", str(find_data_root(None)))
     except UserError as error:

@@ -73,6 +73,7 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
     import torch
     from lightning_fabric import Fabric
 
+    from vsbench.environment import share_threads
     from vsbench.errors import UsageError
     from vsbench.names import brief, said
 
@@ -82,6 +83,8 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
     on_cpu = name == "cpu" or (name == "auto" and not torch.accelerator.is_available())
     if on_cpu and precision == "16-mixed":  # Fabric would take bf16-mixed instead, with a warning
         raise UsageError("--precision 16-mixed: no half precision on the CPU; take bf16-mixed or 32")
+    if devices > 1:
+        share_threads(devices)
     try:
         return Fabric(accelerator=kinds[name], devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
     except (RuntimeError, ValueError) as error:

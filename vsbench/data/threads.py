@@ -1,13 +1,14 @@
 """Many files, a few threads, and memory that does not grow with the number of files."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-THREADS = min(8, os.cpu_count() or 1)  # decoding and hashing release the interpreter lock
+from vsbench.environment import processors
+
+THREADS = min(8, processors())  # decoding and hashing release the interpreter lock
 AHEAD = 8 * THREADS  # under way at once
 
 T = TypeVar("T")

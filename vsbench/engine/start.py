@@ -24,7 +24,7 @@ from vsbench.engine.log import summary_writer
 from vsbench.engine.request import Request, Resolved, resolve
 from vsbench.engine.run import DATA, Run, require_one_row, require_same
 from vsbench.engine.step import prepare
-from vsbench.engine.surroundings import device_name, git_commit, versions
+from vsbench.engine.surroundings import device_name, environment, git_commit, versions
 from vsbench.engine.trainer import Display, Rhythm, Training, plan, train
 from vsbench.engine.validate import METRIC, Validation
 from vsbench.errors import RunError, UsageError
@@ -172,6 +172,7 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
         world=fabric.world_size,
         execution=asdict(request.execution),
         device=device_name(fabric.device),
+        environment=environment(),
         parameters={name: sum(p.numel() for p in net.parameters()) for name, net in training.method.named_children()},
         versions=versions(),
         git=git_commit(),

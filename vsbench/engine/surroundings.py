@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from vsbench import __version__
+from vsbench.environment import chosen, processors
+from vsbench.records.run import Environment
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-image", "scipy")
 
@@ -17,6 +19,11 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def environment() -> Environment:
+    """What this process has of the processors, and what was set for it."""
+    return Environment(processors=processors(), threads=torch.get_num_threads(), chosen=dict(chosen))
 
 
 def peak_memory(device: torch.device) -> int | None:

@@ -86,6 +86,14 @@ class Continued(Artefact):
     after: Settings
 
 
+class Environment(Artefact):
+    """What the training could use of the machine's processors, and what the command had set for it."""
+
+    processors: Count
+    threads: Count  # of torch
+    chosen: dict[str, Text]  # variables and settings of malloc that the user had left open
+
+
 class _OfMethod(_Record):
     """What has a method with its settings."""
 
@@ -117,6 +125,7 @@ class TrainedRecord(_OfMethod):
     world: Count | None = None  # processes
     execution: Settings | None = None
     device: Text | None = None
+    environment: Environment | None = None
     versions: dict[str, Text] | None = None
     git: Text | None = None
     steps: Count | None = None

@@ -4,7 +4,6 @@ Small pictures are written for those images alone, and for the first seed of a m
 and the page points to them: to links beside it where they lie outside of the results (``page.links``).
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from vsbench.data.decode import read_image
+from vsbench.environment import processors
 from vsbench.errors import DataError, RunError
 from vsbench.evaluation.evaluated import read_table
 from vsbench.files import ask, named, write_text
@@ -29,7 +29,7 @@ from vsbench.report.tables import Comparison, EvaluatedRun
 WORST, MEDIAN, BEST = 4, 3, 4  # images shown of each
 SIDE = 256  # pixels, of the longer side of a small picture
 QUALITY = 75  # of its JPEG
-THREADS = min(4, os.cpu_count() or 1)  # decoding and encoding leave Python's lock
+THREADS = min(4, processors())  # decoding and encoding leave Python's lock
 PARTS = ("he", "ihc", "truth")
 
 Job = tuple[Path, Path]  # image, small picture
