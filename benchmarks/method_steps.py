@@ -5,9 +5,9 @@
 prints, all measured in one run at the published widths with 128² crops and two images: seconds of processor time of
 all threads, and the peak memory of ours.
 
-plain: in CUT's family each term encodes its own inputs, as the official codes do; everywhere torch's Adam as it is by
-default. floor: the passes that our step makes, each alone, with the gradients it needs, and neither losses nor
-optimizers.
+plain: in CUT's family each term encodes its own inputs, as the official codes do; everywhere torch's Adam and
+convolutions as they are by default. floor: the passes that our step makes, each alone, with the gradients it needs, and
+neither losses nor optimizers.
 """
 
 import argparse
@@ -18,13 +18,14 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.measuring import machine, peak_above_now, peak_of, time_rounds
 from benchmarks.passes import recorded, replay
 from vsbench import registry
 from vsbench.checks._training import stained_batch, step
 from vsbench.method import Batch, Method
+from vsbench.nn import TiledConvolution
 from vsbench.weights.seeded import seeded
 
 SIDE = 128
@@ -74,7 +75,10 @@ def plain(method: Method[Any], batch: Batch) -> Callable[[], object]:
         group["fused"] = False
 
     def run() -> None:
-        with mock.patch("vsbench.methods._contrastive.Seen", Unshared):
+        with (
+            mock.patch("vsbench.methods._contrastive.Seen", Unshared),
+            mock.patch.object(TiledConvolution, "forward", nn.Conv2d.forward),
+        ):
             step(method, optimizers, batch)
 
     return run

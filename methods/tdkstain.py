@@ -43,7 +43,7 @@ from vsbench.method import (
     Whole,
     Width,
 )
-from vsbench.nn import MultiscaleDiscriminator, ResnetGenerator, initialise
+from vsbench.nn import MultiscaleDiscriminator, ResnetGenerator, TiledConvolution, initialise
 from vsbench.nn.norm import InstanceNorm
 from vsbench.nn.resnet import ResidualBlock
 from vsbench.stain.hed import dab_alone, softened, stained_mask, unmixed
@@ -200,7 +200,7 @@ class DensityEstimator(nn.Module):
         self.model = nn.Sequential(
             nn.Conv2d(channels, width, 7, padding=3), InstanceNorm(width), nn.ReLU(),
             *(ResidualBlock(width) for _ in range(blocks)),
-            nn.Conv2d(width, 1, 7, padding=3), nn.Sigmoid(),
+            TiledConvolution(width, 1, 7, padding=3), nn.Sigmoid(),
         )  # fmt: skip
         initialise(self, "normal")
 

@@ -7,6 +7,7 @@ from vsbench.nn.patchgan import MultiscaleDiscriminator, PatchDiscriminator
 from vsbench.nn.pool import ImagePool
 from vsbench.nn.resnet import ResnetGenerator
 from vsbench.nn.spectral import advance_spectral_norm, iterated_further, one_spectral_norm
+from vsbench.nn.tiled import TiledConvolution
 from vsbench.nn.unet import UNetGenerator
 from vsbench.nn.vgg import VGGFeatures
 
@@ -17,6 +18,7 @@ __all__ = [
     "PatchDiscriminator",
     "PatchSampler",
     "ResnetGenerator",
+    "TiledConvolution",
     "TimedDiscriminator",
     "UNetGenerator",
     "VGGFeatures",

@@ -21,7 +21,7 @@ def unit_length_shifted(x: Tensor) -> Tensor:
 
 def rows_at(features: Tensor, positions: Tensor) -> Tensor:
     """(B, C, H, W) at flat row-major positions, the same for all images → (B, N, C)."""
-    return features.flatten(2)[..., positions].mT
+    return features.flatten(2).index_select(2, positions).mT
 
 
 class PatchSampler(nn.Module):

@@ -12,6 +12,7 @@ from vsbench.nn.norm import BatchNorm, Dropout, InstanceNorm
 from vsbench.nn.recompute import recomputed
 from vsbench.nn.resample import BlurDown, BlurUp
 from vsbench.nn.spectral import add_spectral_norm
+from vsbench.nn.tiled import TiledConvolution
 
 Norm = Literal["instance", "batch"]
 
@@ -75,7 +76,7 @@ class ResnetGenerator(nn.Module):
             else:
                 up = nn.ConvTranspose2d(inner, outer, 3, stride=2, padding=1, output_padding=1, bias=bias)
                 layers += _normalised(up, norm)
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), TiledConvolution(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         initialise(self, init)
         if spectral:
