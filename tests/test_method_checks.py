@@ -264,6 +264,15 @@ def on_cpu(losses: Losses, batch: Batch) -> Losses:
     return {name: loss + (noise * batch.he).mean() for name, loss in losses.items()}
 
 
+def copied_over(losses: Losses, batch: Batch) -> Losses:
+    weights = torch.tensor([0.2, 0.7, 0.1]).to(batch.he.device)
+    return {name: loss + (batch.he.mean((0, 2, 3)) * weights).sum() for name, loss in losses.items()}
+
+
+def new_tensor(losses: Losses, batch: Batch) -> Losses:
+    return {name: loss * batch.he.new_tensor([1.0, 0.0]).sum() for name, loss in losses.items()}
+
+
 def in_memory_order(losses: Losses, batch: Batch) -> Losses:
     """Each image's first values as they lie in memory."""
     first = batch.he.as_strided((len(batch.he), 10), (batch.he.stride(0), 1)).mean()
@@ -343,6 +352,8 @@ FAULTS: list[tuple[str, str, type[Sound]]] = [
     ("check_resume", "in step 3 differs", RemembersOutsideTheState),
     ("check_device", "made on the CPU", with_losses(on_cpu)),
     ("check_device", "made on the CPU", with_losses(reads_value)),
+    ("check_device", "copies tensors between the CPU and its device, of shapes \\(3,\\)", with_losses(copied_over)),
+    ("check_device", "copies tensors between the CPU and its device, of shapes \\(2,\\)", with_losses(new_tensor)),
     ("check_memory_formats", "gradient of generator off by .*batch of 1, all terms", NormalisedByTorch),
     ("check_memory_formats", "batch of 1, variant 'narrow'", NormalisedByTorchInAVariant),
     ("check_memory_formats", "losses off by", with_losses(in_memory_order)),

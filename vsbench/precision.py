@@ -7,6 +7,8 @@ from torch import Tensor
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
-    """Switch autocast off on the tensor's device; nothing to do on devices that have none (``meta``)."""
+    """Switch autocast off on the tensor's device, and on ``meta``, which has none, a mode that plays its part there."""
     kind = tensor.device.type
+    if tensor.is_meta:
+        return torch._C.DisableTorchFunction()
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()

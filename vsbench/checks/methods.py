@@ -25,7 +25,9 @@ from torch import Tensor
 from vsbench.checks._beyond import beyond
 from vsbench.checks._training import Make, assert_same, first_losses, outcome, stained_batch, step, step_in_double
 from vsbench.engine.checkpoint import load_weights, save_weights
+from vsbench.engine.fit import meta_optimizers
 from vsbench.engine.log import HEAD
+from vsbench.engine.memory import Storages, tensors_of
 from vsbench.engine.step import Execution
 from vsbench.errors import UsageError
 from vsbench.method import Card, Method, Phase
@@ -271,16 +273,14 @@ def check_resume(make: Make) -> None:
 
 
 def check_device(make: Make) -> None:
-    """A whole step and a translation on the device ``meta``: no tensor is made on the CPU, no value is read."""
+    """A whole step and a translation on the device ``meta``: no tensor is made on the CPU, and none of the step copied
+    from there or to it; no value is read.
+    """
     method = _complete(make).to("meta")
     batch = stained_batch(method).each(lambda x: x.to("meta"))
-    optimizers = method.optimizers()
-    for group in (group for optimizer in optimizers.values() for group in optimizer.param_groups):
-        group["fused"] = False  # those kernels know no meta device
-    no_autocast = mock.patch.object(torch, "autocast", return_value=contextlib.nullcontext())  # meta knows none
     try:
-        with no_autocast:
-            losses = step(method, optimizers, batch)
+        with Storages(batch.he.device, tensors_of(method, batch)) as storages:
+            losses = step(method, meta_optimizers(method), batch)
         with torch.inference_mode():
             fake = method.eval().translate(batch.he)
     except RuntimeError as error:
@@ -290,6 +290,10 @@ def check_device(make: Make) -> None:
         ) from error
     elsewhere = [name for name, loss in losses.items() if not loss.is_meta]
     assert not elsewhere, f"losses that are not on the batch's device: {elsewhere}"
+    assert not storages.copied, (
+        "a step copies tensors between the CPU and its device, of shapes "
+        f"{', '.join(map(str, storages.copied))}: make them there, or take numbers"
+    )
     assert fake.is_meta, f"translate moves images to {fake.device}"
 
 

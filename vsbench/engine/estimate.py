@@ -1,84 +1,69 @@
 """What a training would take, found out without training: steps, parameters, memory, disk. Writes nothing."""
 
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from vsbench.data.pairs import images_of, not_read
-from vsbench.engine.fit import on_meta, require_all
+from vsbench.engine.fit import meta_optimizers, on_meta, require_all
+from vsbench.engine.memory import Storages, tensors_of
 from vsbench.engine.request import Request, Resolved, resolve
-from vsbench.engine.step import prepare
+from vsbench.engine.step import Execution, prepare, take_step
 from vsbench.engine.trainer import SHEET_PAIRS, SHEET_SIZE, Rhythm, plan
 from vsbench.method import Batch, Method
 
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
 MOMENTS = 2  # numbers that Adam keeps for each parameter
+# What autocast computes in half precision; the rest follows, or is small
+HALVED = ("conv2d", "conv_transpose2d", "linear", "matmul", "__matmul__", "mm", "bmm", "einsum")
 
 
-class SavedTensors:
-    """Bytes that are kept for the backward pass, now and at most: each tensor counted once, the weights not at all.
+class _Autocast(TorchFunctionMode):
+    """Autocast to 16 bits for ``meta``, which has none; ``full_precision`` switches it off, as it does the real one."""
 
-    Entered while a graph is made; what is kept until when is then known from when autograd lets go of it.
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: dict[int, Tensor] = {}  # one copy of each, as autocast keeps it
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in HALVED:
+            args, kwargs = tree_map(self._halved, (args, kwargs))
+        return func(*args, **(kwargs or {}))
+
+    def _halved(self, thing: Any) -> Any:
+        if not isinstance(thing, Tensor) or thing.dtype != torch.float32:
+            return thing
+        if not (isinstance(thing, nn.Parameter) and torch.is_grad_enabled()):
+            return thing.bfloat16()
+        if id(thing) not in self.weights:
+            self.weights[id(thing)] = thing.bfloat16()
+        return self.weights[id(thing)]
+
+
+def step_bytes(method: Method[Any], batch: Batch, execution: Execution, halved: bool = False) -> int:
+    """The most that lives on the device in a step, weights, gradients, optimizers and images included, in bytes.
+
+    All phases with their backward passes and optimizers, in the step after the first, when optimizers have their
+    moments. ``method`` and ``batch`` (one micro-batch) are on the device meta. ``halved``: under autocast to 16 bits.
     """
-
-    def __init__(self, *modules: nn.Module) -> None:
-        self.weights = {_storage(tensor) for m in modules for tensor in (*m.parameters(), *m.buffers())}
-        self.holders: dict[int, int] = {}  # storage → how many nodes of the graph keep it
-        self.now = self.peak = 0
-        self.hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Saved(tensor, self), lambda s: s.tensor)
-
-    def __enter__(self) -> "SavedTensors":
-        self.hooks.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.hooks.__exit__(*error)
-
-    def count(self, tensor: Tensor, holders: int) -> None:
-        """A node more, or one less, keeps a tensor."""
-        key = _storage(tensor)
-        if key in self.weights:
-            return
-        before = self.holders.get(key, 0)
-        self.holders[key] = before + holders
-        if min(before, before + holders) == 0:  # the first or the last of its holders
-            self.now += holders * tensor.untyped_storage().nbytes()
-            self.peak = max(self.peak, self.now)
+    whole = batch.each(lambda x: x.repeat(execution.accumulate, 1, 1, 1))
+    optimizers, fabric = meta_optimizers(method), Fabric(accelerator="cpu", devices=1)
+    storages = Storages(whole.he.device, tensors_of(method, whole))
+    with torch.random.fork_rng(devices=[]), storages:
+        torch.manual_seed(0)  # the same plan each time, and the program's own random numbers as they were
+        for _ in range(2):
+            storages.peak = storages.now
+            with _Autocast() if halved else nullcontext():
+                take_step(fabric, method, whole, optimizers, execution)
+    return storages.peak
 
 
-class _Saved:
-    """A tensor in the graph; autograd drops it when the graph is freed."""
-
-    def __init__(self, tensor: Tensor, ledger: SavedTensors) -> None:
-        self.tensor, self.ledger = tensor, ledger
-        ledger.count(tensor, 1)
-
-    def __del__(self) -> None:
-        self.ledger.count(self.tensor, -1)
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # its identity: data pointers of meta tensors are all 0
-
-
-def activation_bytes(method: Method[Any], batch: Batch) -> int:
-    """The most that one step keeps for its backward passes, in bytes, at 32 bits. ``method`` is on the meta device."""
-    optimizers = method.optimizers()
-    with SavedTensors(method, *method.frozen.values()) as saved:
-        for phase in method.training_step(batch):
-            parameters = [
-                p for name in phase.drives for group in optimizers[name].param_groups for p in group["params"]
-            ]
-            torch.autograd.grad(torch.stack(list(phase.losses.values())).sum(), parameters, allow_unused=True)
-            del phase
-    return saved.peak
-
-
-def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, Any]:
+def estimate(request: Request, fabric: Fabric, rhythm: Rhythm) -> dict[str, Any]:
     """The resolved configuration and what its training takes. Raises UsageError and DataError as ``start`` does."""
     found = resolve(request)
     require_all(found)
@@ -86,23 +71,22 @@ def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, An
     prepare(method, replace(request.execution, compile=False))  # which changes no size
     accumulate = request.execution.accumulate
     batches, schedule = plan(method, found.pairs.train, request.seed, 0, fabric.world_size, accumulate)
+    halved = str(fabric.strategy.precision.precision) in ("16-mixed", "bf16-mixed")
+    peak = step_bytes(method, batch, request.execution, halved)
     trained = sum(_bytes(p) for p in method.parameters() if p.requires_grad)
     own = sum(map(_bytes, (*method.parameters(), *method.buffers())))
     frozen = sum(_bytes(p) for network in method.frozen.values() for p in network.parameters())
     averaged = sum(map(_bytes, method.parameters())) if found.config.average > 0 else 0  # kept beside the weights
-    memory = {
-        "weights": own + averaged + frozen,
-        "gradients": trained,
-        "optimizers": MOMENTS * trained,
-        "activations": accumulate * activation_bytes(method, batch),
-    }
+    memory = {"weights": own + frozen, "gradients": trained, "optimizers": MOMENTS * trained}
+    memory["activations"] = peak - sum(memory.values())  # and whatever else lives then
+    memory["weights"] += averaged
     checkpoint = own + averaged + MOMENTS * trained
-    kept = checkpoints_kept(request, rhythm, schedule.steps)
+    files = checkpoints_kept(request, rhythm, schedule.steps)
     side = min(SHEET_SIZE, found.config.load_size or SHEET_SIZE)
     sheets = schedule.steps // rhythm.sheet + 1
     disk = {
         "checkpoint": checkpoint,
-        "checkpoints": kept * checkpoint,
+        "checkpoints": files * checkpoint,
         "sheets": sheets * SHEET_PAIRS * 3 * side**2 * 3,
     }
     return {
@@ -124,7 +108,7 @@ def estimate(request: Request, fabric: "Fabric", rhythm: Rhythm) -> dict[str, An
         "steps_per_epoch": batches.draws.batches_per_epoch,
         "epochs": round(schedule.steps / batches.draws.batches_per_epoch, 2),
         "memory_bytes": memory | {"total": sum(memory.values())},
-        "checkpoints_kept": kept,
+        "checkpoints_kept": files,
         "disk_bytes": disk | {"total": disk["checkpoints"] + disk["sheets"]},
     }
 
@@ -143,7 +127,8 @@ def lines(plan: dict[str, Any]) -> list[str]:
         f"pairs        {plan['train_pairs']}{held_out}; the {plan['select']} checkpoint stands for the run",
         f"parameters   {networks}",
         f"steps        {plan['steps']:,} = {plan['epochs']} epochs of {plan['steps_per_epoch']:,}",
-        f"memory       {memory['total']} per device, estimated: {parts} (activations at 32 bits, without work space)",
+        f"memory       {memory['total']} per device at a step's peak: {parts}; without what can't be known beforehand: "
+        "work space of convolutions, fragmentation, messages between devices",
         f"disk         {disk['total']}, estimated: {plan['checkpoints_kept']} checkpoints of {disk['checkpoint']}, "
         f"sheets {disk['sheets']}",
         *(f"warning: {warning}" for warning in plan["warnings"]),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from vsbench import registry, weights
 from vsbench.data.headers import require_trainable
@@ -45,6 +46,14 @@ def on_meta(method_class: type[Method[Any]], config: MethodConfig) -> tuple[Meth
         if maps is not None:
             batch = replace(batch, maps=torch.empty(config.batch_size, maps.channels, *shape[2:]))
         return method, batch
+
+
+def meta_optimizers(method: Method[Any]) -> dict[str, Optimizer]:
+    """The optimizers of a method that has shapes only: fused kernels know no device ``meta``."""
+    optimizers = method.optimizers()
+    for group in (group for optimizer in optimizers.values() for group in optimizer.param_groups):
+        group["fused"] = False
+    return optimizers
 
 
 def require_no_pairs(method_class: type[Method[Any]], config: MethodConfig, validates: bool) -> None:

@@ -1,12 +1,15 @@
 """Losses on the optical density of DAB, as USIGAN defines it (eqs. 12–14)."""
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vsbench.stain.hed import FLOOR, STAINS
 
+UNMIX_DAB: list[float] = np.linalg.inv(STAINS)[:, 2].tolist()
 GREY = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709 luma
 
 
@@ -31,17 +34,20 @@ def focal_optical_density(intensity: Tensor, alpha: float, calibration: float = 
     The image is unmixed with ``STAINS``, rendered again with its DAB only, turned grey, and O = (−log₁₀ grey)^α.
     Source: USIGAN eqs. 12–13.
     """
-    mixing = torch.tensor(STAINS, dtype=torch.float64)
-    unmix_dab = torch.linalg.inv(mixing)[:, 2].to(intensity)
     density = intensity.clamp_min(FLOOR).log() / math.log(FLOOR)
-    dab = torch.einsum("bchw,c->bhw", density, unmix_dab).clamp_min(0)
-    stained = dab[:, None] * intensity.new_tensor(STAINS[2])[None, :, None, None]
+    dab = _mixed(density, UNMIX_DAB).clamp_min(0)
+    stained = torch.stack([colour * dab for colour in STAINS[2]], dim=1)
     dab_only = torch.exp(math.log(FLOOR) * stained).clamp(0, 1)
-    grey = torch.einsum("bchw,c->bhw", dab_only, intensity.new_tensor(GREY))
-    grey = (grey + calibration).clamp_min(FLOOR)
+    grey = (_mixed(dab_only, GREY) + calibration).clamp_min(FLOOR)
     base = (-torch.log10(grey)).clamp_min(0)
     # the gradient of x^α at 0 is 0 for α > 1, but autograd needs a nonzero base to say so when α < 2
     return torch.where(base > 0, base.clamp_min(1e-12).pow(alpha), torch.zeros_like(base))
+
+
+def _mixed(image: Tensor, weights: Sequence[float]) -> Tensor:
+    """(B, 3, H, W) → (B, H, W), weighted with numbers: a tensor of them would be copied to a GPU in each step."""
+    red, green, blue = (weight * channel for weight, channel in zip(weights, image.unbind(1), strict=True))
+    return red + green + blue
 
 
 def density_gap(real: Tensor, fake: Tensor) -> Tensor:
