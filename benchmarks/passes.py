@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import ismethod
 from typing import Any
 
 import torch
@@ -50,7 +51,12 @@ def recorded(method: Method[Any], batch: Batch, take: Callable[[Callable[[], Non
         return call
 
     networks = [*method.children(), *method.frozen.values()]
-    kept = [(network, name) for network in networks for name in ("forward", *ENTRY_POINTS) if hasattr(network, name)]
+    kept = [
+        (network, name)
+        for network in networks
+        for name in ("forward", *ENTRY_POINTS)
+        if ismethod(getattr(network, name, None))
+    ]
     for network, name in kept:
         object.__setattr__(network, name, watched(network, name))
     try:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from vsbench.checks._training import step
+from vsbench.checks._training import stained_batch, step
+from vsbench.checks.methods import maker
 from vsbench.method import Batch
 from vsbench.registry import load
 
@@ -48,3 +49,13 @@ def test_sharing_activations_changes_no_loss_and_no_gradient(
             torch.cat([p.grad.flatten() for p in getattr(method, network).parameters()]) for method in (ours, plain)
         ]
         assert (gradients[0] - gradients[1]).norm() < 10 * tolerance * gradients[1].norm(), network
+
+
+@pytest.mark.parametrize("name", ["cut", "flsesim"])
+def test_a_floor_runs_whatever_a_networks_layers_are_called(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The layers of F-LSeSim's VGG lie in ``features``, by which other networks are called."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks.method_steps import floor
+
+    method = maker(load("vsbench.methods", name))(width=4)
+    floor(method, stained_batch(method))()
