@@ -62,6 +62,7 @@ FILES = {  # what is written of a tile, by kind
 }
 FEWEST_PIXELS = 25  # of a cell that counts as seen
 DAB_SCALE = 10_000  # grey levels of a DAB map's file for a density of 1
+LATER = ("dim", "vignette")  # options that are newer than folders in caches: where they are off, these hold the same
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)  # expectation over a standard normal
 
 
@@ -131,6 +132,9 @@ class PhantomConfig(DatasetConfig):
     blur: float = Field(0.6, ge=0, le=3)  # standard deviation of the optics' blur
     noise: float = Field(1.5, ge=0, le=20)  # standard deviation of the sensor's noise, in grey levels
     jpeg: int = Field(90, ge=30, le=NO_JPEG)  # quality of the scanner's compression; 100: none
+    # the light of the IHC's scanner
+    dim: float = Field(0.0, ge=0, le=0.6)  # share of it that is missing at most; slides lack from half to all of that
+    vignette: float = Field(0.0, ge=0, le=0.3)  # share of it that a tile's corners lack, against its middle
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "PhantomConfig":
@@ -249,7 +253,9 @@ class Specimen:
     def immuno(self, section: Section, dab: Array, what: str) -> NDArray[np.uint8]:
         """A section in IHC; ``what`` names the sensor's noise."""
         dab = self.dab_map(section, self.staining.dab * dab)
-        return self.scan(immuno(self.tissue, section, self.staining, dab), f"{self.stain} {what}")
+        density = immuno(self.tissue, section, self.staining, dab)
+        light = draw_light(self.config, self.name.partition("_")[0])
+        return self.scan(density, f"{self.stain} {what}", light)
 
     def best(self) -> NDArray[np.uint8]:
         """What H&E tells of the truth: expected DAB, stains of usual strength, neither noise nor compression."""
@@ -258,10 +264,10 @@ class Specimen:
         rng = self.random("best")  # draws nothing
         return scan(density, USUAL_STAINING.glass, self.config.blur, 0.0, NO_JPEG, rng)[INNER]
 
-    def scan(self, density: Array, what: str) -> NDArray[np.uint8]:
-        """The image, without border, of a density (H, W, 3)."""
+    def scan(self, density: Array, what: str, light: Array | float = 1.0) -> NDArray[np.uint8]:
+        """The image, without border, of a density (H, W, 3) under this share of the usual light."""
         config, noise = self.config, self.random(what, "sensor")
-        return scan(density, self.staining.glass, config.blur, config.noise, config.jpeg, noise)[INNER]
+        return scan(density, light * self.staining.glass, config.blur, config.noise, config.jpeg, noise)[INNER]
 
     def random(self, *purpose: str) -> np.random.Generator:
         """The tile's own randomness for one purpose."""
@@ -334,6 +340,17 @@ def draw_staining(config: PhantomConfig, stain: str, slide: str) -> Staining:
         counterstain=float(counterstain),
         glass=glass,
     )
+
+
+def draw_light(config: PhantomConfig, slide: str) -> Array:
+    """(H, W, 1) the light of a slide's IHC, border included, as a share of what passes its glass under the usual one.
+
+    A random stream of its own, so that nothing else differs under another light.
+    """
+    missing = config.dim * generator(VERSION, config.seed, slide, "light").uniform(0.5, 1)
+    place = 2 * np.arange(-BORDER, config.size + BORDER) / (config.size - 1) - 1
+    radius = (place[:, None] ** 2 + place**2) / 2  # squared, 1 in the tile's corners
+    return ((1 - missing) * (1 - config.vignette * radius))[..., None]
 
 
 def express(config: PhantomConfig, stain: str, name: str, cells: pd.DataFrame) -> pd.DataFrame:
@@ -427,7 +444,8 @@ class Phantom(Dataset[PhantomConfig]):
 
     def folder(self, root: Path) -> Path:
         """Where this configuration's images lie in the cache folder."""
-        rendering = self.config.model_dump_json(exclude=set(DatasetConfig.model_fields))  # how to split moves no pixel
+        apart = {*DatasetConfig.model_fields, *(name for name in LATER if not getattr(self.config, name))}
+        rendering = self.config.model_dump_json(exclude=apart)  # how to split moves no pixel
         return root / f"phantom-{digest([rendering, VERSION])[:12]}"
 
     def specimen(self, stain: str, name: str) -> Specimen:

@@ -32,8 +32,10 @@ from vsbench.evaluation.evaluate import evaluate_references
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.stain import transfer
-from vsbench.stain.dab import integrated_density
+from vsbench.stain.balanced import level_counts, read_transmission
+from vsbench.stain.dab import density_of, integrated_density, read_levels
 from vsbench.stain.density import DAB, HAEMATOXYLIN, SCANNER_EOSIN, SCANNER_HAEMATOXYLIN, optical_density, stain_matrix
+from vsbench.stain.light import find_light, light_of_slide
 
 SMALL = {"size": 96, "slides_train": 2, "slides_test": 1, "tiles_per_slide": 2}
 
@@ -423,3 +425,42 @@ def test_the_card_states_what_the_reference_rows_give(stain: str, tmp_path: Path
                 compared += 1
     assert compared > 80
     assert {bound.stain for bound in Phantom.card.bounds} == set(MARKERS)
+
+
+def test_grey_and_uneven_light_is_of_the_ihc_alone_and_of_the_whole_slide() -> None:
+    names = ("T00_00_00", "T00_00_01", "T01_00_00")
+    usual = [render_tile(PhantomConfig(size=96, noise=0, jpeg=100), "ki67", name) for name in names]
+    grey = [render_tile(PhantomConfig(size=96, noise=0, jpeg=100, dim=0.4), "ki67", name) for name in names]
+    shares = []
+    for before, after in zip(usual, grey, strict=True):
+        assert np.array_equal(before.he, after.he)
+        assert np.array_equal(before.best, after.best)
+        assert np.array_equal(before.dab, after.dab)
+        shares += [after.ihc.mean() / before.ihc.mean(), after.truth.mean() / before.truth.mean()]
+    assert shares[:4] == pytest.approx([shares[0]] * 4, abs=0.003)  # two tiles of a slide
+    assert shares[4:] == pytest.approx([shares[4]] * 2, abs=0.003)
+    assert abs(shares[0] - shares[4]) > 0.02
+    assert all(0.6 <= share <= 0.8 for share in shares)
+    uneven = tile("ki67", names[0], noise=0, jpeg=100, vignette=0.2).ihc / usual[0].ihc
+    assert uneven[:4, :4].mean() == pytest.approx(0.8, abs=0.03)
+    assert uneven[46:50, 46:50].mean() == pytest.approx(1, abs=0.01)
+
+
+def test_balanced_densities_are_those_under_white_light() -> None:
+    """Within 2 %, where Fiji's rise by half."""
+    found = []
+    for dim in (0.0, 0.4):
+        images = [render_tile(PhantomConfig(jpeg=100, dim=dim), "ki67", f"T00_00_0{i}").ihc for i in range(3)]
+        light = light_of_slide(map(find_light, images))
+        assert light is not None
+        balanced = [density_of(level_counts(read_transmission(image), light)).mean for image in images]
+        found.append((np.mean(balanced), np.mean([density_of(read_levels(image).counts).mean for image in images])))
+    assert found[1][0] == pytest.approx(found[0][0], rel=0.02)
+    assert found[1][1] > 1.4 * found[0][1]
+
+
+def test_options_that_came_later_move_no_folder_while_they_are_off() -> None:
+    known = PhantomConfig(slides_test=3, tiles_per_slide=4, slides_train=1)
+    assert str(Phantom(known).folder(Path())) == "phantom-e8edfd52b4b6"  # as it was named before there were any
+    others = {Phantom(PhantomConfig(**{name: 0.1})).folder(Path()) for name in ("dim", "vignette")}
+    assert len({Phantom(PhantomConfig()).folder(Path()), *others}) == 3

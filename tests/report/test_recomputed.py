@@ -79,6 +79,7 @@ FORMULAS: dict[str, Callable[[Table], float]] = {
     "label_kappa": lambda t: kappa(t, "category_label"),
     "r_block_undefined": lambda t: t.filter(regex=r"^r_block_").isna().any(axis=1).sum(),
     "psnr_pooled": lambda t: 10 * np.log10(255**2 / t["mse"].mean()) if t["mse"].any() else np.inf,
+    "light_unknown": lambda t: t["iod_mae_balanced"].isna().sum(),
     "psnr_infinite": lambda t: np.isinf(t["psnr"]).sum(),
 }
 MEANS = {"clinical_accuracy": "category_agreement", "label_accuracy": "label_agreement", "npi_mae": "npi_error"}
@@ -86,10 +87,19 @@ MEANS |= {"h_score_mae": "h_score_error"}
 FEATURES = ("fid", "kid", "phv_", "lpips", "truth_")  # no weights and no truth are here
 
 
+def balanced(name: str, t: Table) -> float:
+    """The value of the same name from the densities under each slide's own light, where there are any."""
+    ours = ["height", "width", "intden_balanced", "intden_balanced_real", "mean_od_balanced", "mean_od_balanced_real"]
+    known = t[ours].dropna().rename(columns=lambda column: column.replace("_balanced", ""))
+    return float(FORMULAS[name](known)) if len(known) else NONE
+
+
 def expected(name: str, t: Table) -> float:
     """A value from the per-image table, NaN where it does not exist."""
     if name.startswith(FEATURES):
         return NONE
+    if name.endswith("_balanced"):
+        return balanced(name.removesuffix("_balanced"), t)
     return float(FORMULAS[name](t) if name in FORMULAS else t[MEANS.get(name, name)].mean())
 
 
