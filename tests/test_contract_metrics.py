@@ -11,6 +11,7 @@ import pytest
 from vsbench.checks.metrics import metric_checks, stained_samples
 from vsbench.metric import Metric, Sample, Update
 from vsbench.metrics.clinical import Clinical, Cutoffs
+from vsbench.metrics.positivity import Positivity
 from vsbench.registry import load, names
 
 GROUP = "vsbench.metrics"
@@ -78,6 +79,14 @@ class LabelledClinical(Clinical):
         return super().update([replace(s, labels=label) for s, label in zip(samples, labels, strict=True)])
 
 
+class CutPositivity(Positivity):
+    """With both kinds of images at both cuts."""
+
+    def __init__(self) -> None:
+        super().__init__(Cutoffs(15, 30, True, "on both sides of the samples' areas"))
+
+
+OWN: dict[str, type[Metric]] = {"clinical": LabelledClinical, "positivity": CutPositivity}
 NETWORKS: dict[str, Callable[[], Any]] = {
     "fid": small_inception,
     "fid_pytorch": small_inception,
@@ -100,7 +109,7 @@ def one_thread() -> Iterator[None]:
 
 
 def maker(name: str) -> Callable[[], Metric]:
-    metric: Any = LabelledClinical if name == "clinical" else load(GROUP, name)
+    metric: Any = OWN.get(name) or load(GROUP, name)
     return (lambda: metric(network=NETWORKS[name]())) if name in NETWORKS else metric
 
 

@@ -48,6 +48,16 @@ def kappa(t: Table, reference: str) -> float:
     return 1 - float((weights * counts.to_numpy()).sum() / expected) if expected else NONE
 
 
+def graded(t: Table) -> Table:
+    return t[["grade", "grade_real"]].dropna()
+
+
+def binary_kappa(t: Table, least: int) -> float:
+    fake, real = (graded(t)[column] >= least for column in ("grade", "grade_real"))
+    chance = fake.mean() * real.mean() + (1 - fake.mean()) * (1 - real.mean())
+    return float(((fake == real).mean() - chance) / (1 - chance)) if real.nunique() == 2 else NONE
+
+
 def pooled(t: Table) -> float:
     mean, mean_he = t["grey_mean"].mean(), t["grey_mean_he"].mean()  # images are of one size
     spread = (t["grey_variance"] + (t["grey_mean"] - mean) ** 2).mean()
@@ -84,6 +94,11 @@ FORMULAS: dict[str, Callable[[Table], float]] = {
 }
 MEANS = {"clinical_accuracy": "category_agreement", "label_accuracy": "label_agreement", "npi_mae": "npi_error"}
 MEANS |= {"h_score_mae": "h_score_error"}
+for _cut, _least in (("low", 1), ("high", 2)):
+    MEANS |= {f"sensitivity_{_cut}": f"detected_{_cut}", f"specificity_{_cut}": f"spared_{_cut}"}
+    FORMULAS[f"positivity_kappa_{_cut}"] = lambda t, least=_least: binary_kappa(t, least)
+    FORMULAS[f"positives_{_cut}"] = lambda t, least=_least: (graded(t)["grade_real"] >= least).sum()
+    FORMULAS[f"negatives_{_cut}"] = lambda t, least=_least: (graded(t)["grade_real"] < least).sum()
 FEATURES = ("fid", "kid", "phv_", "lpips", "truth_")  # no weights and no truth are here
 
 

@@ -96,7 +96,7 @@ def check_means(make: Make) -> None:
 
 
 def check_perfect_images(make: Make) -> None:
-    """No image beats the perfect one, and noise is worse in every value (but for counts of images)."""
+    """No image beats the perfect one, and noise is worse in every value but for counts; of shares, in some."""
     metric = make()
     samples = samples_for(make)
     real = [with_cells(replace(s, fake=s.real, he=s.real, truth=s.real)) for s in samples]
@@ -107,9 +107,10 @@ def check_perfect_images(make: Make) -> None:
         for kind, results in others.items():
             best, other = (penalty(found[value.name], value.best) for found in (perfect, results))
             assert best <= other, f"{value.name}: {kind} {results[value.name]} beats {perfect[value.name]}"
-        if value.unit != "images":
-            worst = others["noise"][value.name]
-            assert worst != perfect[value.name], f"{value.name}: noise is as good as perfect images ({worst})"
+    as_good = [v for v in metric.values if v.unit != "images" and others["noise"][v.name] == perfect[v.name]]
+    shares = [v for v in metric.values if v.is_share]
+    few = len(as_good) < len(shares) and all(v.is_share for v in as_good)  # all positive: all positives are found
+    assert few or not as_good, f"{', '.join(v.name for v in as_good)}: noise is as good as perfect images"
 
 
 def check_order(make: Make) -> None:

@@ -20,6 +20,7 @@ from vsbench.names import brief
 from vsbench.stain.dab import read_levels
 from vsbench.stain.nuclei import BANDS, MIN_AREA, NUCLEAR, NuclearStain, counterstained, nuclear_stain
 
+NPI = f"npi/h{NUCLEAR}-dab{BANDS[0]}-area{MIN_AREA}"  # the rule of the percentage of positive nuclei, for protocols
 CATEGORIES = 3  # 0 negative or low, 1 between, 2 positive or high
 NAN = float("nan")
 
@@ -60,8 +61,7 @@ THRESHOLDS: Mapping[str, Cutoffs] = MappingProxyType(
 def declared(thresholds: Mapping[str, Cutoffs]) -> tuple[Value, ...]:
     """The values for these thresholds, which are part of the protocol."""
     weak, moderate, strong = BANDS
-    index = f"npi/h{NUCLEAR}-dab{weak}-area{MIN_AREA}"
-    rule = f"{index}/" + "-".join(f"{stain}{thresholds[stain]}" for stain in sorted(thresholds))
+    rule = f"{NPI}/" + "-".join(f"{stain}{thresholds[stain]}" for stain in sorted(thresholds))
     cut = "by the percentage of nuclear pixels with DAB, cut at the protocol's percentages"
     kappa = "1 − Σ w O / Σ w E of the 3×3 table of categories, w = (difference)²"
     return (
@@ -81,7 +81,7 @@ def declared(thresholds: Mapping[str, Cutoffs]) -> tuple[Value, ...]:
             "percentage points",
             "low",
             "mean over i of |difference of the percentages of nuclear pixels with DAB|",
-            index,
+            NPI,
             column="npi_error",
         ),
         Value(
@@ -138,7 +138,7 @@ class Clinical(Metric):
         NaN where a number does not exist. Raises DataError for a label that is no category or fraction.
         """
         cutoffs = self.thresholds.get(marker(sample.labels.get("stain", self.stain or "")))
-        fake, real = (_score(sample, which) if cutoffs else None for which in ("fake", "real"))
+        fake, real = (nuclear_score(sample, which) if cutoffs else None for which in ("fake", "real"))
         category, category_real = (cutoffs.category(s.positive) if cutoffs and s else NAN for s in (fake, real))
         label = _labelled(sample, cutoffs)
         index, index_real = (s.positive if s else NAN for s in (fake, real))
@@ -202,7 +202,8 @@ def quadratic_kappa(counts: NDArray[np.int64]) -> float:
     return 1 - float(counts.sum() * (weight * counts).sum()) / expected if expected > 0 else NAN
 
 
-def _score(sample: Sample, which: Which) -> NuclearStain | None:
+def nuclear_score(sample: Sample, which: Which) -> NuclearStain | None:
+    """Of one image; None where it holds too few nuclear pixels."""
     return nuclear_stain(sample.once(which, counterstained), sample.once(which, read_levels))
 
 

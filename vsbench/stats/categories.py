@@ -8,6 +8,7 @@ from vsbench.stats.moments import Array, Pooled
 from vsbench.stats.slides import Slides
 
 CATEGORIES = 3  # 0, 1, 2, in order
+CUTS = {"positivity_kappa_low": 1, "positivity_kappa_high": 2}  # value → the lowest grade that is positive
 REFERENCES = {"clinical_kappa": "category_real", "label_kappa": "category_label"}  # value → column it is held against
 
 
@@ -18,15 +19,28 @@ def kappas(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
     return {name: kappa(table["category"], table[real], slides, name) for name, real in REFERENCES.items()}
 
 
-def kappa(fake: ArrayLike, real: ArrayLike, slides: Slides, name: str = "kappa") -> Pooled:
-    """Cohen's kappa with quadratic weights of (N,) categories 0, 1, 2, over the images that have both (not NaN).
+def positivity_kappas(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
+    """Cohen's kappas of positive and negative images, by name of the value; none where the table has no grades."""
+    if "grade" not in table:
+        return {}
+    found = {}
+    for name, least in CUTS.items():
+        fake, real = (table[column].ge(least).where(table[column].notna()) for column in ("grade", "grade_real"))
+        found[name] = kappa(fake.astype(float), real.astype(float), slides, name, categories=2)
+    return found
+
+
+def kappa(
+    fake: ArrayLike, real: ArrayLike, slides: Slides, name: str = "kappa", categories: int = CATEGORIES
+) -> Pooled:
+    """Cohen's kappa with quadratic weights of (N,) categories 0, 1, 2, …, over the images that have both (not NaN).
 
     Does not exist where all real images are of one category: it would be 0 whatever the generated ones are.
     """
     x, y = np.asarray(fake, np.float64), np.asarray(real, np.float64)
     both = np.isfinite(x) & np.isfinite(y)
-    cell = np.where(both, CATEGORIES * y + x, -1)
-    cells = np.stack([slides.sum(cell == number) for number in range(CATEGORIES**2)])
+    cell = np.where(both, categories * y + x, -1)
+    cells = np.stack([slides.sum(cell == number) for number in range(categories**2)])
     return Pooled(name, cells, _kappa_of_real, len(x), int((~both).sum()))
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from vsbench.metric import Value
 from vsbench.stats import moments
-from vsbench.stats.categories import kappas
+from vsbench.stats.categories import kappas, positivity_kappas
 from vsbench.stats.moments import Array, Pooled, joined, mean, transformed
 from vsbench.stats.slides import Slides
 
@@ -27,7 +27,7 @@ def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slide
         if value.column is not None and value.column in table
     }
     found |= _density(table, slides) | _agreement(table, slides) | _content(table, slides) | kappas(table, slides)
-    found |= _balanced(table, slides)
+    found |= _balanced(table, slides) | positivity_kappas(table, slides)
     if "mse" in table:
         found["psnr_pooled"] = transformed(mean(table["mse"], slides, "psnr_pooled"), _decibels)
     return {value.name: found[value.name] for value in values if value.name in found}
