@@ -143,7 +143,7 @@ def test_slides_are_counted_by_split_and_shared_ones_named(tmp_path: Path) -> No
         measure(pair_of(tmp_path, name, texture(n, 96, 96), texture(n + 9, 96, 96), slide, split), "er").row
         for n, (name, slide, split) in enumerate(where)
     ]
-    assert [(s.slide, s.splits, s.shared) for s in slide_rows(rows)] == [
+    assert [(s.slide, s.splits, s.shared) for s in slide_rows(rows, {})] == [
         ("S1", "test:1 train:1", True),
         ("S2", "test:1", False),
     ]

@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 from vsbench.stain.balanced import level_counts, read_transmission, transmitted
 from vsbench.stain.dab import density_of, read_levels
 from vsbench.stain.density import DAB, HAEMATOXYLIN, stain_matrix, transmitted_intensity
-from vsbench.stain.light import Light, find_light, light_of_slide
+from vsbench.stain.light import WHITE, Light, find_light, light_of_slide
 
 Image = NDArray[np.uint8]
 LIGHTS = [(255, 255, 255), (180, 180, 180), (214, 201, 176), (196, 210, 222)]  # white, grey, yellow, blue
-WHITE = Light(255, 255, 255, 0, 1)
 
 
 def picture(

@@ -7,10 +7,13 @@ from typing import Any
 from vsbench.audit import fingerprints, registration, slides
 from vsbench.audit.document import Figure, Heading, Page, Table, Text
 from vsbench.audit.duplicates import SAME, WHOLE, Duplicate
+from vsbench.audit.mismatched import ALLOWED, PAIRS
 from vsbench.audit.run import Audit
 from vsbench.audit.tiles import BLANK, SHIFTED, SIDE, TileRow
+from vsbench.stain import light
 
 WORST = 6  # pictures of a kind
+TOLD = 0.02  # of the density that light must explain to be told; JPEG leaves about so much in doubt
 LISTED = 20  # rows of a table; the CSV files hold them all
 
 METHOD = (
@@ -20,11 +23,18 @@ METHOD = (
     "agree on the shift, the tiles are registered by phase correlation, and count where the fine structure of the "
     f"overlap correlates by {SAME} or more. From {WHOLE:.0%} of overlap they are called copies. Tiles turned or "
     "mirrored are not found.",
-    f"Blank: less than {BLANK:.0%} of the H&E or of the IHC holds stain.",
+    "Light: the mean colour of the glass, found at full size where blocks of "
+    f"{light.BLOCK} pixels and their neighbours are flat (standard deviation {light.FLAT:.0%} at most) and equally "
+    f"bright (within {light.EVEN:.0%}), on {light.LEAST:.1%} of a tile or more; of a slide that of all its tiles, by "
+    "how much glass they show; of the tile alone where the slide is unknown. The share of density that it explains: of "
+    "the mean density of DAB as Fiji reads it, which takes 255 for glass, what goes when the light is taken for glass.",
+    f"Blank: less than {BLANK:.0%} of the H&E or of the IHC holds stain, under that light; where no glass is in sight "
+    "the light is taken for white.",
     f"Shift: phase correlation of haematoxylin and total density of H&E and IHC, up to {registration.REACH:.0%} of the "
-    f"side. Confidence is the highest peak over the second; below {registration.SURE} the shift is not trusted, for "
-    "up to one unrelated pair in a hundred reaches it. Sections far apart share few nuclei: then nothing is known, and "
-    "that is no fault of the pair.",
+    f"side. Confidence is the highest peak over the second. The level from which a shift is trusted is the set's own: "
+    f"{registration.SURE}, or as high as leaves at most {ALLOWED:.0%} of {PAIRS} mismatched pairs above it (H&E and "
+    "IHC of tiles of different slides; of different tiles where slides are unknown). Sections far apart share few "
+    "nuclei: then nothing is known, and that is no fault of the pair.",
     f"A pair is shifted where a trusted shift exceeds 1/{round(1 / SHIFTED)} of the side: about a nucleus.",
     f"Drift: mean haematoxylin or eosin of a slide at least {slides.OUTLYING} robust standard deviations from the "
     "median slide. DAB is shown, but differs between patients anyway.",
@@ -39,7 +49,7 @@ def build_page(audits: Sequence[Audit], title: str, notes: Sequence[str] = ()) -
     page.add(Heading("The data in numbers"), table_one(audits, title), *(Text(note) for note in notes))
     for audit in audits:
         page.add(Heading(f"{audit.stain}: evidence"))
-        for section in (_shared_slides, _leaks, _doubles, _blanks, _shifts, _drift, _unreadable):
+        for section in (_shared_slides, _leaks, _doubles, _blanks, _light, _shifts, _drift, _unreadable):
             page.add(*section(audit))
     page.add(Heading("How it was measured"), Text("", METHOD))
     return page
@@ -64,6 +74,15 @@ def findings(audit: Audit) -> list[str]:
         said.append(f"{_n(s['tile_pairs_within_a_split'], 'pair')} of tiles within a split share tissue")
     if s["shifted"]:
         said.append(f"{s['shifted']} of {_n(n, 'pair')} are shifted by more than a nucleus")
+    if s["light_share_of_density"] is not None and s["light_share_of_density"] >= TOLD:
+        shares = [row.ihc_light_share for row in audit.tiles if row.ihc_light_share is not None]
+        said.append(
+            f"glass is not white: light is {s['light_share_of_density']:.0%} of the density of DAB as Fiji reads it "
+            f"({min(shares):.0%} to {max(shares):.0%} by tile); the balanced values leave it out"
+        )
+    if s["pairs_without_light"]:
+        where = "on the slide" if s["slides"] else "on the tile"
+        said.append(f"no glass in sight {where} of {_n(s['pairs_without_light'], 'pair')}: the light is unknown there")
     if s["blank"]:
         said.append(f"{s['blank']} of {_n(n, 'pair')} are blank on one side or both")
     if s["slides_drifting"]:
@@ -71,7 +90,19 @@ def findings(audit: Audit) -> list[str]:
     if s["unreadable"]:
         said.append(f"{_n(len(s['unreadable']), 'pair')} could not be read")
     said = said or ["nothing wrong was found"]
-    return [*said, f"{s['registered']} of {_n(n, 'pair')} could be registered; of the others no shift is known"]
+    return [*said, _registered(s, n)]
+
+
+def _registered(s: dict[str, Any], n: int) -> str:
+    """How many pairs could be registered, and how often that is said of unrelated tiles."""
+    said = f"{s['registered']} of {_n(n, 'pair')} could be registered (confidence {s['shift_confidence']:.2f} or more)"
+    others = "" if s["registered"] == n else "; of the others no shift is known"
+    if s["false_alarm_rate"] is None:
+        return f"{said}{others}; no mismatched pairs to tell how often that is by accident"
+    return (
+        f"{said}{others}; so could {s['mismatched_pairs_reached']} of {_n(s['mismatched_pairs'], 'mismatched pair')}: "
+        f"false alarms {s['false_alarm_rate']:.1%}, at most {s['false_alarm_rate_at_most']:.1%} at 95 %"
+    )
 
 
 def table_one(audits: Sequence[Audit], title: str) -> Table:
@@ -147,6 +178,23 @@ def _shifts(audit: Audit) -> Iterable[Any]:
         yield from _pictures(audit, paired[: WORST // 2], lambda r: f"Pearson's r {_percent(r.pearson_r)}")
 
 
+def _light(audit: Audit) -> Iterable[Any]:
+    by_slide = [
+        [s.slide, _level(s.he_light), _level(s.ihc_light, s.ihc_light_spread), s.ihc_light_share] for s in audit.slides
+    ]
+    by_tile = [
+        [f"{row.split}/{row.id}", _level(row.he_light), _level(row.ihc_light), row.ihc_light_share]
+        for row in audit.tiles
+    ]
+    seen = sorted(by_slide or by_tile, key=lambda line: -float(line[-1] or 0))
+    if seen:
+        what = "slide" if by_slide else "tile"
+        yield Heading(f"Light by {what}", 3)
+        lines = [[*map(str, line[:-1]), "n/a" if line[-1] is None else f"{line[-1]:.0%}"] for line in seen[:LISTED]]
+        note = "Brightness of the glass in grey levels, 255 is white. n/a: no glass in sight."
+        yield Table([what, "H&E", "IHC", "share of the density of DAB"], lines, f"{note} {_more(seen)}".rstrip())
+
+
 def _drift(audit: Audit) -> Iterable[Any]:
     drifting = [slide for slide in audit.slides if slide.drifts]
     if drifting:
@@ -188,6 +236,12 @@ def _more(found: Sequence[object]) -> str:
 
 def _n(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _level(brightness: float | None, spread: float | None = None) -> str:
+    if brightness is None:
+        return "n/a"
+    return f"{brightness:.0f}" + ("" if spread is None else f" ± {spread * brightness:.1f}")
 
 
 def _percent(fraction: float | None) -> str:

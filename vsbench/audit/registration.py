@@ -21,8 +21,8 @@ REACH = 1 / 4  # of the side: shifts beyond leave too little in common
 OWN_PEAK = 10  # px around the highest peak that belong to it; about a nucleus of a tile 256 wide
 
 STILL = 3  # px by which the second registration may differ from the first
-# Of some 800 draws of an H&E and an IHC of unrelated tiles (phantom; CIMA across organs), the 99th percentile of the
-# confidence is 1.35 to 1.48 and the highest 1.68: less than one unrelated pair in a hundred passes for sure.
+# The least confidence that is trusted. Of some 800 draws of an H&E and an IHC of unrelated tiles (phantom; CIMA across
+# organs), the 99th percentile is 1.35 to 1.48, but in single sets 3 % reach it: see ``mismatched``.
 SURE = 1.5
 
 
@@ -30,7 +30,7 @@ SURE = 1.5
 class Shift:
     """What is at (y, x) in the H&E is at (y + dy, x + dx) in the IHC.
 
-    ``confidence``: the highest peak over the second highest, both above the mean; ≥ 1, and trusted from ``SURE`` on.
+    ``confidence``: the highest peak over the second highest, both above the mean; ≥ 1.
     """
 
     dy: int

@@ -11,8 +11,10 @@ import pandas as pd
 
 from vsbench.audit import duplicates, fingerprints, registration, slides, tiles
 from vsbench.audit.duplicates import Duplicate, find_duplicates
+from vsbench.audit.light import differ, light_share, slide_lights
+from vsbench.audit.mismatched import ALLOWED, Mismatched, mismatched
 from vsbench.audit.slides import SlideRow, slide_rows
-from vsbench.audit.tiles import Measured, TileRow, measure
+from vsbench.audit.tiles import Lights, Measured, TileRow, measure, trusted
 from vsbench.cells import neutral_table
 from vsbench.data.pairs import Pair
 from vsbench.data.threads import in_threads
@@ -20,10 +22,12 @@ from vsbench.errors import DataError
 from vsbench.files import atomic, write_json
 
 Count = Callable[[str, int, int], None]
+Job = tuple[Pair, Lights | None]
 THRESHOLDS = {
     "blank_tissue_share": tiles.BLANK,
     "shift_share_of_side": tiles.SHIFTED,
-    "shift_confidence": registration.SURE,
+    "shift_confidence_least": registration.SURE,
+    "mismatched_pairs_allowed": ALLOWED,
     "window_bits": fingerprints.MOST_BITS,
     "window_votes": fingerprints.VOTES,
     "overlap_correlation": duplicates.SAME,
@@ -41,6 +45,7 @@ class Audit:
     duplicates: list[Duplicate]
     slides: list[SlideRow]
     unreadable: list[str]
+    mismatched: Mismatched
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -61,6 +66,13 @@ class Audit:
             "registered": len(shifts),
             "shift_median_px": median(_length(row) for row in shifts) if shifts else None,
             "shifted": sum(row.shifted for row in self.tiles),
+            "shift_confidence": self.mismatched.level,
+            "mismatched_pairs": len(self.mismatched.confidences),
+            "mismatched_pairs_reached": self.mismatched.reached,
+            "false_alarm_rate": self.mismatched.rate,
+            "false_alarm_rate_at_most": self.mismatched.at_most,
+            "light_share_of_density": light_share(self.tiles),
+            "pairs_without_light": sum(row.ihc_light is None for row in self.tiles),
             "tile_pairs_across_splits": len(across),
             "tile_pairs_within_a_split": len(within),
             "test_pairs_leaking": len(leaking),
@@ -77,40 +89,50 @@ class Audit:
 def audit(pairs: Iterable[Pair], stain: str, count: Count | None = None) -> Audit:
     """Audit the pairs of a stain, of all splits that are to be held against each other.
 
-    Images are read once, and those of candidates for duplicates once more. In memory stay some 3 kB for each pair.
+    Images are read once, those of candidates for duplicates once more, and once more those of tiles that show another
+    light than their slide, or none. In memory stay some 3 kB for each pair.
     ``count`` is told what is going on, how much of it is done, and of how much. Pairs that can't be read are left out
     and named: ``vsbench data verify`` says what is wrong with them.
     """
     pairs = list(pairs)
-    measured: list[Measured] = []
-    unreadable = []
+    unreadable: list[str] = []
 
-    def attempt(pair: Pair) -> Measured | str:
+    def told(what: str) -> Callable[[int, int], None]:
+        return lambda done, total: count(f"{stain}: {what}", done, total) if count else None
+
+    def all_of(jobs: Sequence[Job], what: str) -> list[Measured]:
+        found = []
+        for done, result in enumerate(in_threads(attempt, jobs), start=1):
+            if isinstance(result, str):
+                unreadable.append(result)
+            else:
+                found.append(result)
+            told(what)(done, len(jobs))
+        return found
+
+    def attempt(job: Job) -> Measured | str:
         try:
-            return measure(pair, stain)
+            return measure(job[0], stain, job[1])
         except DataError as error:
             return str(error)
 
-    for done, result in enumerate(in_threads(attempt, pairs), start=1):
-        if isinstance(result, str):
-            unreadable.append(result)
-        else:
-            measured.append(result)
-        if count:
-            count(f"{stain}: measuring pairs", done, len(pairs))
-
-    def confirming(done: int, total: int) -> None:
-        if count:
-            count(f"{stain}: confirming duplicates", done, total)
-
-    rows = [each.row for each in measured]
+    measured = all_of([(pair, None) for pair in pairs], "measuring pairs")
+    lights = slide_lights(measured)
+    apart = [each for each in measured if each.pair.slide in lights and differ(each.lights, lights[each.pair.slide])]
+    again = all_of([(each.pair, lights[str(each.pair.slide)]) for each in apart], "measuring under the slide's light")
+    under = {(each.pair.split, each.pair.id): each for each in again}
+    measured = [under.get((each.pair.split, each.pair.id), each) for each in measured]
+    alike = find_duplicates(measured, told("confirming duplicates"))
+    null = mismatched(measured, {frozenset(each.tiles) for each in alike}, told("registering mismatched pairs"))
+    rows = [trusted(each.row, null.level) for each in measured]
     return Audit(
         stain,
         {(each.pair.split, each.pair.id): each.pair for each in measured},
         rows,
-        find_duplicates(measured, confirming),
-        slide_rows(rows),
+        alike,
+        slide_rows(rows, lights),
         unreadable,
+        null,
     )
 
 

@@ -1,11 +1,12 @@
 """Slides: which ones are on both sides of a split, and which are stained otherwise than the rest."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import fmean, median
 
-from vsbench.audit.tiles import TileRow
+from vsbench.audit.light import light_share
+from vsbench.audit.tiles import KINDS, Lights, TileRow
 
 STAINS = ("he_haematoxylin", "he_eosin", "ihc_haematoxylin", "ihc_dab")
 TECHNICAL = STAINS[:3]  # DAB differs between patients: that is what it is for
@@ -24,7 +25,9 @@ class SlideRow:
 
     ``splits``: tiles by split, "test:8 train:40"; ``shared``: in more than one. ``z_…``: how many robust standard
     deviations from the median of all slides; None below ``FEWEST`` slides. ``drifts``: one of the technical ones is
-    ``OUTLYING``; DAB is not among them.
+    ``OUTLYING``; DAB is not among them. ``he_light``, ``ihc_light``: brightness of the light in grey levels; its
+    ``spread``: standard deviation over the glass, as a share of it; ``ihc_light_share``: what it explains of the
+    density of DAB as Fiji reads it. None: no tile shows glass.
     """
 
     stain: str
@@ -41,13 +44,17 @@ class SlideRow:
     z_ihc_haematoxylin: float | None
     z_ihc_dab: float | None
     drifts: bool
+    he_light: float | None
+    ihc_light: float | None
+    ihc_light_spread: float | None
+    ihc_light_share: float | None
 
 
 COLUMNS = [field.name for field in fields(SlideRow)]
 
 
-def slide_rows(tiles: Sequence[TileRow]) -> list[SlideRow]:
-    """The slides of the tiles by name; tiles of unknown slide are left out."""
+def slide_rows(tiles: Sequence[TileRow], lights: Mapping[str, Lights]) -> list[SlideRow]:
+    """The slides of the tiles by name; tiles of unknown slide are left out. ``lights`` by slide."""
     by_slide: dict[str, list[TileRow]] = defaultdict(list)
     for tile in tiles:
         if tile.slide is not None:
@@ -58,6 +65,7 @@ def slide_rows(tiles: Sequence[TileRow]) -> list[SlideRow]:
     rows = []
     for number, name in enumerate(names):
         splits = Counter(tile.split for tile in by_slide[name])
+        he_light, ihc_light = (lights.get(name, {}).get(kind) for kind in KINDS)
         z = {stain: scores[stain][number] for stain in STAINS}
         rows.append(
             SlideRow(
@@ -68,6 +76,10 @@ def slide_rows(tiles: Sequence[TileRow]) -> list[SlideRow]:
                 shared=len(splits) > 1,
                 **{stain: amounts[stain][number] for stain in STAINS},
                 **{f"z_{stain}": z[stain] for stain in STAINS},
+                he_light=he_light.brightness if he_light else None,
+                ihc_light=ihc_light.brightness if ihc_light else None,
+                ihc_light_spread=ihc_light.spread if ihc_light else None,
+                ihc_light_share=light_share(by_slide[name]),
                 drifts=any(abs(z[stain] or 0.0) >= OUTLYING for stain in TECHNICAL),
             )
         )

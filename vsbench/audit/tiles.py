@@ -6,7 +6,8 @@ pixels: nuclei and tissue are larger than a block, and registration and hashes l
 
 import hashlib
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vsbench.audit.fingerprints import Fingerprint, fingerprint
-from vsbench.audit.registration import SURE, residual_shift
+from vsbench.audit.registration import residual_shift
 from vsbench.data.decode import read_rgb, require_equal_sizes
 from vsbench.data.pairs import Pair
 from vsbench.metrics._grey import summed_grey
 from vsbench.metrics.content import grey_correlation
+from vsbench.stain.balanced import level_counts, read_transmission
+from vsbench.stain.dab import density_of
 from vsbench.stain.density import (
     DAB,
     HAEMATOXYLIN,
@@ -27,10 +30,12 @@ from vsbench.stain.density import (
     optical_density,
     stain_matrix,
 )
+from vsbench.stain.light import WHITE, Light, find_light
 from vsbench.stain.transfer import STAINED
 
 Kind = Literal["he", "ihc"]
 KINDS: tuple[Kind, ...] = ("he", "ihc")
+Lights = Mapping[Kind, Light | None]
 COLOURS = {"he": stain_matrix(SCANNER_HAEMATOXYLIN, SCANNER_EOSIN), "ihc": stain_matrix(HAEMATOXYLIN, DAB)}
 
 SIDE = 256
@@ -43,9 +48,14 @@ SHIFTED = 1 / 32
 class TileRow:
     """A pair in numbers: a line of tiles.csv. None: unknown, or does not exist for these images.
 
-    ``he_tissue``, ``ihc_tissue``: share of the pixels that hold stain. Amounts of stain: mean optical density of these
-    pixels. ``pearson_r``: of the grey levels of H&E and IHC, every pixel, as in Table I of the USIGAN paper (as a
-    fraction). ``shift_y``, ``shift_x``: pixels by which the IHC lies below and right of the H&E; trust where ``sure``.
+    ``he_light``, ``ihc_light``: brightness, in grey levels, of the light that the slide's glass shows, or the tile's
+    own where the slide is unknown; None: no glass is in sight, and the light is taken for white. ``ihc_density``: mean
+    density of DAB as Fiji reads it; ``ihc_light_share``: of that, what the light explains.
+
+    ``he_tissue``, ``ihc_tissue``: share of the pixels that hold stain, under that light. Amounts of stain: mean optical
+    density of these pixels. ``pearson_r``: of the grey levels of H&E and IHC, every pixel, as in Table I of the USIGAN
+    paper (as a fraction). ``shift_y``, ``shift_x``: pixels by which the IHC lies below and right of the H&E; trust
+    where ``sure``.
     """
 
     stain: str
@@ -67,6 +77,10 @@ class TileRow:
     he_eosin: float | None
     ihc_haematoxylin: float | None
     ihc_dab: float | None
+    he_light: float | None
+    ihc_light: float | None
+    ihc_density: float
+    ihc_light_share: float | None
 
 
 COLUMNS = [field.name for field in fields(TileRow)]
@@ -74,28 +88,34 @@ COLUMNS = [field.name for field in fields(TileRow)]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A pair, its numbers, and what its images are recognised by; no pixel is kept."""
+    """A pair, its numbers, and what its images are recognised by; no pixel is kept. ``lights``: its own."""
 
     pair: Pair
     row: TileRow
     factor: int  # pixels of the file per pixel of the reduced image
     prints: dict[Kind, Fingerprint]
     digests: dict[Kind, bytes]  # of the pixels, whatever the file's format
+    lights: Lights
 
 
-def measure(pair: Pair, stain: str) -> Measured:
-    """Read and measure a pair. Raises DataError, naming the file, where an image can't be read or sizes differ."""
+def measure(pair: Pair, stain: str, lights: Lights | None = None) -> Measured:
+    """Read and measure a pair, under the ``lights`` of its slide where these are known, else under its own.
+
+    Raises DataError, naming the file, where an image can't be read or sizes differ.
+    """
     images: dict[Kind, NDArray[np.uint8]] = {"he": read_rgb(pair.he), "ihc": read_rgb(pair.ihc)}
     require_equal_sizes({pair.he: images["he"], pair.ihc: images["ihc"]})
     height, width = images["he"].shape[:2]
     factor = reduction(height, width)
     small = {kind: reduced(image, factor) for kind, image in images.items()}
-    stained = {kind: find_stain(image, kind) for kind, image in small.items()}
+    own: Lights = {kind: find_light(image) for kind, image in images.items()}
+    under = {kind: (lights or own)[kind] for kind in KINDS}
+    stained = {kind: find_stain(image, kind, under[kind]) for kind, image in small.items()}
     shift = residual_shift(stained["he"].landmarks, stained["ihc"].landmarks)
     dy, dx = (factor * shift.dy, factor * shift.dx) if shift else (None, None)
-    sure = shift is not None and shift.confidence >= SURE
     he, ihc = stained["he"].mean_amounts, stained["ihc"].mean_amounts
     share = {kind: float(stained[kind].tissue.mean()) for kind in KINDS}
+    density, light_share = dab_density(images["ihc"], under["ihc"])
     r = grey_correlation(summed_grey(images["ihc"]), summed_grey(images["he"]))
     row = TileRow(
         stain=stain,
@@ -111,16 +131,36 @@ def measure(pair: Pair, stain: str) -> Measured:
         shift_y=dy,
         shift_x=dx,
         confidence=shift.confidence if shift else None,
-        sure=sure,
-        shifted=sure and math.hypot(dy or 0, dx or 0) > SHIFTED * min(height, width),
+        sure=False,  # until it is known how often unrelated tiles are as alike: ``trusted``
+        shifted=False,
         he_haematoxylin=he[0],
         he_eosin=he[1],
         ihc_haematoxylin=ihc[0],
         ihc_dab=ihc[1],
+        he_light=_brightness(under["he"]),
+        ihc_light=_brightness(under["ihc"]),
+        ihc_density=density,
+        ihc_light_share=light_share,
     )
     prints = {kind: fingerprint(grey_levels(small[kind])) for kind in KINDS}
     digests = {kind: hashlib.blake2b(images[kind].tobytes(), digest_size=16).digest() for kind in KINDS}
-    return Measured(pair, row, factor, prints, digests)
+    return Measured(pair, row, factor, prints, digests, own)
+
+
+def trusted(row: TileRow, level: float) -> TileRow:
+    """The pair as it is where a shift is trusted from this confidence on."""
+    sure = row.confidence is not None and row.confidence >= level
+    length = math.hypot(row.shift_y or 0, row.shift_x or 0)
+    return replace(row, sure=sure, shifted=sure and length > SHIFTED * min(row.height, row.width))
+
+
+def dab_density(image: NDArray[np.uint8], light: Light | None) -> tuple[float, float | None]:
+    """Mean density of DAB as Fiji reads it, and the share of it that the light explains; None where it is unknown."""
+    transmission = read_transmission(image)
+    density = density_of(level_counts(transmission, WHITE)).mean
+    if light is None or density == 0:
+        return density, None
+    return density, 1 - density_of(level_counts(transmission, light)).mean / density
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,11 +188,15 @@ class Stained:
         return float(first), float(second)
 
 
-def find_stain(image: NDArray[np.uint8], kind: Kind) -> Stained:
-    """Of a (H, W, 3) RGB image."""
-    density = optical_density(image)
+def find_stain(image: NDArray[np.uint8], kind: Kind, light: Light | None = None) -> Stained:
+    """Of a (H, W, 3) RGB image under a light, white where it is unknown."""
+    density = optical_density(image, (light or WHITE).colour)
     amounts = np.clip(density @ np.linalg.pinv(COLOURS[kind]), 0, None)
     return Stained(amounts, density.sum(axis=-1), density.max(axis=-1) >= STAINED)
+
+
+def _brightness(light: Light | None) -> float | None:
+    return None if light is None else light.brightness
 
 
 def reduction(height: int, width: int) -> int:

@@ -79,7 +79,7 @@ class Positivity(Metric):
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Set values; Absent where no real image is of the kind that a value is about."""
         results: dict[str, float | Absent] = {}
-        none = table[["grade", "grade_real"]].isna().any(axis=1).all()
+        none = bool(table[["grade", "grade_real"]].isna().any(axis=1).all())
         for cut, least in CUTS.items():
             counts = positives(table, least)
             for name, column, row, kind in (

@@ -20,13 +20,14 @@ SCANNER_HAEMATOXYLIN = np.array([0.5626, 0.7201, 0.4062])
 SCANNER_EOSIN = np.array([0.2159, 0.8012, 0.5581])
 
 
-def optical_density(intensity: ArrayLike, background: float = BACKGROUND) -> NDArray[np.float64]:
-    """−log₁₀(intensity / background), of any shape, ≥ 0.
+def optical_density(intensity: ArrayLike, background: ArrayLike = BACKGROUND) -> NDArray[np.float64]:
+    """−log₁₀(intensity / background), of any shape, ≥ 0. ``background``: one number, or one for each channel.
 
     Intensities are clamped to [``DARKEST``, ``background``] first: brighter than the background counts as unstained.
     """
-    clamped = np.clip(np.asarray(intensity, dtype=np.float64), DARKEST, background)
-    return np.log10(background / clamped)
+    white = np.asarray(background, dtype=np.float64)
+    clamped = np.clip(np.asarray(intensity, dtype=np.float64), DARKEST, white)
+    return np.log10(white / clamped)
 
 
 def transmitted_intensity(density: ArrayLike, background: float = BACKGROUND) -> NDArray[np.float64]:

@@ -52,6 +52,9 @@ class Light:
         return (self.red + self.green + self.blue) / 3
 
 
+WHITE = Light(255, 255, 255, spread=0, pixels=0)  # what Fiji takes for glass
+
+
 def find_light(image: NDArray[np.uint8]) -> Light | None:
     """The light of a (H, W, 3) uint8 RGB image; None where it shows no glass, or too little to be sure of it."""
     means, deviation = _blocks(image)
@@ -104,5 +107,10 @@ def _blocks(image: NDArray[np.uint8]) -> tuple[Array, Array]:
 def _summed(rows: NDArray[np.float32], width: int) -> NDArray[np.float32]:
     """(n · BLOCK, width · BLOCK, 3) → (n, width, 3): sums of blocks."""
     lines = rows.reshape(-1, BLOCK, width, BLOCK, 3)
-    down = sum(lines[:, place] for place in range(BLOCK))  # (n, width, BLOCK, 3)
-    return np.asarray(sum(down[:, :, place] for place in range(BLOCK)))  # type: ignore[index]
+    down = lines[:, 0].copy()
+    for place in range(1, BLOCK):
+        down += lines[:, place]
+    total = down[:, :, 0].copy()
+    for place in range(1, BLOCK):
+        total += down[:, :, place]
+    return total
