@@ -4,7 +4,8 @@
 
 The planted set is made of the phantom: slides of clean tiles, and among them copies (as they are, JPEG, lightened),
 tiles that overlap, shifted by a quarter to a half of the side, IHC moved by known pixels, blanks, slides in both
-splits, a slide stained too strongly. SAMPLES: a folder with ``cima/he`` and ``cima/ihc``, for nulls of real tissue.
+splits, a slide stained too strongly. SAMPLES: a folder with ``cima/{he,ihc}`` and ``bci/{HE,IHC}/test``, for nulls of
+real tissue.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from PIL import Image
 from vsbench import registry
 from vsbench.audit.duplicates import fine_structure, lay_over
 from vsbench.audit.fingerprints import ONES
+from vsbench.audit.page import findings
 from vsbench.audit.registration import residual_shift
 from vsbench.audit.run import Audit, audit
 from vsbench.audit.tiles import KINDS, Kind, Measured, find_stain, measure, reduced
@@ -190,7 +192,7 @@ def score(planted: Planted, found: Audit) -> dict[str, Score]:
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("data", nargs="?", type=Path, help="folder that holds cima/")
+    parser.add_argument("data", nargs="?", type=Path, help="folder that holds cima/ and bci/")
     parser.add_argument("--seed", type=int, default=0, help="of the phantom and the faults")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -210,10 +212,23 @@ def main() -> None:
         clean = [pair for pair in pairs if (pair.split, pair.id) not in strange]
         print("unrelated tiles, phantom:", null_distribution(clean, lambda pair: pair.slide))
         if arguments.data is not None:
-            base = arguments.data / "cima"
-            real = [Pair(p.stem, p, base / "ihc" / p.name, None, "test") for p in sorted((base / "he").iterdir())]
-            print("unrelated tiles, CIMA:", null_distribution(real, lambda pair: pair.id.split("_")[0]))
+            sets = real_sets(arguments.data)
+            print("unrelated tiles, CIMA:", null_distribution(sets["CIMA"], lambda pair: pair.slide))
+            for name, real in sets.items():
+                print(f"{name}: {findings(audit(real, name))[-1]}")
         print(f"cost of a pair of 1024² JPEG on one core: {1000 * seconds_of_a_pair(Path(folder), clean):.0f} ms")
+
+
+def real_sets(data: Path) -> dict[str, list[Pair]]:
+    """The pairs of CIMA, whose names begin with the tissue, and of BCI, whose slides are unknown."""
+    folders = {"CIMA": ("cima/he", "cima/ihc"), "BCI": ("bci/HE/test", "bci/IHC/test")}
+    return {
+        name: [
+            Pair(p.stem, p, data / ihc / p.name, p.stem.partition("_")[0] if name == "CIMA" else None, "test")
+            for p in sorted((data / he).iterdir())
+        ]
+        for name, (he, ihc) in folders.items()
+    }
 
 
 def null_distribution(pairs: list[Pair], group: Callable[[Pair], str | None], n: int = 200) -> str:
@@ -248,7 +263,7 @@ def null_distribution(pairs: list[Pair], group: Callable[[Pair], str | None], n:
 def landmarks(measured: Measured, kind: Kind) -> list[NDArray[np.float64]]:
     """The maps by which one of the images of a pair is registered."""
     image = read_rgb(getattr(measured.pair, kind))
-    return find_stain(reduced(image, measured.factor), kind).landmarks
+    return find_stain(reduced(image, measured.factor), kind, measured.lights[kind]).landmarks
 
 
 def seconds_of_a_pair(folder: Path, pairs: list[Pair]) -> float:

@@ -47,11 +47,6 @@ class Mismatched:
         return self.reached / len(self.confidences) if self.confidences else None
 
     @property
-    def usual(self) -> int:
-        """How many reach ``SURE``, the level of sets that can't tell their own."""
-        return sum(confidence >= SURE for confidence in self.confidences)
-
-    @property
     def at_most(self) -> float | None:
         """The upper 95 % limit of the rate (Clopper and Pearson), as if the pairs were independent."""
         n = len(self.confidences)

@@ -20,6 +20,7 @@ from vsbench.report.latex.comparison import full_tables, paper_table
 from vsbench.report.latex.decision import decision_latex
 from vsbench.report.latex.document import document, figure, section
 from vsbench.report.latex.literature import literature_tables
+from vsbench.report.light import sentences
 from vsbench.report.notation import escape, heading, prose, slug, stain_name
 from vsbench.report.page.write import write_page
 from vsbench.report.provenance.bundle import require_bundle, write_bundle
@@ -115,7 +116,8 @@ def build_report(
         galleries = {one.comparison.name: one.gallery.drawn for one in shown}
         written += write_page(out, comparisons, by_name, galleries, papers, warn)
     for one in shown:
-        for sentence in (*problems(one.comparison), *one.missing, *complaints(one.gallery)):
+        turned = [f"{one.comparison.name}: {value}: {said}" for value, said in sentences(one.comparison).items()]
+        for sentence in (*problems(one.comparison), *turned, *one.missing, *complaints(one.gallery)):
             warn(sentence)
     if bundle is not None:
         written.append(write_bundle(bundle, written, whole, results, out))

@@ -8,6 +8,7 @@ import pandas as pd
 from vsbench.evaluation.compare import ALPHA
 from vsbench.metric import penalty
 from vsbench.report.decision import Decision, ValueDecision
+from vsbench.report.light import turned
 from vsbench.report.tables import Row
 from vsbench.stats.paired import least_p
 from vsbench.stats.ranks import rank_summary
@@ -26,7 +27,8 @@ def decision_table(decision: Decision, values: Sequence[str] | None = None) -> p
 
     ``mean`` and ``sd`` over seeds; ``low`` and ``high``: 95 % limits over slides; ``standing``: best, alike (not
     distinguishable from it at 5 %) or worse; ``rank``, ``rank_low`` and ``rank_high``: the expected rank, and the
-    central 95 % of ranks over resamples; ``first``, and ``share_1``, ``share_2``, …: share of resamples at each rank.
+    central 95 % of ranks over resamples; ``first``, and ``share_1``, ``share_2``, …: share of resamples at each rank;
+    ``behind_balanced``: methods that it is ahead of, and behind in the value's balanced companion (``report.light``).
     Empty where a number does not exist. A value without a decision has one line without a method: ``caution`` says why.
     """
     comparison, lines = decision.comparison, []
@@ -38,7 +40,13 @@ def decision_table(decision: Decision, values: Sequence[str] | None = None) -> p
             continue
         decided, column = decision.values[name], comparison.columns[name]
         head |= {"unit": column.unit, "best": column.best, "protocol": column.protocol}
-        lines += [head | _line(decision, decided, row) for row in ranked(decision, decided)]
+        behind: dict[str, list[str]] = {}
+        for pair in turned(comparison, [name]):
+            behind.setdefault(pair.first.key, []).append(pair.second.title)
+        lines += [
+            head | _line(decision, decided, row) | {"behind_balanced": "; ".join(behind.get(row.key, []))}
+            for row in ranked(decision, decided)
+        ]
     table = pd.DataFrame(lines)
     return table.astype({name: "Int64" for name in ("seeds", "slides", "resamples", "seed") if name in table})
 
