@@ -41,6 +41,7 @@ from vsbench.stain.dab import optical_density_dab
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 BY_NAME = {degradation.name: degradation for degradation in DEGRADATIONS}
+OF_REFERENCE = {"misregistration", "light"}
 SETS = [UNDEGRADED, *((d.name, grade) for d in DEGRADATIONS for grade in range(1, GRADES + 1))]
 SMALL = {"size": 64, "seed": 2, "slides_test": 1, "tiles_per_slide": 2}  # 37 of 235 cells and 97 of 282 are positive
 
@@ -86,6 +87,14 @@ def test_a_reference_farther_away_starts_at_the_pair_itself() -> None:
     apart = [np.abs(pair.specimen.adjacent(f).astype(float) - pair.truth).mean() for f in (0.0, 0.5)]
     assert same < 3 < apart[0]  # noise of the sensor alone
     np.testing.assert_array_equal(pair.specimen.adjacent(1.0), case(delta=16, misregistration=6).specimen.adjacent(0.0))
+
+
+def test_grey_light_dims_the_reference_and_nothing_else(ki67: Case) -> None:
+    real = ki67.specimen.adjacent(0.0)
+    dimmed = BY_NAME["light"].apply(ki67, 0.3)
+    assert np.abs(dimmed - 0.7 * real.astype(float)).max() <= 0.5
+    np.testing.assert_array_equal(BY_NAME["light"].apply(ki67, 0.0), real)
+    assert density(dimmed).mean() > 1.5 * density(real).mean()
 
 
 def test_stain_is_changed_in_the_tissue_and_nowhere_else(ki67: Case) -> None:
@@ -161,7 +170,7 @@ def made_up(**columns: object) -> tuple[pd.DataFrame, dict[str, Value]]:
 
 
 def true_error(key: tuple[str, int]) -> float:
-    return 0.0 if key[0] == "misregistration" else float(key[1])
+    return 0.0 if key[0] in OF_REFERENCE else float(key[1])
 
 
 def test_following_the_true_error_is_plus_one_whatever_the_direction() -> None:
@@ -246,7 +255,7 @@ def test_all_sets_are_judged_against_the_real_image_but_those_of_the_reference(f
     perfect = images["perfect"].groupby(["degradation", "grade"]).min()
     real = images["real_mean"].unstack("id")
     for key in SETS:
-        of_reference = key[0] == "misregistration"
+        of_reference = key[0] in OF_REFERENCE
         assert perfect[key] == (of_reference or key == UNDEGRADED), key
         assert (real.loc[key] == real.loc[UNDEGRADED]).all() != of_reference, key
 

@@ -41,8 +41,8 @@ SHARES = [(0, 0), (0.5, 5), (5, 5), (20, 0.5), (30, 30), (2, 30), (60, 50), (1.5
 def test_the_cuts_of_any_marker_are_areas_of_1_and_10_percent() -> None:
     values, table = found(SHARES)
     assert table["positivity_real"].tolist() == pytest.approx([real for _, real in SHARES])
-    assert table["grade"].tolist() == [0, 0, 1, 2, 2, 1, 2, 1]
-    assert table["grade_real"].tolist() == [0, 1, 1, 0, 2, 2, 2, 0]
+    assert table["positivity_grade"].tolist() == [0, 0, 1, 2, 2, 1, 2, 1]
+    assert table["positivity_grade_real"].tolist() == [0, 1, 1, 0, 2, 2, 2, 0]
     assert (values["positives_low"], values["negatives_low"]) == (5, 3)
     assert values["sensitivity_low"] == pytest.approx(100 * 4 / 5)
     assert values["specificity_low"] == pytest.approx(100 * 1 / 3)
@@ -50,7 +50,7 @@ def test_the_cuts_of_any_marker_are_areas_of_1_and_10_percent() -> None:
     assert values["sensitivity_high"] == pytest.approx(100 * 2 / 3)
     assert values["specificity_high"] == pytest.approx(100 * 4 / 5)
     for cut, least in (("low", 1), ("high", 2)):
-        kappa = cohen_kappa_score(table["grade"] >= least, table["grade_real"] >= least)
+        kappa = cohen_kappa_score(table["positivity_grade"] >= least, table["positivity_grade_real"] >= least)
         assert values[f"positivity_kappa_{cut}"] == pytest.approx(kappa)
     assert positives(table, 1).tolist() == [[1, 2], [1, 4]]
 
@@ -59,9 +59,9 @@ def test_a_marker_with_a_guideline_is_cut_by_its_nuclei_at_its_own_percentages()
     shares = [(7.0, 4.0), (20.0, 20.0), (40.0, 31.0)]
     _, table = found(shares, "ki67")
     assert table["positivity_real"].tolist() == pytest.approx([4, 20, 31], abs=0.1)
-    assert table["grade_real"].tolist() == [0, 1, 2]  # at 5 and 30 %
-    assert table["grade"].tolist() == [1, 1, 2]
-    assert found(shares, "er")[1]["grade_real"].tolist() == [1, 2, 2]  # at 1 and 10 %
+    assert table["positivity_grade_real"].tolist() == [0, 1, 2]  # at 5 and 30 %
+    assert table["positivity_grade"].tolist() == [1, 1, 2]
+    assert found(shares, "er")[1]["positivity_grade_real"].tolist() == [1, 2, 2]  # at 1 and 10 %
     assert "ki67(5,30)" in Positivity().values[0].protocol
 
 
@@ -69,7 +69,7 @@ def test_images_without_nuclei_have_no_grade_where_nuclei_are_counted() -> None:
     metric = Positivity()
     sample = Sample("1", stained(0), stained(0), stained(0), labels={"stain": "er"})
     table = pd.DataFrame(metric.update([sample]).columns)
-    assert table["grade"].isna().all()
+    assert table["positivity_grade"].isna().all()
     assert metric.finish(table, {})["sensitivity_low"] == Absent("no pair has two images with nuclei")
 
 
@@ -86,6 +86,6 @@ def test_where_one_kind_is_missing_its_values_are_and_say_so() -> None:
 
 def test_other_cuts_are_another_protocol() -> None:
     other = Positivity(Cutoffs(2, 20, True, "a study of its own"))
-    assert found(SHARES, metric=other)[1]["grade_real"].tolist() == [0, 1, 1, 0, 2, 2, 2, 0]
-    assert found([(15, 15)], metric=other)[1]["grade"].tolist() == [1]
+    assert found(SHARES, metric=other)[1]["positivity_grade_real"].tolist() == [0, 1, 1, 0, 2, 2, 2, 0]
+    assert found([(15, 15)], metric=other)[1]["positivity_grade"].tolist() == [1]
     assert other.values[0].protocol != Positivity().values[0].protocol

@@ -49,11 +49,11 @@ def kappa(t: Table, reference: str) -> float:
 
 
 def graded(t: Table) -> Table:
-    return t[["grade", "grade_real"]].dropna()
+    return t[["positivity_grade", "positivity_grade_real"]].dropna()
 
 
 def binary_kappa(t: Table, least: int) -> float:
-    fake, real = (graded(t)[column] >= least for column in ("grade", "grade_real"))
+    fake, real = (graded(t)[column] >= least for column in ("positivity_grade", "positivity_grade_real"))
     chance = fake.mean() * real.mean() + (1 - fake.mean()) * (1 - real.mean())
     return float(((fake == real).mean() - chance) / (1 - chance)) if real.nunique() == 2 else NONE
 
@@ -97,8 +97,8 @@ MEANS |= {"h_score_mae": "h_score_error"}
 for _cut, _least in (("low", 1), ("high", 2)):
     MEANS |= {f"sensitivity_{_cut}": f"detected_{_cut}", f"specificity_{_cut}": f"spared_{_cut}"}
     FORMULAS[f"positivity_kappa_{_cut}"] = lambda t, least=_least: binary_kappa(t, least)
-    FORMULAS[f"positives_{_cut}"] = lambda t, least=_least: (graded(t)["grade_real"] >= least).sum()
-    FORMULAS[f"negatives_{_cut}"] = lambda t, least=_least: (graded(t)["grade_real"] < least).sum()
+    FORMULAS[f"positives_{_cut}"] = lambda t, least=_least: (graded(t)["positivity_grade_real"] >= least).sum()
+    FORMULAS[f"negatives_{_cut}"] = lambda t, least=_least: (graded(t)["positivity_grade_real"] < least).sum()
 FEATURES = ("fid", "kid", "phv_", "lpips", "truth_")  # no weights and no truth are here
 
 

@@ -80,6 +80,11 @@ def farther_section(case: Case, level: float) -> Image:
     return case.specimen.adjacent(level)
 
 
+def grey_light(case: Case, level: float) -> Image:
+    """The real IHC under a light that lacks the share ``level`` of white; the generated image stays the truth."""
+    return _levels((1 - level) * case.specimen.adjacent(0.0).astype(np.float64))
+
+
 def faint(case: Case, level: float) -> Image:
     """All cells with a share ``level`` of their DAB."""
     return case.specimen.stained(level * _dab(case))
@@ -132,6 +137,14 @@ DEGRADATIONS = (
         "share of the way from the pair's own distance and distortion to the largest that the data set can render",
         (0.2, 0.4, 0.6, 0.8, 1.0),
         farther_section,
+        of_reference=True,
+    ),
+    Degradation(
+        "light",
+        "grey light on the reference",
+        "share of the light that is missing",
+        (0.06, 0.12, 0.18, 0.24, 0.3),
+        grey_light,
         of_reference=True,
     ),
     Degradation("strength", "faint stain", "factor on the DAB density", (0.8, 0.65, 0.5, 0.35, 0.2), faint),

@@ -17,6 +17,7 @@ from vsbench.metrics.clinical import NAN, NPI, THRESHOLDS, Cutoffs, nuclear_scor
 from vsbench.stain.dab import density_of, read_levels
 
 AREA = Cutoffs(1, 10, True, "a stated positive area: no guideline has one")
+GRADES = ("positivity_grade", "positivity_grade_real")
 CUTS = {"low": 1, "high": 2}  # cut → the lowest grade that is positive at it
 
 
@@ -31,11 +32,13 @@ def declared(area: Cutoffs, thresholds: Mapping[str, Cutoffs]) -> tuple[Value, .
         values += [
             Value(
                 f"sensitivity_{cut}", f"Sensitivity{label}", "%", "high",
-                f"real images positive {at} whose generated image is positive too", rule, column=f"detected_{cut}", is_share=True,
+                f"real images positive {at} whose generated image is positive too", rule,
+                column=f"detected_{cut}", is_share=True,
             ),
             Value(
                 f"specificity_{cut}", f"Specificity{label}", "%", "high",
-                f"real images negative {at} whose generated image is negative too", rule, column=f"spared_{cut}", is_share=True,
+                f"real images negative {at} whose generated image is negative too", rule,
+                column=f"spared_{cut}", is_share=True,
             ),
             Value(
                 f"positivity_kappa_{cut}", f"Positivity kappa{label}", "1", "high",
@@ -50,8 +53,9 @@ def declared(area: Cutoffs, thresholds: Mapping[str, Cutoffs]) -> tuple[Value, .
 class Positivity(Metric):
     """Agreement of generated and real images on which are positive, as 2 × 2 tables at two cuts.
 
-    Columns ``positivity`` and ``positivity_real``: what is cut, in percent; ``grade`` and ``grade_real``: 0 below both
-    cuts, 1 between, 2 above. NaN for images without nuclei where these are counted.
+    Columns ``positivity`` and ``positivity_real``: what is cut, in percent; ``positivity_grade`` and
+    ``positivity_grade_real``: 0 below both cuts, 1 between, 2 above. NaN for images without nuclei where these are
+    counted.
 
     Label read: ``stain``.
     """
@@ -68,7 +72,7 @@ class Positivity(Metric):
         cutoffs = self.thresholds.get(marker(sample.labels.get("stain", "")))
         shares = [self._positivity(sample, which, cutoffs) for which in ("fake", "real")]
         grades = [NAN if np.isnan(share) else float((cutoffs or self.area).category(share)) for share in shares]
-        columns = dict(zip(("positivity", "positivity_real", "grade", "grade_real"), shares + grades, strict=True))
+        columns = dict(zip(("positivity", "positivity_real", *GRADES), shares + grades, strict=True))
         known, (fake, real) = not np.isnan(grades).any(), grades
         for cut, least in CUTS.items():
             agree = 100.0 * ((fake >= least) == (real >= least))
@@ -79,7 +83,7 @@ class Positivity(Metric):
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Set values; Absent where no real image is of the kind that a value is about."""
         results: dict[str, float | Absent] = {}
-        none = bool(table[["grade", "grade_real"]].isna().any(axis=1).all())
+        none = bool(table[[*GRADES]].isna().any(axis=1).all())
         for cut, least in CUTS.items():
             counts = positives(table, least)
             for name, column, row, kind in (
@@ -102,13 +106,13 @@ class Positivity(Metric):
 
 
 def positives(table: pd.DataFrame, least: int) -> NDArray[np.int64]:
-    """(2, 2) numbers of images: rows the real one negative, positive, columns the generated one; of ``grade`` columns.
+    """(2, 2) numbers of images by their grades: rows the real one negative, positive, columns the generated one.
 
     ``least``: the lowest grade that is positive.
     """
-    both = (table[["grade_real", "grade"]].dropna() >= least).to_numpy(np.int64)
+    both = (table[[*GRADES]].dropna() >= least).to_numpy(np.int64)
     counts = np.zeros((2, 2), np.int64)
-    np.add.at(counts, (both[:, 0], both[:, 1]), 1)
+    np.add.at(counts, (both[:, 1], both[:, 0]), 1)
     return counts
 
 

@@ -186,9 +186,10 @@ def _explanation() -> list[str]:
         f"Spearman's rank correlation of a value's getting worse with the true error ({YARDSTICK}) over all sets of "
         "images, and with the grade of each degradation; grade 0 is the true IHC against the adjacent real one. "
         f"+: it gets worse with it. {STILL}: it does not change.",
-        "Where the reference is misregistered, the generated images stay perfect and the true error 0: a value that "
-        "gets worse there blames the method for the pairing. Ranks say nothing of how far a value moves (see change in "
-        "tracking.csv), and those over all sets depend on which degradations there are, and how strong.",
+        "Where the reference is misregistered, or its light is grey, the generated images stay perfect and the true "
+        "error 0: a value that gets worse there blames the method for the pairing, or for the lamp. Ranks say nothing "
+        "of how far a value moves (see change in tracking.csv), and those over all sets depend on which degradations "
+        "there are, and how strong.",
     ]
 
 

@@ -21,11 +21,14 @@ def kappas(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
 
 def positivity_kappas(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
     """Cohen's kappas of positive and negative images, by name of the value; none where the table has no grades."""
-    if "grade" not in table:
+    if "positivity_grade" not in table:
         return {}
     found = {}
     for name, least in CUTS.items():
-        fake, real = (table[column].ge(least).where(table[column].notna()) for column in ("grade", "grade_real"))
+        fake, real = (
+            table[column].ge(least).where(table[column].notna())
+            for column in ("positivity_grade", "positivity_grade_real")
+        )
         found[name] = kappa(fake.astype(float), real.astype(float), slides, name, categories=2)
     return found
 
