@@ -5,7 +5,8 @@
 *chain*: SSIM, PSNR, R_c, integrated DAB density, pHash and dHash, each a loop of its own over the pairs, in which both
 files are decoded anew (by Pillow, the fastest of the usual readers): scikit-image, SciPy, imagehash, and Fiji's formula
 in NumPy as a script has it. *ours*: each file decoded once, in two threads, and all families fed from that. Both must
-find the same numbers. *profile*: milliseconds of ours per pair, part by part, in one thread. The files are 1024² PNG of
+find the same numbers. *profile*: milliseconds of ours per pair, part by part, in one thread, and those of the balanced
+densities, which no chain has; half of them are for the real image, once for all methods. The files are 1024² PNG of
 smooth random stains with a little noise: generated, real and H&E of each pair.
 """
 
@@ -31,6 +32,7 @@ from vsbench.evaluation.onepass import Measured, measure
 from vsbench.metric import Metric, Sample
 from vsbench.metrics.content import Content
 from vsbench.metrics.dab import DabDensity
+from vsbench.metrics.dab_balanced import BalancedDensity
 from vsbench.metrics.hashes import Hashes
 from vsbench.metrics.structure import Structure
 from vsbench.stain.dab import DAB_EXPONENTS
@@ -98,14 +100,15 @@ def read_sample(real: Path) -> Sample:
 def profile(folder: Path) -> dict[str, float]:
     """Milliseconds of our pass per pair, part by part, one pair after another in this thread."""
     files = sorted((folder / "real").iterdir())
-    seconds = dict.fromkeys(("decode", *FAMILIES), 0.0)
+    families = FAMILIES | {"dab_balanced": BalancedDensity()}
+    seconds = dict.fromkeys(("decode", *families), 0.0)
     for real in files:
         begun = time.perf_counter()
         sample = read_sample(real)
         seconds["decode"] += time.perf_counter() - begun
-        for name, metric in FAMILIES.items():
+        for name, metric in families.items():
             begun = time.perf_counter()
-            metric.per_image(sample)
+            metric.update([sample])
             seconds[name] += time.perf_counter() - begun
     return {name: 1e3 * spent / len(files) for name, spent in seconds.items()}
 

@@ -39,9 +39,9 @@ def validity(
 ) -> None:
     """Degrade true IHC images in known ways, and see which metrics follow the true error.
 
-    The images are degraded in five grades each: misregistered reference, faint stain, blur, hallucinated and missed
-    cells, warped content, colour cast. Written are a heatmap, tables (Markdown, LaTeX), all numbers, and how it was
-    done.
+    The images are degraded in five grades each: misregistered reference, grey light on it, faint stain, blur,
+    hallucinated and missed cells, warped content, colour cast. Written are a heatmap, tables (Markdown, LaTeX), all
+    numbers, and how it was done.
     """
     from vsbench import registry
     from vsbench.cli.display import TrainingDisplay
