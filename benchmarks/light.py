@@ -70,11 +70,14 @@ def stained(source: Any, pair: Pair, dose: float) -> Image:
     return image
 
 
+def at_dose(source: Any, dose: float) -> Maker:
+    """Makes the images with this share of the DAB."""
+    return lambda pair, he, real: stained(source, pair, dose)
+
+
 def doses(source: Any, pairs: Sequence[Pair]) -> dict[str, Found]:
     """The values of images with each of ``DOSES``, and the mean densities of the real IHC."""
-    makers: dict[str, Maker] = {
-        name: lambda pair, he, real, dose=dose: stained(source, pair, dose) for name, dose in DOSES.items()
-    }
+    makers = {name: at_dose(source, dose) for name, dose in DOSES.items()}
     found: dict[str, Found] = {}
     for name, row in measure(pairs, makers, METRICS).items():
         assert isinstance(row, Measured), row
