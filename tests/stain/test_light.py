@@ -37,6 +37,17 @@ def test_the_light_is_the_colour_of_the_glass(light: tuple[int, ...]) -> None:
     assert exact.spread == pytest.approx(0, abs=1e-9)
 
 
+def test_uneven_light_is_that_of_the_brighter_glass_and_less_sure() -> None:
+    image = picture((200, 200, 200), glass=0.5, noise=0)
+    place = np.linspace(-1, 1, 160)
+    falling = (image * (1 - 0.04 * (np.linspace(-1, 1, 120)[:, None] ** 2 + place**2) / 2)[..., None]).astype(np.uint8)
+    even, uneven = find_light(image), find_light(falling)
+    assert even is not None
+    assert uneven is not None
+    assert 0.96 * 200 < uneven.brightness < 200
+    assert uneven.spread > even.spread + 0.004
+
+
 @pytest.mark.parametrize("light", LIGHTS)
 def test_tissue_without_glass_has_no_light_however_pale(light: tuple[int, ...]) -> None:
     assert find_light(picture(light, glass=0)) is None

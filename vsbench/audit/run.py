@@ -89,10 +89,10 @@ class Audit:
 def audit(pairs: Iterable[Pair], stain: str, count: Count | None = None) -> Audit:
     """Audit the pairs of a stain, of all splits that are to be held against each other.
 
-    Images are read once, those of candidates for duplicates once more, and once more those of tiles that show another
-    light than their slide, or none. In memory stay some 3 kB for each pair.
-    ``count`` is told what is going on, how much of it is done, and of how much. Pairs that can't be read are left out
-    and named: ``vsbench data verify`` says what is wrong with them.
+    Images are read once; once more those of tiles that show another light than their slide, or none, those of
+    candidates for duplicates, and those of some tiles whose partners are exchanged. In memory stay some 3 kB for each
+    pair. ``count`` is told what is going on, how much of it is done, and of how much. Pairs that can't be read are left
+    out and named: ``vsbench data verify`` says what is wrong with them.
     """
     pairs = list(pairs)
     unreadable: list[str] = []
