@@ -11,12 +11,13 @@ densities of DAB by up to 0.003.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
 
 Array = NDArray[np.float64]
+T = TypeVar("T", np.float64, np.bool_)
 
 BLOCK = 4  # pixels a side; with its neighbours 12: about a nucleus at 0.5 µm
 FLAT = 0.02  # standard deviation within a block, of its brightness, in each channel
@@ -61,9 +62,9 @@ def find_light(image: NDArray[np.uint8]) -> Light | None:
     if not means.size:
         return None
     brightness = means.mean(axis=-1)
-    flat = (deviation <= FLAT * brightness).astype(np.uint8)
-    darkest, brightest = (pick(brightness, 3, mode="nearest") for pick in (minimum_filter, maximum_filter))
-    glass = (minimum_filter(flat, 3, mode="nearest") > 0) & (brightest - darkest <= EVEN * brightness)
+    flat = _of_neighbours(deviation <= FLAT * brightness, np.minimum)
+    darkest, brightest = (_of_neighbours(brightness, pick) for pick in (np.minimum, np.maximum))
+    glass = flat & (brightest - darkest <= EVEN * brightness)
     if not glass.any():
         return None
     glass &= brightness >= (1 - EVEN) * np.quantile(brightness[glass], 0.95)
@@ -102,6 +103,13 @@ def _blocks(image: NDArray[np.uint8]) -> tuple[Array, Array]:
         squares[top : top + ROWS] = _summed(rows * rows, width)
     means = total.astype(np.float64) / BLOCK**2
     return means, np.sqrt(np.maximum(squares / BLOCK**2 - means**2, 0).max(axis=-1))
+
+
+def _of_neighbours(values: NDArray[T], pick: np.ufunc) -> NDArray[T]:
+    """The least or greatest of each of (h, w) values and its eight neighbours, by numpy alone: metrics list quickly."""
+    padded = np.pad(values, 1, mode="edge")
+    rows = pick(pick(padded[:-2], padded[1:-1]), padded[2:])
+    return np.asarray(pick(pick(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]))
 
 
 def _summed(rows: NDArray[np.float32], width: int) -> NDArray[np.float32]:
