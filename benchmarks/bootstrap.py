@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from vsbench import registry
 from vsbench.metric import Value
 from vsbench.stats.bootstrap import Kind, bootstrap, bootstrap_all, resample_counts
-from vsbench.stats.features import DISTANCES, frechet
+from vsbench.stats.distances import DISTANCES
+from vsbench.stats.features import frechet
 from vsbench.stats.moments import Pooled, mean, pearson
 from vsbench.stats.slides import Slides
 from vsbench.stats.table import table_statistics

@@ -111,8 +111,8 @@ def translated_row(
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
     try:
         weights_digest = file_digest(weights)
-    except OSError as error:
-        raise RunError(f"{weights}: cannot be read ({error.strerror}); put it back, or train again") from None
+    except OSError as trouble:
+        raise RunError(f"{weights}: cannot be read ({trouble.strerror}); put it back, or train again") from None
     made_from = Stamp(weights=weights_digest, he=group.he_digest)
     stamp = run.stamp(SPLIT)
     if ranks.rank() == 0 and not _up_to_date(stamp, made_from):
