@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -108,6 +108,7 @@ class Comparison:
     """The rows of one data set and stain: methods by title, then references by title.
 
     ``data`` (digest, number of pairs) is what most runs were measured on; rows on other data are shown, never ranked.
+    ``methods``: the keys of all methods that are compared, on this data set and on others beside it, in order.
     """
 
     dataset: str
@@ -115,6 +116,7 @@ class Comparison:
     rows: tuple[Row, ...]
     columns: dict[str, Column]
     data: tuple[str, int]
+    methods: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -219,7 +221,9 @@ def compare(runs: Iterable[EvaluatedRun]) -> list[Comparison]:
     groups: dict[tuple[str, str], list[EvaluatedRun]] = {}
     for run in runs:
         groups.setdefault((run.dataset, run.stain), []).append(run)
-    return [_comparison(*key, groups[key]) for key in sorted(groups)]
+    rows = {key: _rows(groups[key]) for key in sorted(groups)}
+    methods = tuple(sorted({row.key for own in rows.values() for row in own if row.is_method}))
+    return [_comparison(*key, groups[key], rows[key], methods) for key in rows]
 
 
 def runs_of(comparisons: Iterable[Comparison]) -> list[EvaluatedRun]:
@@ -300,7 +304,8 @@ def _made(summary: Summary, folder: Path) -> str:
     return digest([str(folder)])
 
 
-def _comparison(dataset: str, stain: str, runs: list[EvaluatedRun]) -> Comparison:
+def _rows(runs: Sequence[EvaluatedRun]) -> tuple[Row, ...]:
+    """The rows of one data set and stain."""
     data = most_common(run.data for run in runs)
     groups: dict[tuple[Any, ...], list[EvaluatedRun]] = {}
     for run in runs:
@@ -314,12 +319,18 @@ def _comparison(dataset: str, stain: str, runs: list[EvaluatedRun]) -> Compariso
             name += f"~{first.kind}-{first.made[:8]}"
         title = first.title if titles[first.title] == 1 else f"{first.title} ({name})"
         rows.append(Row(name, title, first.kind, tuple(seeds)))
+    return tuple(rows)
+
+
+def _comparison(
+    dataset: str, stain: str, runs: Sequence[EvaluatedRun], rows: tuple[Row, ...], methods: tuple[str, ...]
+) -> Comparison:
     columns = {}
     for value in dict.fromkeys(name for run in runs for name in run.values):
         reading = next(run.values[value] for run in runs if value in run.values)
         protocol = most_common(protocol for row in rows if (protocol := row.cell(value).protocol) is not None)
         columns[value] = Column(value, reading.label, reading.unit, reading.best, protocol)
-    return Comparison(dataset, stain, tuple(rows), columns, data)
+    return Comparison(dataset, stain, rows, columns, most_common(run.data for run in runs), methods)
 
 
 def _seed(run: EvaluatedRun) -> str:

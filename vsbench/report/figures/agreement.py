@@ -1,20 +1,19 @@
 """Bland–Altman plots: by how much the DAB of a generated image differs from the real one's, and at which density."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vsbench.errors import RunError
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.perimage import methods_with_tables, mind, units
-from vsbench.report.figures.style import COLUMN_WIDTH, GREY, PALETTE, new_figure, style, write
+from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
 from vsbench.report.notation import shorten, slug, stain_name
 from vsbench.report.resampled import Ground
 from vsbench.report.tables import Comparison, Row
@@ -23,16 +22,15 @@ from vsbench.stats.moments import agreement_spread, joined, mean
 from vsbench.stats.table import NORMAL_95
 
 METHODS, COLUMNS = 6, 2  # on one sheet
-PANEL, GAP, LEFT, FOOT, HEAD, LEGEND = 1.0, 0.34, 0.47, 0.34, 0.42, 0.16  # inches
-MARKS = "osDv^<>P"  # of slides, where there are so few that each may have its own
-SLIDES = (PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[4], PALETTE[5], PALETTE[6], PALETTE[7], PALETTE[9])
-LIMITS = PALETTE[3]
+PANEL, GAP, LEFT, FOOT, HEAD = 1.0, 0.34, 0.47, 0.34, 0.42  # inches
+FEW = 12  # slides: so many may each have a mark for their mean
 CAPTION = (
     "Agreement (Bland–Altman) of the mean DAB density of generated images with that of the real IHC of the adjacent "
     "section, one dot per image: their difference over their mean; above 0 there is too much stain. Solid line: bias; "
     "dashed lines: 95 % limits of agreement, 1.96 standard deviations of the differences off it; bands: their 95 % "
     "intervals over {units}. Of a method with several seeds the first is shown."
 )
+SLIDES = " Large open marks: means of the images of a slide."
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +60,16 @@ def agreement(comparison: Comparison, folder: Path) -> list[Drawn]:
     if not panels:
         why = "; ".join(reasons) or "evaluate one on these images"
         raise RunError(f"{comparison.name}: no method with mean densities in its per-image table: {why}")
+    few = 1 < ground.slides.count <= FEW and ground.slides.count < len(ground.slides.index)
     cautions = [interval.caution for p in panels for interval in (p.bias, p.lower, p.upper)]
-    caption = CAPTION.format(units=units(ground.slides)) + mind(ground.slides, *cautions)
+    caption = CAPTION.format(units=units(ground.slides)) + few * SLIDES + mind(ground.slides, *cautions)
     x, y = _limits(panels)
     sheets = -(-len(panels) // METHODS)
     drawn = []
     for number, part in enumerate(np.array_split(np.arange(len(panels)), sheets), start=1):
         name = f"agreement-{slug(comparison.name)}{f'-{number}' if sheets > 1 else ''}"
         drawn.append(Drawn(folder / name, caption, tuple(reasons)))
-        _draw(comparison, [panels[i] for i in part], x, y, drawn[-1])
+        _draw(comparison, [panels[i] for i in part], (x, y), few, drawn[-1])
     return drawn
 
 
@@ -116,16 +115,13 @@ def _limits(panels: Sequence[Panel]) -> tuple[tuple[float, float], tuple[float, 
 def _draw(
     comparison: Comparison,
     panels: Sequence[Panel],
-    x: tuple[float, float],
-    y: tuple[float, float],
+    limits: tuple[tuple[float, float], tuple[float, float]],
+    slides: bool,
     drawn: Drawn,
 ) -> None:
     columns = min(COLUMNS, len(panels))
     lines = -(-len(panels) // columns)
-    slides = sorted(set(panels[0].points["slide"]))
-    marks = dict(zip(slides, zip(MARKS, SLIDES, strict=True), strict=False)) if 1 < len(slides) <= len(MARKS) else {}
-    foot = FOOT + (LEGEND if marks else 0.0)
-    height = HEAD + lines * PANEL + (lines - 1) * GAP + foot
+    height = HEAD + lines * PANEL + (lines - 1) * GAP + FOOT
     width = (COLUMN_WIDTH - LEFT - 0.08 - (columns - 1) * 0.12) / columns
     with style():
         figure = new_figure(COLUMN_WIDTH, height)
@@ -133,58 +129,32 @@ def _draw(
             line, column = divmod(place, columns)
             left, bottom = LEFT + column * (width + 0.12), height - HEAD - line * (PANEL + GAP) - PANEL
             axes = figure.add_axes((left / COLUMN_WIDTH, bottom / height, width / COLUMN_WIDTH, PANEL / height))
-            axes.set(xlim=x, ylim=y)
-            _draw_panel(axes, panel, marks)
+            axes.set(xlim=limits[0], ylim=limits[1])
+            _draw_panel(axes, panel, look(comparison, panel.row), slides)
             lowest = place + columns >= len(panels)
             axes.tick_params(labelsize=6, length=2, pad=2, labelbottom=lowest, labelleft=column == 0)
         title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         middle = (LEFT + COLUMN_WIDTH) / 2 / COLUMN_WIDTH
-        below = (foot - FOOT + 0.04) / height
-        figure.text(middle, below, "mean of generated and real: DAB density (OD)", fontsize=6.5, ha="center")
+        figure.text(middle, 0.04 / height, "mean of generated and real: DAB density (OD)", fontsize=6.5, ha="center")
         centre = 1 - (HEAD + (lines * (PANEL + GAP) - GAP) / 2) / height
         figure.text(0.01, centre, "generated − real (OD)", fontsize=6.5, rotation=90, va="center")
-        if marks:
-            handles = [
-                Line2D(
-                    [], [], linestyle="", marker=mark, color=colour, markersize=3, label=shorten(slide or "unknown", 14)
-                )
-                for slide, (mark, colour) in marks.items()
-            ]
-            legend = figure.legend(
-                handles=handles, loc="lower center", bbox_to_anchor=(middle, 0), ncols=len(handles), fontsize=5.5,
-                frameon=False, handletextpad=0, columnspacing=0.8, borderpad=0.2,
-            )  # fmt: skip
-            for text in legend.get_texts():
-                text.set_parse_math(False)
         write(figure, drawn, _data(panels))
 
 
-def _draw_panel(axes: Axes, panel: Panel, marks: dict[str, tuple[str, str]]) -> None:
+def _draw_panel(axes: Axes, panel: Panel, own: Look, slides: bool) -> None:
     axes.axhline(0, color="0.8", linewidth=0.5, zorder=0)
-    for interval, colour, dashes in (
-        (panel.bias, PALETTE[0], "-"),
-        (panel.lower, LIMITS, "--"),
-        (panel.upper, LIMITS, "--"),
-    ):
+    for interval, dashes in ((panel.bias, "-"), (panel.lower, "--"), (panel.upper, "--")):
         if np.isfinite(interval.low):
-            axes.axhspan(interval.low, interval.high, color=colour, alpha=0.13, linewidth=0, zorder=0)
+            axes.axhspan(interval.low, interval.high, color=GREY, alpha=0.13, linewidth=0, zorder=0)
         if np.isfinite(interval.estimate):
-            axes.axhline(interval.estimate, color=colour, linestyle=dashes, linewidth=0.9, zorder=3)
-    for slide, part in panel.points.groupby("slide", sort=True):
-        mark, colour = marks.get(str(slide), ("o", "0.4"))
-        alpha = 0.9 if len(panel.points) <= 100 else 0.4
-        size = 2.4 if len(panel.points) <= 100 else 1.4
-        axes.plot(
-            part["mean"],
-            part["difference"],
-            mark,
-            color=colour,
-            markersize=size,
-            markeredgewidth=0,
-            alpha=alpha,
-            zorder=2,
-        )
+            axes.axhline(interval.estimate, color=GREY, linestyle=dashes, linewidth=0.9, zorder=1)
+    many = len(panel.points) > 100
+    dots = own.marked(1.4 if many else 2.4)
+    axes.plot(panel.points["mean"], panel.points["difference"], alpha=0.4 if many else 0.9, zorder=2, **dots)
+    if slides:
+        means = panel.points.groupby("slide")[["mean", "difference"]].mean()
+        axes.plot(means["mean"], means["difference"], zorder=3, **replace(own, fill="none").marked())
     axes.set_title(shorten(panel.row.title, 28), fontsize=6.5, pad=9, parse_math=False)
     numbers = f"bias {_number(panel.bias)}, limits {_number(panel.lower)} and {_number(panel.upper)}"
     axes.text(0.5, 1.02, numbers, transform=axes.transAxes, fontsize=5, color=GREY, ha="center", va="bottom")

@@ -1,17 +1,16 @@
 """Cost against quality: training time, parameters, memory and speed of the trained methods."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from string import ascii_lowercase
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from vsbench.engine.run import Run
@@ -20,7 +19,7 @@ from vsbench.records.images import Stamp
 from vsbench.records.run import TrainedRecord
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.labels import label_points
-from vsbench.report.figures.style import COLUMN_WIDTH, PAGE_WIDTH, PALETTE, new_figure, style, write
+from vsbench.report.figures.style import COLUMN_WIDTH, PAGE_WIDTH, Look, look, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
 from vsbench.report.tables import Comparison, EvaluatedRun
 
@@ -32,15 +31,14 @@ COSTS = {  # column of the data: (on the axis, what is missing where no run has 
     "images_per_s": ("translation (images/s)", "the speed of translation is not recorded"),
 }
 TIMES = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
-MARKERS = "osD^vP*Xph"
 PANEL, LEFT, GAP, HEAD, FOOT, LINE = 1.3, 0.55, 0.13, 0.3, 0.36, 0.13  # inches
 CHARACTERS = 17  # on an inch
 CAPTION = (
-    "Cost against quality of the trained methods, means over seeds; costs on logarithmic axes, numbers as in the "
-    "key. Parameters: of all networks that are trained, discriminators too. Time and memory: of training; with the "
+    "Cost against quality of the trained methods, means over seeds; costs on logarithmic axes. "
+    "Parameters: of all networks that are trained, discriminators too. Time and memory: of training; with the "
     "number of steps, the size of crops and the device they are settings as much as properties of a method."
 )
-DEVICES = " Several devices were used (marks): time, memory and speed compare within one alone."
+DEVICES = " Several devices were used (letters): time, memory and speed compare within one alone."
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def cost(comparison: Comparison, folder: Path) -> list[Drawn]:
 def cost_data(comparison: Comparison, values: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """(One line per training, why trainings or numbers are not there).
 
-    Columns: number (of the key), row, title, seed, device, precision, steps, wall_time_s, parameters,
+    Columns: row, title, seed, device, precision, steps, wall_time_s, parameters,
     peak_memory_bytes, images_per_s, translated_on, and the values; empty where absent.
     """
     lines, missing = [], []
@@ -106,7 +104,6 @@ def cost_data(comparison: Comparison, values: Sequence[str]) -> tuple[pd.DataFra
             )
     table = pd.DataFrame(lines)
     if not table.empty:
-        table.insert(0, "number", pd.factorize(table["row"])[0] + 1)
         numbers = [*COSTS, *values]
         table[numbers] = table[numbers].astype(float)
     return table, missing
@@ -146,9 +143,10 @@ def _draw(
     devices: Sequence[str],
     drawn: Drawn,
 ) -> None:
-    names = table.drop_duplicates("number")["title"].tolist()
+    looks = {row.title: look(comparison, row) for row in comparison.rows if row.key in set(table["row"])}
+    letters = dict(zip(devices, ascii_lowercase, strict=False)) if len(devices) > 1 else {}
     page, keys = (COLUMN_WIDTH, 2) if len(costs) <= 2 else (PAGE_WIDTH, 3)  # keys: beside each other below the panels
-    foot = FOOT + LINE * (-(-len(names) // keys) + (len(devices) > 1 and -(-len(devices) // keys))) + 0.05
+    foot = FOOT + LINE * (-(-len(looks) // keys) + -(-len(letters) // keys)) + 0.05
     height = HEAD + len(values) * (PANEL + GAP) - GAP + foot
     width = (page - LEFT - 0.05 - GAP * (len(costs) - 1)) / len(costs)
     with style():
@@ -163,26 +161,28 @@ def _draw(
                 axes.tick_params(labelsize=6, length=2, pad=2, labelbottom=lowest, labelleft=column == 0)
                 axes.set_xlabel(scale.label if lowest else "", fontsize=6.5, labelpad=2)
                 axes.set_ylabel(_quality(comparison, value) if column == 0 else "", fontsize=6.5, labelpad=3)
-                _draw_points(axes, _points(table, of, value), scale, devices)
+                _draw_points(axes, _points(table, of, value), scale, looks, letters)
         title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
-        _draw_key(figure, names, devices, keys, foot - FOOT)
+        _draw_key(figure, looks, letters, keys, foot - FOOT)
         write(figure, drawn, table)
 
 
 def _points(table: pd.DataFrame, of: str, value: str) -> pd.DataFrame:
-    """Means over the seeds of a method on one device: columns number, device, x, y."""
+    """Means over the seeds of a method on one device: columns title, device, x, y."""
     device = table["translated_on"] if of == "images_per_s" else table["device"]
-    points = pd.DataFrame({"number": table["number"], "device": device, "x": table[of], "y": table[value]})
-    return points.dropna().groupby(["number", "device"], as_index=False).mean()
+    points = pd.DataFrame({"title": table["title"], "device": device, "x": table[of], "y": table[value]})
+    return points.dropna().groupby(["title", "device"], as_index=False).mean()
 
 
-def _draw_points(axes: Axes, points: pd.DataFrame, scale: Scale, devices: Sequence[str]) -> None:
+def _draw_points(
+    axes: Axes, points: pd.DataFrame, scale: Scale, looks: Mapping[str, Look], letters: Mapping[str, str]
+) -> None:
     x, y = (points["x"] / scale.unit).to_numpy(), points["y"].to_numpy()
-    for place, device in enumerate(devices):
-        here = (points["device"] == device).to_numpy()
-        axes.plot(x[here], y[here], **_mark(place))
-    label_points(axes, list(zip(x, y, strict=True)), [str(number) for number in points["number"]])
+    for title, *at in zip(points["title"], x, y, strict=True):
+        axes.plot(*at, **looks[title].marked(4))
+    if letters:
+        label_points(axes, list(zip(x, y, strict=True)), [letters[device] for device in points["device"]])
 
 
 def _set_axes(axes: Axes, x: pd.Series, y: pd.Series) -> None:
@@ -225,32 +225,20 @@ def _quality(comparison: Comparison, value: str) -> str:
     return f"{mathtext(column.label)}{unit}, {column.best} is good"
 
 
-def _mark(place: int) -> dict[str, Any]:
-    colour = PALETTE[place % len(PALETTE)]
-    return {
-        "marker": MARKERS[place % len(MARKERS)],
-        "color": colour,
-        "linestyle": "",
-        "markersize": 4,
-        "markeredgewidth": 0,
-    }
-
-
-def _draw_key(figure: Figure, names: Sequence[str], devices: Sequence[str], keys: int, top: float) -> None:
-    """The names behind the numbers, and the devices behind the marks, from ``top`` inches downwards."""
+def _draw_key(figure: Figure, looks: Mapping[str, Look], letters: Mapping[str, str], keys: int, top: float) -> None:
+    """The names behind the marks, and the devices behind the letters, from ``top`` inches downwards."""
     page, height = figure.get_size_inches()
     room = (page - LEFT) / keys
     characters = int(CHARACTERS * room) - 2
-    for place, name in enumerate(names):
-        line, column = divmod(place, keys)
-        x, y = LEFT + column * room, top - line * LINE
-        text = f"{place + 1}  {shorten(name, characters)}"
-        figure.text(x / page, y / height, text, fontsize=6, va="top", parse_math=False)
-    if len(devices) > 1:
-        handles = [Line2D([], [], label=shorten(device, characters), **_mark(i)) for i, device in enumerate(devices)]
-        legend = figure.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(LEFT / page, 0), ncols=keys, fontsize=6,
-            frameon=False, handletextpad=0.2, borderpad=0.2, borderaxespad=0,
-        )  # fmt: skip
-        for label in legend.get_texts():
-            label.set_parse_math(False)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, page), ylim=(0, height))  # in inches
+    axes.set_axis_off()
+    lines = -(-len(looks) // keys)
+    for place, (name, own) in enumerate(looks.items()):
+        x, y = LEFT + place % keys * room, top - place // keys * LINE
+        axes.plot(x, y - 0.045, **own.marked(4))
+        axes.text(x + 0.08, y, shorten(name, characters), fontsize=6, va="top", parse_math=False)
+    for place, (device, letter) in enumerate(letters.items()):
+        x, y = LEFT + place % keys * room, top - (lines + place // keys) * LINE
+        text = f"{letter}: {shorten(device, characters)}"
+        axes.text(x - 0.03, y, text, fontsize=6, va="top", parse_math=False)

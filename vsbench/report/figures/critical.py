@@ -13,7 +13,7 @@ from vsbench.metric import Value
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.names import short_names
 from vsbench.report.figures.perimage import declared, methods_with_tables
-from vsbench.report.figures.style import COLUMN_WIDTH, GREY, PALETTE, new_figure, style, write
+from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
 from vsbench.report.resampled import Ground, counted
 from vsbench.report.tables import Comparison, Row
@@ -87,7 +87,8 @@ def critical_differences(comparison: Comparison, folder: Path) -> list[Drawn]:
             axes = figure.add_axes((0, top / height, 1, panel.height / height))
             axes.set(xlim=(0, COLUMN_WIDTH), ylim=(0, panel.height))  # so that all that is drawn is in inches
             axes.axis("off")
-            _draw(axes, panel, comparison.columns[panel.value.name].label)
+            looks = [look(comparison, row) for row in panel.rows]
+            _draw(axes, panel, comparison.columns[panel.value.name].label, looks)
         write(figure, drawn, _table(comparison, panels))
     return [drawn]
 
@@ -119,7 +120,7 @@ def _panel(comparison: Comparison, value: Value, rows: Sequence[Row], ground: Gr
     return Panel(value, tuple(usable), friedman(means, value.best))
 
 
-def _draw(axes: Axes, panel: Panel, label: str) -> None:
+def _draw(axes: Axes, panel: Panel, label: str, looks: Sequence[Look]) -> None:
     found, count = panel.found, len(panel.rows)
     order = np.argsort(found.ranks, kind="stable")
     names = short_names([row.title for row in panel.rows], NAME)
@@ -143,7 +144,7 @@ def _draw(axes: Axes, panel: Panel, label: str) -> None:
     groups = found.groups()
     for level, group in enumerate(groups, start=1):
         ends = [x(found.ranks[group[0]]) - 0.025, x(found.ranks[group[-1]]) + 0.025]
-        axes.plot(ends, [axis - BAR * level] * 2, color=PALETTE[0], linewidth=2.2, solid_capstyle="butt")
+        axes.plot(ends, [axis - BAR * level] * 2, color=GREY, linewidth=2.2, solid_capstyle="butt")
     below = axis - BAR * len(groups) - 0.04
     half = (count + 1) // 2
     for place, method in enumerate(order):
@@ -152,9 +153,9 @@ def _draw(axes: Axes, panel: Panel, label: str) -> None:
         y = below - LEVEL * ((place if left else count - 1 - place) + 0.5)
         side, end = ("right", LEFT - 0.1) if left else ("left", RIGHT + 0.1)
         axes.plot([at, at, end], [axis, y, y], color="black", linewidth=0.5)
-        axes.plot(at, axis, "o", color="black", markersize=1.8)
+        axes.plot([at, end], [axis, y], zorder=3, **looks[method].marked(3))
         axes.text(
-            end + (-0.03 if left else 0.03), y, names[method], fontsize=5.5, ha=side, va="center", parse_math=False
+            end + (-0.06 if left else 0.06), y, names[method], fontsize=5.5, ha=side, va="center", parse_math=False
         )
 
 

@@ -13,7 +13,7 @@ from vsbench.errors import RunError
 from vsbench.metric import Value, penalty
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.perimage import declared, methods_with_tables, mind, unit_names, units
-from vsbench.report.figures.style import COLUMN_WIDTH, GREY, PALETTE, new_figure, style, write
+from vsbench.report.figures.style import COLUMN_WIDTH, look, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
 from vsbench.report.resampled import Ground, draw
 from vsbench.report.tables import Comparison, Row
@@ -28,7 +28,7 @@ NAMES, ROW, FOOT, HEAD = 1.15, 0.19, 0.36, 0.36  # inches
 CHARACTERS = 22  # of a name
 FEW = 40  # dots in a row, above which they are drawn smaller and outliers cut off
 CAPTION = (
-    "Differences of methods to the best one (diamond, by its mean) on the same images. Dots: one for each of {units}, "
+    "Differences of methods to the best one (at 0, by its mean) on the same images. Dots: one for each of {units}, "
     "at the same height in all rows; bars: the mean over all images and seeds with its 95 % interval over these, of "
     "one comparison each, not corrected for their number. The best is chosen on the same data, so its lead looks "
     "larger than it is."
@@ -129,15 +129,15 @@ def _draw(comparison: Comparison, panels: list[Panel], drawn: Drawn, slides: lis
 
 def _draw_panel(axes: Axes, comparison: Comparison, panel: Panel, order: dict[str, int]) -> None:
     axes.axvline(0, color="0.6", linewidth=0.6, zorder=0)
-    axes.plot(0, order[panel.best.key], "D", color=GREY, markerfacecolor="white", markersize=4, zorder=3)
+    axes.plot(0, order[panel.best.key], zorder=3, **look(comparison, panel.best).marked())
     for gap in panel.gaps:
-        y, mean = order[gap.row.key], gap.mean
+        y, mean, own = order[gap.row.key], gap.mean, look(comparison, gap.row)
         heights = y + np.linspace(-0.3, 0.3, len(gap.slides)) if len(gap.slides) > 1 else [y]
         size, alpha = (2.2, 0.7) if len(gap.slides) <= FEW else (1.2, 0.35)
         axes.plot(gap.slides, heights, "o", color="0.55", markersize=size, markeredgewidth=0, alpha=alpha, zorder=1)
         if np.isfinite(mean.low):
-            axes.plot([mean.low, mean.high], [y, y], color=PALETTE[0], linewidth=1.4, solid_capstyle="butt", zorder=2)
-        axes.plot(mean.estimate, y, "|", color=PALETTE[0], markersize=7, markeredgewidth=1.4, zorder=3)
+            axes.plot([mean.low, mean.high], [y, y], color=own.colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
+        axes.plot(mean.estimate, y, zorder=3, **own.marked())
     column = comparison.columns[panel.value.name]
     unit = "" if column.unit == "1" else f" ({column.unit})"
     axes.set_title(f"{mathtext(column.label)}{unit}", fontsize=7, pad=3)

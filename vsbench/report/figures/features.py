@@ -7,9 +7,8 @@ named as such.
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ from vsbench.evaluation.onepass import THREADS
 from vsbench.evaluation.references import QUANTILES, SCALES
 from vsbench.records.summary import PairFiles
 from vsbench.report.figures.drawn import Drawn
-from vsbench.report.figures.style import PAGE_WIDTH, PALETTE, new_figure, style, write
+from vsbench.report.figures.style import PAGE_WIDTH, Look, look, new_figure, reference_look, style, write
 from vsbench.report.notation import plain, shorten, slug, stain_name
 from vsbench.report.tables import Comparison, EvaluatedRun, Row
 from vsbench.stain.density import DAB, EOSIN, HAEMATOXYLIN, optical_density, stain_matrix
@@ -43,11 +42,7 @@ DESCRIBED = (
 )
 ACROSS, PANEL, HEAD, TITLE, FOOT = 5, 1.6, 0.2, 0.3, 0.24  # panels side by side, then inches
 HE, REAL = "H&E", "Real IHC (adjacent)"
-MARKS = {
-    "he": {"marker": "s", "color": PALETTE[4]},
-    "real": {"marker": "o", "color": PALETTE[5]},
-    "generated": {"marker": "^", "color": PALETTE[0]},
-}
+REFERENCES = {"he": "he", "real": "real-ihc"}  # kind → the reference that is drawn so in other figures
 Array = NDArray[np.float64]
 
 
@@ -56,7 +51,7 @@ class Group:
     """The images of one kind or method: features (N, D) in the order of the same N pairs."""
 
     title: str
-    kind: str  # a key of MARKS
+    kind: str  # he, real or generated
     features: Array
     row: Row | None = None
 
@@ -229,6 +224,7 @@ def _figure(comparison: Comparison, found: Features, places: list[Array], apart:
     figure = new_figure(across * side, height)
     low, high = np.concatenate(places).min(axis=0), np.concatenate(places).max(axis=0)
     margin = 0.05 * (high - low)
+    faint = replace(reference_look("he"), colour="0.85")
     for number, (group, at, told) in enumerate(panels):
         column, line = number % across, number // across
         bottom = height - HEAD - (line + 1) * (side + TITLE)
@@ -236,34 +232,29 @@ def _figure(comparison: Comparison, found: Features, places: list[Array], apart:
         axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
         axes.set(xticks=[], yticks=[])  # t-SNE has no units
         if group.kind != "he":
-            _dots(axes, "he", of_he, faint=True)
-        _dots(axes, "real", of_real)
-        _dots(axes, group.kind, at)
+            _dots(axes, faint, of_he)
+        _dots(axes, _look(comparison, found.groups[1]), of_real)
+        _dots(axes, _look(comparison, group), at)
         name = "H&E" if group.kind == "he" else shorten(group.title, int(18 * side))
         axes.set_title(f"{name}\n{told:.0f} %", fontsize=6, pad=2, parse_math=False, linespacing=1.1)
         sns.despine(ax=axes, top=False, right=False)
     what = DESCRIPTOR if found.what == DESCRIBED else "network features"
     title = f"{shorten(comparison.dataset, 20)}, {shorten(stain_name(comparison.stain), 20)}: t-SNE of {what}"
     figure.text(0.01, 1 - 0.03 / height, title, ha="left", va="top", fontsize=7, parse_math=False)
-    labels = {"he": "H&E", "real": "real IHC", "generated": "generated"}
-    handles = [Line2D([], [], linestyle="none", markersize=3.5, **_look(kind)) for kind in labels]
+    handles = [Line2D([], [], **_look(comparison, group).marked(3.5)) for group in found.groups[:2]]
     figure.legend(
-        handles, list(labels.values()), loc="lower left", ncols=3, frameon=False, fontsize=6, borderpad=0.2,
+        handles, ["H&E", "real IHC"], loc="lower left", ncols=3, frameon=False, fontsize=6, borderpad=0.2,
         handletextpad=0.2, columnspacing=1,
     )  # fmt: skip
     return figure
 
 
-def _look(kind: str) -> dict[str, Any]:
-    mark = MARKS[kind]
-    face = "none" if kind == "real" else mark["color"]
-    return {"marker": mark["marker"], "markerfacecolor": face, "markeredgecolor": mark["color"], "markeredgewidth": 0.5}
+def _look(comparison: Comparison, group: Group) -> Look:
+    return look(comparison, group.row) if group.row else reference_look(REFERENCES[group.kind])
 
 
-def _dots(axes: Axes, kind: str, at: Array, faint: bool = False) -> None:
-    size = 3.2 if len(at) <= 60 else 2.2 if len(at) <= 200 else 1.5
-    look = _look(kind) | ({"markerfacecolor": "0.9", "markeredgecolor": "0.85"} if faint else {})
-    axes.plot(at[:, 0], at[:, 1], linestyle="none", markersize=size, **look)
+def _dots(axes: Axes, own: Look, at: Array) -> None:
+    axes.plot(at[:, 0], at[:, 1], **own.marked(3.2 if len(at) <= 60 else 2.2 if len(at) <= 200 else 1.5))
 
 
 def _table(found: Features, places: list[Array], apart: list[float | None], perplexity: float) -> pd.DataFrame:

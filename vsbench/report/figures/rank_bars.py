@@ -13,7 +13,7 @@ from vsbench.errors import RunError
 from vsbench.report.decision import Decision, ValueDecision
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.names import short_names
-from vsbench.report.figures.style import COLUMN_WIDTH, GREY, new_figure, style, write
+from vsbench.report.figures.style import COLUMN_WIDTH, GREY, look, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
 from vsbench.report.verdict import decision_table, main_values, nothing_to_show, ranked, units
 from vsbench.stats.ranks import rank_summary
@@ -68,7 +68,8 @@ def _panel(axes: Axes, decision: Decision, decided: ValueDecision, top: float, c
     names = short_names([row.title for row in rows], NAME)
     for line, (row, name) in enumerate(zip(rows, names, strict=True)):
         y = top - HEAD - LINE * (line + 0.5)
-        axes.text(LEFT - 0.05, y, name, fontsize=5.5, ha="right", va="center", parse_math=False)
+        axes.plot(LEFT - 0.08, y, **look(decision.comparison, row).marked(3))
+        axes.text(LEFT - 0.15, y, name, fontsize=5.5, ha="right", va="center", parse_math=False)
         shares = decided.ranks[row.key]
         start = LEFT
         for share, colour in zip(shares, colours[: len(shares)], strict=True):

@@ -1,6 +1,7 @@
 """The scatter of content against pathology: R_p over R_c, one mark per row, with lines of equal R_avg."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,15 @@ from vsbench.errors import RunError
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.ellipses import Ellipses, ellipses
 from vsbench.report.figures.labels import label_points
-from vsbench.report.figures.style import COLUMN_WIDTH, GREY, KIND_COLOURS, new_figure, style, write
+from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
 from vsbench.report.tables import Comparison, Row
 from vsbench.stats.moments import Array
 
 ELLIPSE = ("major", "minor", "angle", "slides")
-MARKERS = {"trained": "o", "imported": "s", "external": "^"}
-REFERENCE_MARKERS = "sDvPX<>p*h"
 CAPTION = (
     r"$R_p$ over $R_c$. Grey lines join points of equal $R_\mathrm{avg}$, which is printed at their end. "
-    "Filled marks: methods (triangles: images made elsewhere); open marks: references. "
-    "Bars: standard deviation over seeds."
+    "Open grey marks: references. Bars: standard deviation over seeds."
 )
 
 
@@ -71,8 +69,9 @@ def scatter(comparison: Comparison, folder: Path) -> list[Drawn]:
         reach = _reach(shown, found)
         axes.set(xlim=_limits(shown["r_c"], reach[:, 0]), ylim=_limits(shown["r_p"], reach[:, 1]))
         _lines_of_equal_average(axes)
-        _draw_ellipses(axes, shown, found)
-        _draw_points(axes, shown)
+        looks = {row.key: look(comparison, row) for row in comparison.rows}
+        _draw_ellipses(axes, shown, found, looks)
+        _draw_points(axes, shown, looks)
         points = list(zip(shown["r_c"].astype(float), shown["r_p"].astype(float), strict=True))
         label_points(axes, points, [shorten(title, 32) for title in shown["title"]])
         labels = {value: mathtext(comparison.columns[value].label) for value in ("r_c", "r_p")}
@@ -98,34 +97,23 @@ def _why_not_shown(comparison: Comparison, row: Row) -> str:
     return "; ".join(dict.fromkeys(reasons))
 
 
-def _draw_points(axes: Axes, shown: pd.DataFrame) -> None:
-    references = 0
+def _draw_points(axes: Axes, shown: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     for line in shown.to_dict("records"):
-        kind = str(line["kind"])
-        if kind == "reference":
-            marker = REFERENCE_MARKERS[references % len(REFERENCE_MARKERS)]
-            references += 1
-        else:
-            marker = MARKERS[kind]
         axes.errorbar(
             line["r_c"],
             line["r_p"],
             xerr=None if pd.isna(line["r_c_sd"]) else line["r_c_sd"],
             yerr=None if pd.isna(line["r_p_sd"]) else line["r_p_sd"],
-            fmt=marker,
-            color=KIND_COLOURS[kind],
-            markerfacecolor="white" if kind == "reference" else KIND_COLOURS[kind],
-            markersize=4.5,
-            markeredgewidth=0.9,
             elinewidth=0.7,
             zorder=3,
+            **looks[str(line["row"])].marked(),
         )
 
 
-def _draw_ellipses(axes: Axes, shown: pd.DataFrame, found: Ellipses) -> None:
+def _draw_ellipses(axes: Axes, shown: pd.DataFrame, found: Ellipses, looks: Mapping[str, Look]) -> None:
     for line in shown.to_dict("records"):
         if ellipse := found.of.get(str(line["row"])):
-            colour = KIND_COLOURS[str(line["kind"])]
+            colour = looks[str(line["row"])].colour
             axes.add_patch(
                 Patch(
                     (line["r_c"], line["r_p"]),

@@ -6,8 +6,10 @@ Figures are drawn on their own canvas: importing or calling this changes no back
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -18,13 +20,61 @@ from matplotlib.figure import Figure
 from vsbench.cells import neutral_table
 from vsbench.files import atomic, write_text
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.tables import Comparison, Row
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column journal
 PAGE_WIDTH = 7.16
 DPI = 300
 PALETTE = tuple(sns.color_palette("colorblind").as_hex())
-KIND_COLOURS = {"trained": PALETTE[0], "imported": PALETTE[1], "external": PALETTE[2], "reference": PALETTE[3]}
 GREY = "#6b6b6b"
+# of methods: no two alike for colour-blind readers, none too pale for white paper
+COLOURS = (*(PALETTE[place] for place in (0, 3, 2, 4, 1, 9)), "#222222")
+MARKS = "osD^vPX<*>"  # of methods: told apart in grey, at the size of a dot
+FILLS = ("full", "left", "bottom", "top")  # of the marks of the first methods, and of those after them
+# of references, which are open and grey
+REFERENCE_MARKS = {
+    "real-ihc": "*", "best": "P", "he": "s", "mean-colour": "o", "reinhard": "^", "macenko": "v", "nearest": "D",
+    "shuffled": "X",
+}  # fmt: skip
+OTHER_REFERENCE = "p"  # one of a plugin
+
+
+@dataclass(frozen=True)
+class Look:
+    """The colour and mark of a row: the same in all figures of a report, no other method's, and told apart in grey.
+
+    ``fill``: how much of the mark is filled (matplotlib's ``fillstyle``); ``none`` for references.
+    """
+
+    colour: str
+    mark: str
+    fill: str
+
+    def marked(self, size: float = 4.5) -> dict[str, Any]:
+        """The mark of so many points, for ``plot`` and ``errorbar``; without a line."""
+        return {
+            "marker": self.mark, "color": self.colour, "linestyle": "none", "markersize": size, "fillstyle": self.fill,
+            "markerfacecoloralt": "white", "markeredgecolor": self.colour, "markeredgewidth": 0.15 * size,
+            **({"markerfacecolor": "white"} if self.fill == "none" else {}),
+        }  # fmt: skip
+
+
+def look(comparison: Comparison, row: Row) -> Look:
+    """How a row is drawn, by its place among all methods of the report; references have one mark each, always."""
+    if not row.is_method:
+        return reference_look(row.runs[0].row)
+    return method_look(comparison.methods.index(row.key))
+
+
+def method_look(place: int) -> Look:
+    """How the method of this place is drawn, counted from 0."""
+    fill = FILLS[place // len(MARKS) % len(FILLS)]
+    return Look(COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)], fill)
+
+
+def reference_look(row: str) -> Look:
+    """How the reference of this name is drawn."""
+    return Look(GREY, REFERENCE_MARKS.get(row, OTHER_REFERENCE), "none")
 
 
 @contextmanager
