@@ -32,6 +32,7 @@ class Config(DatasetConfig):
 
     he: Pattern = "he"  # folder below the root
     ihc: Pattern = "ihc"
+    pixel_size: Annotated[float, Field(gt=0, le=1000)] | None = None  # µm, for scale bars; no number depends on it
     slide: Pattern | None = None  # regular expression found in the stem; its first group, or all of it, is the slide
     paired: bool = True  # False: the training images of the two sides do not correspond
     split_seed: Seed = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name
@@ -81,6 +82,11 @@ class Folder(Dataset[Config]):
     def warnings(self) -> tuple[str, ...]:
         """None of slides where a pattern tells them."""
         return () if self.config.slide else super().warnings
+
+    @property
+    def pixel_size(self) -> float | None:
+        """As ``pixel_size=`` says."""
+        return self.config.pixel_size
 
     @property
     def paired(self) -> bool:

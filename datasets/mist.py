@@ -41,6 +41,7 @@ class MIST(Dataset[Config]):
         pairing="consecutive sections",
         split_unit="random tiles (slides are shared by train and test); slides with split_by=slides",
         size=(1024, 1024),
+        pixel_size=0.4661,
         counts={
             ("her2", "train"): 4642,
             ("ki67", "train"): 4361,

@@ -436,6 +436,7 @@ class Phantom(Dataset[PhantomConfig]):
         licence="Apache-2.0, as vsbench itself",
         pairing="neighbouring sections with a known distance and distortion; the true IHC is known",
         split_unit="slides",
+        pixel_size=0.5,
         warnings=("Synthetic tissue: it tests methods and metrics, and says nothing about patients.",),
         bounds=_bounds(),
     )

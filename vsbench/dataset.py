@@ -44,6 +44,7 @@ class DatasetCard:
     pairing: str  # how the two sections of a pair relate: "consecutive sections", "same section", …
     split_unit: str  # what keeps train and test apart: "slides", "random tiles (slides are shared)", …
     size: tuple[int, int] | None = None  # height, width; None: any
+    pixel_size: float | None = None  # µm, of every image; None: unknown, or it differs
     counts: dict[tuple[str, str], int] = field(default_factory=dict)  # (stain, split) → published number of pairs
     warnings: tuple[str, ...] = ()  # printed wherever results on this data are shown
     split_warnings: tuple[str, ...] = ()  # before these, where the split is the published one
@@ -125,6 +126,11 @@ class Dataset(ABC, Generic[C]):
             return in_order(self.find(root, stain, split))
         kept = self._keep(in_order(self.pool(root, stain)), root, stain, split)
         return [replace(pair, split=split) for pair in kept]
+
+    @property
+    def pixel_size(self) -> float | None:
+        """µm a pixel, for scale bars; None where it is unknown."""
+        return self.card.pixel_size
 
     @property
     def paired(self) -> bool:

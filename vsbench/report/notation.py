@@ -182,6 +182,12 @@ def number(value: float, places: int) -> str:
     return f"$-${text}" if value < 0 and text.strip("0.") else text
 
 
+def signed(value: float, places: int) -> str:
+    """A difference as plain text with its sign and so many decimals; what rounds to nothing has none."""
+    text = f"{abs(value):.{places}f}"
+    return text if not text.strip("0.") else f"{'−' if value < 0 else '+'}{text}"
+
+
 def _breakable(word: str) -> str:
     return r"\allowbreak{}".join(map(_join, re.findall(r"[^\w]{0,3}\w{1,12}[^\w]?|[^\w]{1,3}", word)))
 

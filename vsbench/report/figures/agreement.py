@@ -14,7 +14,7 @@ from vsbench.errors import RunError
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.perimage import methods_with_tables, mind, units
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
-from vsbench.report.notation import shorten, slug, stain_name
+from vsbench.report.notation import shorten, signed, slug, stain_name
 from vsbench.report.resampled import Ground
 from vsbench.report.tables import Comparison, Row
 from vsbench.stats.bootstrap import Interval, bootstrap_all
@@ -164,7 +164,7 @@ def _draw_panel(axes: Axes, panel: Panel, own: Look, slides: bool) -> None:
 
 
 def _number(interval: Interval) -> str:
-    return "n/a" if np.isnan(interval.estimate) else f"{interval.estimate:+.3f}".replace("-", "−")
+    return "n/a" if np.isnan(interval.estimate) else signed(interval.estimate, 3)
 
 
 def _data(panels: Sequence[Panel]) -> pd.DataFrame:

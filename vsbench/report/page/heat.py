@@ -5,15 +5,12 @@ densities of the three colours, adds them up by Fiji's "H DAB" exponents as ``vs
 sum. Browsers keep 8 bits between two steps, so the map is to be looked at, not measured.
 """
 
-import matplotlib as mpl
 import numpy as np
 
-from vsbench.report.figures.sheets import COLOURS
+from vsbench.report.dab_scale import FULL, colours
 from vsbench.stain.dab import DAB_EXPONENTS
 
-FULL = 1.0  # optical density of DAB at the bright end of the colours, and beyond
 REACH = 1.6  # optical density of one colour that 8 bits stand for: more would make the steps coarser
-SAMPLES = 33  # of the colour map; between them the browser interpolates
 
 
 def dab_filter() -> str:
@@ -30,14 +27,9 @@ def dab_filter() -> str:
         f'<feColorMatrix values="{row} {row} {row} 0 0 0 1 0"/>',
         "<feComponentTransfer>",
         *(
-            f'<feFunc{channel} type="table" tableValues="{" ".join(f"{value:.3f}" for value in values)}"/>'
+            f'<feFunc{channel} type="discrete" tableValues="{" ".join(f"{value:.3f}" for value in values)}"/>'
             for channel, values in zip("RGB", colours().T, strict=True)
         ),
         "</feComponentTransfer>",
         "</filter>",
     ])  # fmt: skip
-
-
-def colours() -> np.ndarray:
-    """(SAMPLES, 3) in [0, 1]: the colours from an optical density of 0 to ``FULL``."""
-    return np.asarray(mpl.colormaps[COLOURS](np.linspace(0, 1, SAMPLES)))[:, :3]

@@ -9,16 +9,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from vsbench import __version__
 from vsbench.files import write_text
+from vsbench.report.dab_scale import FULL, colours, positive_density
 from vsbench.report.decision import Decision
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.notation import markup
 from vsbench.report.page.cards import dataset_cards, method_cards
 from vsbench.report.page.explorer import write_explorer
-from vsbench.report.page.heat import FULL, colours, dab_filter
+from vsbench.report.page.heat import dab_filter
 from vsbench.report.page.leaderboard import Leaderboard
 from vsbench.report.page.ranks import rank_data
 from vsbench.report.page.texts import address, embedded
@@ -67,7 +69,7 @@ def write_page(
         "datasets": dataset_cards(dict.fromkeys(comparison.dataset for comparison in comparisons)),
         "papers": [{"title": paper.name, "lines": [["Citation", [paper.source]]]} for paper in papers],
     }
-    heat = {"full": FULL, "colours": [[round(255 * c) for c in colour] for colour in colours().tolist()]}
+    heat = {"full": FULL, "positive": round(positive_density(), 4), "colours": np.rint(255 * colours()).tolist()}
     data = {"board": board.data(), "details": details, "cards": cards, "heat": heat}
     write_text(out / "index.html", _page(data, figures))
     return [out / "index.html", *written]
