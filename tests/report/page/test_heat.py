@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vsbench.report.page.heat import FULL, SAMPLES, colours, dab_filter
+from vsbench.report.dab_scale import FULL, STEPS, colours
+from vsbench.report.page.heat import dab_filter
 from vsbench.stain.dab import optical_density_dab
 
 
@@ -23,7 +24,7 @@ def test_the_map_shows_the_density_that_is_measured(
     browser.open(tmp_path / "map.html", 64, 64)
     shown = np.asarray(Image.open(browser.screenshot(tmp_path / "shot.png")).convert("RGB"), float) / 255
     steps = np.linspace(0, 1, 501)
-    scale = np.stack([np.interp(steps, np.linspace(0, 1, SAMPLES), channel) for channel in colours().T], axis=1)
+    scale = np.stack([np.interp(steps, np.linspace(0, 1, STEPS), channel) for channel in colours().T], axis=1)
     density = FULL * steps[np.abs(shown[:, :, None] - scale).sum(axis=-1).argmin(axis=-1)]
     gap = np.abs(density - np.clip(optical_density_dab(rgb), 0, FULL))
     assert optical_density_dab(rgb).max() > 0.6, "there is stain to be seen"

@@ -26,6 +26,9 @@ const BETTER = { low: ["↓", "lower"], high: ["↑", "higher"], zero: ["→ 0",
 const options = (select, pairs) =>
   select.replaceChildren(...pairs.map(([value, text]) => make("option", { value }, text)));
 
+// a menu without a choice is not shown
+const hideUnlessChoice = (select, choices) => { select.closest("label").hidden = choices < 2; };
+
 // a hidden text for those who listen
 const spoken = text => make("span", { class: "spoken" }, text);
 

@@ -1,66 +1,48 @@
-"""The failure explorer's data: for each run and each column of its per-image table the worst, median and best images.
+"""The failure explorer's data: for each run and each column of its per-image table the images to show.
 
-Small pictures are written for those images alone, and for the first seed of a method; full images stay where they are,
-and the page points to them: to links beside it where they lie outside of the results (``page.links``).
+Small pictures, each with a window enlarged, are written for those images alone, and for the first seed of a method;
+full images stay where they are, and the page points to them: to links beside it where they lie outside of the results
+(``page.links``).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
-from vsbench.data.decode import read_image
+from vsbench.data.decode import read_image, read_rgb
 from vsbench.environment import processors
 from vsbench.errors import DataError, RunError
 from vsbench.evaluation.evaluated import read_table
 from vsbench.files import ask, named, write_text
-from vsbench.metric import Best, Value, penalty
+from vsbench.metric import Value
+from vsbench.report.dab_scale import compared
+from vsbench.report.figures.inset import Window, choose_window
 from vsbench.report.notation import markup, slug, stain_name
+from vsbench.report.page.choice import DOSE, Choice, Ends, choose, choose_ends, with_dose
 from vsbench.report.page.links import reach
 from vsbench.report.page.texts import embedded
 from vsbench.report.printed import declared
+from vsbench.report.scale_bar import pixel_size, scale_bar
 from vsbench.report.tables import Comparison, EvaluatedRun
+from vsbench.stain.dab import read_levels
 
-WORST, MEDIAN, BEST = 4, 3, 4  # images shown of each
-SIDE = 256  # pixels, of the longer side of a small picture
-QUALITY = 75  # of its JPEG
+SIDE = 512  # pixels, of the longer side of a small picture: twice what the page shows, for fine screens
+ZOOM = 256  # the same of an enlarged window
+QUALITY = 75  # of their JPEG
 THREADS = min(4, processors())  # decoding and encoding leave Python's lock
 PARTS = ("he", "ihc", "truth")
 
-Job = tuple[Path, Path]  # image, small picture
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The images of one run to show, by column: numbers of pairs with their values as text."""
-
-    worst: list[tuple[int, str]]
-    median: list[tuple[int, str]]
-    best: list[tuple[int, str]]
-
-    def pairs(self) -> Iterator[int]:
-        """The numbers of all pairs."""
-        yield from (number for number, _ in (*self.worst, *self.median, *self.best))
-
-
-def choose(table: pd.DataFrame, column: str, best: Best) -> Choice:
-    """The images with the worst, median and best numbers of a column; ties by id; images without a number left out.
-
-    An image is in one group only: with few of them the median group is empty first.
-    """
-    known = table[["id", column]].dropna()
-    known = known.assign(penalty=penalty(known[column], best)).sort_values(["penalty", "id"])
-    order = [(int(number), f"{value:.4g}") for number, value in zip(known.index, known[column], strict=True)]
-    good = min(BEST, len(order) // 2)
-    bad = min(WORST, len(order) - good)
-    rest = order[good : len(order) - bad]
-    skip = max(0, (len(rest) - MEDIAN) // 2)
-    return Choice(order[len(order) - bad :][::-1], rest[skip : skip + MEDIAN], order[:good])
+Job = tuple[Path, Path, Window | None]  # image, small picture, the window of it to enlarge beside it
 
 
 def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None]) -> tuple[list[Path], dict[str, Any]]:
@@ -75,42 +57,45 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
     runs: list[dict[str, Any]] = []
     columns: dict[str, dict[str, Any]] = {}
     used: set[int] = set()
-    jobs: list[Job] = []
+    small: list[tuple[Path, str, int]] = []  # image, its small picture below ``page``, number of the pair
     for row in (row for row in comparison.rows if row.is_method and comparison.same_data(row)):
         offered: list[list[Any]] = []
         for run in row.runs:
             try:
-                table = read_table(run.summary.parent, [pair.id for pair in pairs]).reset_index()
+                table = with_dose(read_table(run.summary.parent, [pair.id for pair in pairs]).reset_index())
             except RunError as error:
                 warn(f"{comparison.name}: no failure explorer of {row.title}; {error}")
                 continue
             choices = _choices(table)
             numbers = sorted({number for choice in choices.values() for number in choice.pairs()})
             fakes = {number: run.folder / str(run.pairs[number].fake) for number in numbers}
-            small = None
+            stem = None
             if not offered:  # other seeds show their full images
-                small = f"page/{name}/{len(methods)}-"
-                jobs += [(path, out / f"{small}{number}.jpg") for number, path in fakes.items()]
+                stem = f"page/{name}/{len(methods)}-"
+                small += [(path, f"{stem}{number}", number) for number, path in fakes.items()]
             offered.append([len(runs), run.folder.name if run.seed is None else f"seed {run.seed}"])
             seen = {
                 number: reach(path, out / f"page/{name}/full-{len(runs)}-{number}{path.suffix}", out, results)
                 for number, path in fakes.items()
             }
-            runs.append(_chosen(choices) | {"fakes": seen, "small": small})
+            chosen = {column: list(choice.groups().items()) for column, choice in choices.items()}
+            runs.append({"chosen": chosen, "said": _said(table, numbers), "fakes": seen, "small": stem})
             used.update(numbers)
             columns |= {column: _column(column) for column in choices}
         if offered:
             methods.append({"title": row.title, "runs": offered})
     tissue = comparison.typical.folder
     there = {number: {part: getattr(pairs[number], part) for part in PARTS} for number in sorted(used)}
+    views = _views(tissue, there, small, pixel_size(comparison.typical))
     for number, parts in there.items():
-        jobs += [(tissue / path, out / f"page/{name}/{part}-{number}.jpg") for part, path in parts.items() if path]
+        small += [(tissue / path, f"page/{name}/{part}-{number}", number) for part, path in parts.items() if path]
     slides = _slides(comparison.typical)
     data = {
         "runs": runs,
         "small": f"page/{name}/",
         "pairs": {
             number: {"id": pairs[number].id, "slide": slides.get(pairs[number].id, "")}
+            | (views[number].described() if number in views else {})
             | {
                 part: reach(tissue / path, out / f"page/{name}/full-{part}-{number}{Path(path).suffix}", out, results)
                 for part, path in parts.items()
@@ -122,6 +107,9 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
     script = out / "page" / f"{name}.js"
     write_text(script, f"explorerData({embedded(name)}, {embedded(data)});\n")
     offer = {"name": name, "stain": stain_name(comparison.stain), "methods": methods, "columns": columns}
+    jobs = [
+        (image, out / f"{stem}.jpg", views[number].window if number in views else None) for image, stem, number in small
+    ]
     return [script, *write_small(jobs, comparison.name, warn)], offer
 
 
@@ -129,39 +117,96 @@ def write_small(jobs: Iterable[Job], name: str, warn: Callable[[str], None]) -> 
     """Write small pictures; those written. ``warn`` is told how many images can't be read, and of the first."""
     written, broken = [], []
     with ThreadPoolExecutor(THREADS) as pool:
-        for target, fault in pool.map(_write_small, jobs):
-            if fault is None:
-                written.append(target)
-            else:
-                broken.append(fault)
+        for targets, fault in pool.map(_write_small, jobs):
+            written += targets
+            broken += [] if fault is None else [fault]
     if broken:
         warn(f"{name}: {len(broken)} images of the failure explorer can't be shown; first: {broken[0]}")
     return written
 
 
-def _write_small(job: Job) -> tuple[Path, str | None]:
-    source, target = job
+def _write_small(job: Job) -> tuple[list[Path], str | None]:
+    source, target, window = job
+    enlarged = target.with_stem(f"{target.stem}-zoom")
     ask(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    for path in (target, enlarged):
+        path.unlink(missing_ok=True)  # of an earlier report
     try:
         image = read_image(source)
     except DataError as error:
-        target.unlink(missing_ok=True)  # of an earlier report
-        return target, str(error)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    with named(target):
-        image.save(target, quality=QUALITY, icc_profile=None, exif=b"")
-    return target, None
+        return [], str(error)
+    pictures = {target: (image.copy(), SIDE)}
+    if window is not None:
+        box = (window.left, window.top, window.left + window.width, window.top + window.height)
+        pictures[enlarged] = (image.crop(box), ZOOM)
+    for path, (picture, side) in pictures.items():
+        picture.thumbnail((side, side), Image.Resampling.BOX)
+        with named(path):
+            picture.save(path, quality=QUALITY, icc_profile=None, exif=b"")
+    return list(pictures), None
 
 
-def _choices(table: pd.DataFrame) -> dict[str, Choice]:
+@dataclass(frozen=True)
+class View:
+    """How the images of a pair are shown: their height and width in pixels, the window to enlarge, and scale bars."""
+
+    size: tuple[int, int]
+    window: Window
+    pixel_size: float | None
+
+    def described(self) -> dict[str, Any]:
+        """For the page: ``shape``: width over height; ``window``: left, top, width, height in shares of the image."""
+        (height, width), window = self.size, self.window
+        bars = {"bar": scale_bar(width, self.pixel_size), "zoom": scale_bar(window.width, self.pixel_size)}
+        shares = [window.left / width, window.top / height, window.width / width, window.height / height]
+        return {
+            "shape": round(width / height, 4),
+            "window": [round(share, 5) for share in shares],
+            **{name: [round(bar.share, 4), bar.text] for name, bar in bars.items()},
+        }
+
+
+def _views(
+    tissue: Path, there: dict[int, dict[str, str]], small: Iterable[tuple[Path, str, int]], size: float | None
+) -> dict[int, View]:
+    """By number of the pair; without those whose real IHC can't be read."""
+    generated: dict[int, list[Path]] = defaultdict(list)
+    for image, _, number in small:
+        generated[number].append(image)
+
+    def view(number: int) -> tuple[int, View] | None:
+        try:
+            real = read_levels(read_rgb(tissue / there[number]["ihc"])).levels
+            window = choose_window(real, _levels(generated[number]))
+        except DataError:
+            return None
+        return number, View((real.shape[0], real.shape[1]), window, size)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return dict(filter(None, pool.map(view, there)))
+
+
+def _levels(images: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
+    """The DAB levels of images, of those that can be read."""
+    for image in images:
+        with suppress(DataError):
+            yield read_levels(read_rgb(image)).levels
+
+
+def _choices(table: pd.DataFrame) -> dict[str, Choice | Ends]:
+    """The error in stain first: it is what a reader must know."""
+    ends: dict[str, Choice | Ends] = {DOSE: choose_ends(table)} if DOSE in table and table[DOSE].notna().any() else {}
     known = {column: value for column, value in declared_columns().items() if column in table}
-    return {c: choose(table, c, value.best) for c, value in known.items() if table[c].notna().any()}
+    return ends | {c: choose(table, c, value.best) for c, value in known.items() if table[c].notna().any()}
 
 
-def _chosen(choices: dict[str, Choice]) -> dict[str, Any]:
-    """``chosen``: column → worst, median, best as [number, value]."""
-    return {"chosen": {column: [choice.worst, choice.median, choice.best] for column, choice in choices.items()}}
+def _said(table: pd.DataFrame, numbers: Iterable[int]) -> dict[int, str]:
+    """Of these images, their mean density, the real one's, and by how much they differ; of those that have both."""
+    if DOSE not in table:
+        return {}
+    known = table.loc[list(numbers), ["od", "od_real"]].dropna()
+    return {int(number): compared(*densities) for number, *densities in known.itertuples()}
 
 
 @cache
@@ -171,6 +216,8 @@ def declared_columns() -> dict[str, Value]:
 
 
 def _column(column: str) -> dict[str, Any]:
+    if column == DOSE:
+        return {"label": [("", "error of mean DAB density")], "unit": "OD", "best": "zero"}
     value = declared_columns()[column]
     label = markup(value.label) if value.name == column else [("", column)]
     return {"label": label, "unit": "" if value.unit == "1" else value.unit, "best": value.best}

@@ -2,15 +2,7 @@
 
 const shownValues = new Set(board.values.filter(value => value.main).map(value => value.name));
 if (!shownValues.size) board.values.slice(0, 8).forEach(value => shownValues.add(value.name));
-const noteOrder = new Map(); // text → its place in the whole table: filters change no letter
-for (const row of board.rows)
-  for (const note of [...row.notes, ...Object.values(row.cells).flatMap(cell => cell.notes || [])])
-    if (!noteOrder.has(note)) noteOrder.set(note, noteOrder.size);
 
-const HEADS = [
-  ["method", "Method"], ["dataset", "Data set"], ["stain", "Stain"], ["kind", "Kind"], ["protocol", "Protocol"],
-  ["seeds", "Seeds"], ["n", "N"], ["slides", "Slides"],
-];
 const sorting = { key: null, down: false };
 const FILTERS = ["dataset", "stain", "kind"];
 
@@ -54,51 +46,46 @@ function head(key, words, value) {
     value && value.unit ? make("small", {}, value.unit) : null);
 }
 
-function marks(notes = []) {
-  const places = notes.map(note => noteOrder.get(note)).sort((a, b) => a - b);
-  return notes.length ? make("sup", {}, places.map(letters).join(" "), spoken(": " + notes.map(text).join("; "))) : null;
-}
-
 function valueCell(row, value) {
-  const cell = row.cells[value.name];
+  const cell = cellOf(row, value);
   if (!cell) return make("td", { class: "number absent" }, "–", spoken("not there"));
   const says = [];
   if (cell.limits) says.push(`95 % interval ${cell.limits[0]} to ${cell.limits[1]}`);
   if (cell.mark === "best") says.push("best");
   if (cell.mark === "alike") says.push("not distinguishable from the best");
   const hint = [...says, ...(cell.notes || []).map(text)].join("; ");
-  const sign = { best: "★ ", alike: "≈ " }[cell.mark];
+  const sign = { best: "★ ", alike: "≈ " }[cell.mark], [mean, spread] = cell.text.split(" ± ");
   return make("td", { class: `number ${cell.mark || ""} ${cell.mean === null ? "absent" : ""}`.trim() },
     make("button", { type: "button", class: "cell", tabindex: "-1", title: hint || null,
       onclick: () => openPanel(row, value) },
-      sign ? make("span", { class: "sign", "aria-hidden": "true" }, sign) : null, cell.text,
-      says.length ? spoken(", " + says.join(", ")) : null, marks(cell.notes)));
+      sign ? make("span", { class: "sign", "aria-hidden": "true" }, sign) : null, mean,
+      spread ? make("span", { class: "spread" }, ` ± ${spread}`) : null,
+      says.length ? spoken(", " + says.join(", ")) : null));
 }
 
-function boardRow(row, values) {
-  const cells = HEADS.map(([key]) => {
-    const words = row[key] === null ? "–" : String(row[key]);
-    if (key !== "method") return make("td", { class: ["seeds", "n", "slides"].includes(key) ? "number" : key }, words);
-    return make("th", { scope: "row", class: "method" }, make("button", { type: "button", class: "cell", tabindex: "-1",
-      onclick: () => openPanel(row, null) }, words, marks(row.notes)));
-  });
-  return make("tr", { class: row.kind }, cells, values.map(value => valueCell(row, value)));
+function boardRow(row, values, facts, letter) {
+  const own = facts.filter(([key]) => row[key] !== null).map(([key, say]) => say(row[key]));
+  return make("tr", { class: row.kind }, make("th", { scope: "row", class: "method" },
+    make("button", { type: "button", class: "cell", tabindex: "-1", onclick: () => openPanel(row, null) }, row.method,
+      letter ? make("sup", {}, letter, spoken(": see the notes")) : null),
+    own.length ? make("small", {}, own.join(" · ")) : null), values.map(value => valueCell(row, value)));
 }
 
 function showBoard() {
-  const rows = board.rows.filter(isShown), anyHas = value => rows.some(row => row.cells[value.name]);
-  const values = board.values.filter(value => shownValues.has(value.name) && anyHas(value));
+  const rows = board.rows.filter(isShown);
+  const chosen = board.values.filter(value => shownValues.has(value.name) && rows.some(row => cellOf(row, value)));
+  const constant = chosen.filter(value => isConstant(value, rows)), values = chosen.filter(value => !constant.includes(value));
   if (sorting.key !== null) rows.sort(compareRows);
-  find("board").tHead.replaceChildren(make("tr", {}, HEADS.map(([key, words]) => head(key, words, null)),
+  find("board").tHead.replaceChildren(make("tr", {}, head("method", "Method", null),
     values.map(value => head(value.name, symbols(value.label), value))));
-  find("board").tBodies[0].replaceChildren(...rows.map(row => boardRow(row, values)));
+  const facts = differing(rows), lettered = noteLetters(rows, values);
+  find("board").tBodies[0].replaceChildren(...rows.map(row => boardRow(row, values, facts, lettered.get(row))));
   const first = find("board").querySelector(".cell");
   if (first) first.tabIndex = 0; // one stop for the Tab key; arrow keys go on from there
   find("count").textContent = `${rows.length} of ${board.rows.length} rows`;
-  const notes = new Set(rows.flatMap(row => [...row.notes,
-    ...values.flatMap(value => (row.cells[value.name] && row.cells[value.name].notes) || [])]));
-  find("notes").replaceChildren(...[...noteOrder].filter(([note]) => notes.has(note)).map(([note, place]) =>
-    make("li", {}, make("b", {}, letters(place)), " ", rich(note))));
+  showConstants(rows, constant);
+  for (const mark of ["best", "alike"]) find(`legend-${mark}`).hidden = !rows.some(row => values.some(value => (cellOf(row, value) || {}).mark === mark));
+  find("legend-notes").hidden = !lettered.size;
 }
 
 function moveInBoard(event) {
@@ -125,6 +112,7 @@ function startLeaderboard() {
   for (const name of FILTERS) {
     const found = [...new Set(board.rows.map(row => row[name]))];
     options(find("filter-" + name), [["", "all"], ...found.map(value => [value, value])]);
+    hideUnlessChoice(find("filter-" + name), found.length);
     find("filter-" + name).addEventListener("change", showBoard);
   }
   find("filter-text").addEventListener("input", showBoard);

@@ -13,10 +13,11 @@ from vsbench.report.printed import declared, doubts, place, short_source
 from vsbench.report.provenance.records import records
 from vsbench.report.published import Paper
 from vsbench.report.published import Row as PrintedRow
-from vsbench.report.suites import MAIN
 from vsbench.report.tables import Column, Comparison, Row
 from vsbench.report.verdict import p_text
 
+# at first, in this order: the amount of stain and its sign, whether it is in the right images, the tissue, the look
+SHOWN = ("ccc", "iod_bias", "r_p", "iod_mae", "r_c", "ssim", "psnr", "truth_mae", "fid", "phv_avg")
 KINDS = {"trained": "measured", "imported": "imported", "external": "external", "reference": "reference"}
 UNBEATEN = "a reference, and better than every method: mind what this value rewards"
 RANDOM = "weights drawn at random, for tests: not comparable with anything"
@@ -65,7 +66,7 @@ class Leaderboard:
         rows = self.rows + [row for paper in self.papers for row in self._printed(paper)]
         measured = {(row["dataset"], row["stain"]) for row in self.rows}
         rows.sort(key=lambda row: ((row["dataset"], row["stain"]) not in measured, row["dataset"], row["stain"]))
-        main = [name for name in MAIN if name in self.values]
+        main = [name for name in SHOWN if name in self.values]
         rest = [name for name in self.values if name not in main]
         return {
             "values": [{"name": name, "main": name in main} | self.values[name] for name in [*main, *rest]],

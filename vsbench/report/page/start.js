@@ -3,6 +3,9 @@
 function showComparison() {
   const place = Number(find("comparison").value), detail = details[place];
   find("warnings").replaceChildren(...detail.warnings.map(warning => make("li", {}, warning)));
+  find("figures").hidden = !read(`figures-${place}`).length;
+  find("explorer").hidden = !hasExplorer(detail.explorer);
+  for (const part of ["figures", "explorer"]) document.querySelector(`nav a[href="#${part}"]`).hidden = find(part).hidden;
   showDecision(detail);
   showFigures(place);
   showExplorer(detail);
@@ -14,9 +17,12 @@ find("scope").textContent = `${details.length} data set${details.length === 1 ? 
   + [...kinds].map(([kind, count]) => `${count} ${kind}`).join(", ") + " rows";
 options(find("comparison"), details.map((detail, i) => [i, `${detail.dataset}, ${detail.explorer.stain}`]));
 find("comparison").addEventListener("change", showComparison);
+find("chosen").hidden = details.length < 2; // what is to be said of the only one stands above the table
 const heat = read("heat"), colours = heat.colours.map(colour => `rgb(${colour.join(" ")})`);
 document.documentElement.style.setProperty("--heat", `linear-gradient(to right, ${colours.join(", ")})`);
-find("explorer-scale").append("OD 0", make("span"), `${heat.full} and more`);
+document.documentElement.style.setProperty("--positive", heat.positive / heat.full);
+for (const place of document.querySelectorAll(".scale"))
+  place.append("DAB maps: OD 0", make("span"), `${heat.full} and more; coloured where a pixel counts as stained, from ${heat.positive.toFixed(2)} on`);
 startLeaderboard();
 startExplorer();
 startViewer();

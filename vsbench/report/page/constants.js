@@ -1,0 +1,62 @@
+// What all rows have in common stands above the leaderboard, in words; what is one row's own, below its name and in a note.
+
+// [a row's key, how it is said]; below a row's name in this order
+const FACTS = [
+  ["dataset", name => name], ["stain", name => name], ["kind", kind => kind], ["protocol", name => `protocol ${name}`],
+  ["seeds", count => `${count} seed${count === 1 ? "" : "s"}`], ["n", count => `N = ${count}`],
+  ["slides", count => `${count} slide${count === 1 ? "" : "s"}`],
+];
+const distinct = items => new Set(items.filter(item => item !== null && item !== undefined));
+const cellOf = (row, value) => row.cells[value.name];
+
+// facts in which the rows differ; what only some rows say (printed ones name no N) is no difference
+const differing = rows => FACTS.filter(([key]) => distinct(rows.map(row => row[key])).size > 1);
+
+// of a value that tells no row from another: no number at all, or one in all of several rows
+function isConstant(value, rows) {
+  const cells = rows.map(row => cellOf(row, value)).filter(Boolean);
+  return cells.every(cell => cell.mean === null) || (cells.length > 1 && distinct(cells.map(cell => cell.text)).size === 1);
+}
+
+// notes that every measured row has: about the data, not about a row
+function sharedNotes(rows) {
+  const measured = rows.filter(row => row.kind !== "printed");
+  return measured.length ? measured[0].notes.filter(note => measured.every(row => row.notes.includes(note))) : [];
+}
+
+function showConstants(rows, constant) {
+  const facts = FACTS.filter(fact => !differing(rows).includes(fact)).flatMap(([key, say]) => [...distinct(rows.map(row => row[key]))].map(say));
+  const absent = new Map(); // why → labels
+  const same = [];
+  for (const value of constant) {
+    const cells = rows.map(row => cellOf(row, value)).filter(Boolean);
+    if (cells.some(cell => cell.mean !== null)) same.push([symbols(value.label), ` ${cells[0].text}${value.unit && ` ${value.unit}`}`]);
+    else for (const note of distinct(cells.flatMap(cell => cell.notes || []))) absent.set(note, [...(absent.get(note) || []), value]);
+  }
+  find("constants").replaceChildren(...[
+    facts.length || same.length ? make("li", {}, rows.length > 1 ? "All rows: " : "", joined([...facts, ...same])) : null,
+    ...[...absent].map(([note, values]) => make("li", {}, joined(values.map(value => symbols(value.label))), " n/a: ", rich(note))),
+    ...sharedNotes(rows).map(note => make("li", { class: "caution" }, rich(note))),
+  ].filter(Boolean));
+}
+
+const joined = (parts, between = ", ") => parts.flatMap((part, i) => (i ? [between, part] : [part]));
+
+// what is to be said of a row alone, as [words, labels of the values it is about] in the order of the table
+function ownNotes(row, values, shared) {
+  const about = new Map(row.notes.filter(note => !shared.includes(note)).map(note => [note, []]));
+  for (const value of values)
+    for (const note of (cellOf(row, value) && cellOf(row, value).notes) || []) about.set(note, [...(about.get(note) || []), value]);
+  return [...about];
+}
+
+// one letter for all that is to be said of a row; rows of which the same is to be said share it
+function noteLetters(rows, values) {
+  const shared = sharedNotes(rows), own = new Map(rows.map(row => [row, ownNotes(row, values, shared)]));
+  const key = row => JSON.stringify(own.get(row).map(([note, about]) => [note, about.map(value => value.name)]));
+  const keys = [...new Set(rows.filter(row => own.get(row).length).map(key))];
+  find("notes").replaceChildren(...keys.map((one, place) => make("li", {}, make("b", {}, letters(place)), " ",
+    joined(own.get(rows.find(row => key(row) === one)).map(([note, about]) =>
+      [about.length ? [joined(about.map(value => symbols(value.label))), ": "] : [], rich(note)]), "; "))));
+  return new Map(rows.filter(row => own.get(row).length).map(row => [row, letters(keys.indexOf(key(row)))]));
+}
