@@ -17,7 +17,7 @@ FOLDERS = {"vsbench": "vsbench", "vsbench.methods": "methods", "vsbench.datasets
 
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
-    ("cells", "environment", "errors", "precision", "ranks"),
+    ("cells", "environment", "errors", "numbers", "precision", "ranks"),
     ("files", "markers", "names"),
     ("bounds", "plain_yaml"),
     ("config",),

@@ -10,11 +10,18 @@ SPELLINGS = {  # regular expressions, of lower case
     "ki67": f"ki{_SEP}67",
 }
 
+NAMES = {"er": "ER", "pr": "PR", "her2": "HER2", "ki67": "Ki67"}  # as pathologists write them
+
 
 def marker(stain: str) -> str:
     """The one name of the marker that ``stain`` spells: ``Ki-67`` → ``ki67``. An unknown one stays as it is."""
     given = stain.strip()
     return next((name for name, other in SPELLINGS.items() if re.fullmatch(other, given, re.IGNORECASE)), stain)
+
+
+def stain_name(stain: str) -> str:
+    """A stain as the field writes it (``her2`` → ``HER2``); an unknown one as it is."""
+    return NAMES.get(marker(stain), stain)
 
 
 def spelling(stain: str) -> str:

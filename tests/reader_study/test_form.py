@@ -27,9 +27,11 @@ def embedded(text: str) -> Any:
     return json.loads(found[1])
 
 
-def make(results: Path, tmp_path: Path, **how: bool) -> tuple[str, Path, Path]:
+def make(
+    results: Path, tmp_path: Path, warn: Callable[[str], None] = lambda said: None, real: bool = True, **how: bool
+) -> tuple[str, Path, Path]:
     folder, key_file = tmp_path / "out" / "form", tmp_path / "out" / "form-key.json"
-    write_study(draw(results, n=3, repeats=1, real=True), folder, key_file, **how)
+    write_study(draw(results, n=3, repeats=1, real=real), folder, key_file, warn=warn, **how)
     return (folder / "index.html").read_text(encoding="utf-8"), folder, key_file
 
 
@@ -51,6 +53,23 @@ def test_images_are_those_of_the_key_and_so_is_their_order(results: Path, tmp_pa
     for item, there in zip(key.items, shown, strict=True):
         for source, image in ((item.image, there["image"]), (item.he, there["he"])):
             np.testing.assert_array_equal(np.asarray(Image.open(folder / image)), np.asarray(Image.open(source)))
+
+
+def test_each_image_is_shown_under_its_marker(results: Path, tmp_path: Path) -> None:
+    text, _, key_file = make(results, tmp_path)
+    markers = {"er": "ER", "pr": "PR", "her2": "HER2", "ki67": "Ki67"}
+    stains = [item.stain for item in read_key(key_file).items]
+    assert [item["marker"] for item in embedded(text)["items"]] == [markers[stain] for stain in stains]
+    assert 'find("what").textContent' in text
+
+
+@pytest.mark.parametrize(("real", "he", "warned"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_the_real_section_beside_the_h_and_e_is_warned_of(
+    results: Path, tmp_path: Path, real: bool, he: bool, warned: bool
+) -> None:
+    told: list[str] = []
+    make(results, tmp_path, told.append, real=real, he=he)
+    assert [said.startswith("the real section gives itself away") for said in told] == [True] * warned
 
 
 def test_h_and_e_is_beside_only_if_asked(results: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from vsbench.audit.duplicates import SAME, WHOLE, Duplicate
 from vsbench.audit.mismatched import ALLOWED, PAIRS
 from vsbench.audit.run import Audit
 from vsbench.audit.tiles import BLANK, SHIFTED, SIDE, TileRow
+from vsbench.markers import stain_name
 from vsbench.stain import light
 
 WORST = 6  # pictures of a kind
@@ -45,12 +46,12 @@ def build_page(audits: Sequence[Audit], title: str, notes: Sequence[str] = ()) -
     """The page on a data set with this title. ``notes``: what its card warns of."""
     page = Page(f"Audit of {title}")
     for audit in audits:
-        page.add(Text(f"{audit.stain}:", findings(audit)))
+        page.add(Text(f"{stain_name(audit.stain)}:", findings(audit)))
     page.add(Heading("The data in numbers"), table_one(audits, title), *(Text(note) for note in notes))
     for audit in audits:
-        page.add(Heading(f"{audit.stain}: evidence"))
-        for section in (_shared_slides, _leaks, _doubles, _blanks, _light, _shifts, _drift, _unreadable):
-            page.add(*section(audit))
+        sections = (_shared_slides, _leaks, _doubles, _blanks, _light, _shifts, _drift, _unreadable)
+        evidence = [block for section in sections for block in section(audit)]
+        page.add(*([Heading(f"{stain_name(audit.stain)}: evidence")] if evidence else []), *evidence)
     page.add(Heading("How it was measured"), Text("", METHOD))
     return page
 
@@ -113,10 +114,11 @@ def table_one(audits: Sequence[Audit], title: str) -> Table:
         s = audit.summary
         n_slides = "n/a" if s["slides"] is None else str(s["slides"])
         pairs = [f"{s['pairs'].get(split, 0):,}" for split in splits]
-        rows.append([title, audit.stain, n_slides, *pairs, _percent(s["pearson_r"])])
+        rows.append([title, stain_name(audit.stain), n_slides, *pairs, _percent(s["pearson_r"])])
     head = ["Dataset", "Staining type", "No. WSI", *(f"No. pairs ({split})" for split in splits), "Paired rate"]
     note = "As Table I of the USIGAN paper: the paired rate is Pearson's r of the grey levels of H&E and IHC, the mean "
-    return Table(head, rows, note + "over all pairs. n/a: the file names do not tell the slide.")
+    unknown = " n/a: the file names do not tell the slide." if any("n/a" in row for row in rows) else ""
+    return Table(head, rows, f"{note}over all pairs.{unknown}")
 
 
 def _shared_slides(audit: Audit) -> Iterable[Any]:

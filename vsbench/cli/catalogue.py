@@ -11,6 +11,7 @@ from vsbench import environment, registry
 from vsbench.cli.display import Console
 from vsbench.cli.output import say, say_json
 from vsbench.names import shown
+from vsbench.numbers import digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -156,7 +157,7 @@ def _print_bounds(bounds: "Sequence[Bound]") -> None:
     for bound in bounds:
         numbers = (bound.ceiling, bound.identity, bound.mean_colour)
         if any(number is not None for number in numbers):
-            cells = ("n/a" if number is None else f"{number:.4g}" for number in numbers)
+            cells = ("n/a" if number is None else digits(number) for number in numbers)
             table.add_row(bound.stain, bound.value, *cells, bound.protocol)
     say()
     say("With the default options, the best possible prediction scores, and what needs no method:")

@@ -7,6 +7,7 @@ import typer
 
 from vsbench.bounds import RESAMPLES, SEED
 from vsbench.cli.output import say_json
+from vsbench.numbers import digits
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -114,7 +115,7 @@ def _table(columns: dict[str, Any]) -> "Table":
 
 
 def _number(number: float | str | None) -> str:
-    return "n/a" if number is None else f"{float(number):.4g}"
+    return "n/a" if number is None else digits(float(number))
 
 
 def _print(record: Record, table: "Table") -> None:

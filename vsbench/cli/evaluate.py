@@ -9,6 +9,7 @@ import typer
 from vsbench.bounds import DEVICES, DRAWS
 from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_row, checked_stains
 from vsbench.cli.output import note, say
+from vsbench.numbers import digits
 
 if TYPE_CHECKING:
     from vsbench.evaluation.evaluate import Outcome
@@ -226,4 +227,4 @@ def _warnings(outcomes: "list[Outcome]") -> dict[str, list[str]]:
 
 
 def _cell(reading: "Reading | None") -> str:
-    return "n/a" if reading is None or reading.value is None else f"{reading.value:.4g}"
+    return "n/a" if reading is None or reading.value is None else digits(reading.value)

@@ -52,7 +52,7 @@ def make(
         data=data or [], methods=method or [], questions=question or [QUESTION],
     )  # fmt: skip
     key_file = key or folder.with_name(f"{folder.name}-key.json")
-    form, kept = write_study(drawn, folder, key_file, he=he, embed=embed)
+    form, kept = write_study(drawn, folder, key_file, he=he, embed=embed, warn=lambda said: note(f"warning: {said}"))
     methods = len({(item.group, item.method) for item in drawn.items})
     say(f"{len(drawn.items)} images to score: {methods} methods and stains, {n} each and {repeats} twice")
     say(f"for readers: {form.parent if not embed else form}")

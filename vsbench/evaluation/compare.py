@@ -16,6 +16,7 @@ from vsbench.evaluation.evaluated import Basis, Evaluated, basis
 from vsbench.evaluation.intervals import reason_without
 from vsbench.files import json_number
 from vsbench.metric import Value
+from vsbench.numbers import NOISE, digits
 from vsbench.stats import paired
 from vsbench.stats.bootstrap import RESAMPLES, centred_interval, resample_counts
 from vsbench.stats.distances import DISTANCES, Distance
@@ -154,7 +155,7 @@ def verdict(test: Result) -> str:
     one, gap = test.comparison, test.comparison.difference
     if not np.isfinite(gap.estimate) or np.isnan(one.p):
         return f"no difference can be told: {gap.caution or 'a value does not exist'}"
-    if gap.estimate == 0:
+    if abs(gap.estimate) < NOISE:
         return "equal"
     sign = 1 if gap.estimate > 0 else -1
     low, high = sorted((sign * gap.low, sign * gap.high))
@@ -163,7 +164,7 @@ def verdict(test: Result) -> str:
     good = "better" if (sign > 0) == (test.value.best == "high") else "worse"
     shown = "shown" if one.p_holm < ALPHA else "not shown"
     return (
-        f"{one.first} {way} ({good}) by {abs(gap.estimate):.3g} [{low:.3g}, {high:.3g}], "
+        f"{one.first} {way} ({good}) by {digits(abs(gap.estimate), 3)} [{digits(low, 3)}, {digits(high, 3)}], "
         f"p = {one.p:.2g} (Holm {one.p_holm:.2g}): {shown}"
     )
 

@@ -37,6 +37,7 @@ class Item(BaseModel):
     name: str
     again: str | None = None
     group: str
+    stain: str = ""  # before it was recorded there was none
     method: str
     id: str
     slide: str | None
@@ -117,7 +118,13 @@ def draw(
             twice = {tissue[int(number)] for number in rng.choice(n, repeats, replace=False)}
             for pair_id in tissue:
                 image, he = files[pair_id]
-                made = {"group": comparison.name, "method": method, "id": pair_id, "slide": slides.get(pair_id)}
+                made = {
+                    "group": comparison.name,
+                    "stain": comparison.stain,
+                    "method": method,
+                    "id": pair_id,
+                    "slide": slides.get(pair_id),
+                }
                 item = made | {"image": str(image), "he": str(he), "digest": _digest(image)}
                 at = float(rng.random())
                 places.append((at * EARLY if pair_id in twice else at, item))

@@ -5,6 +5,8 @@ Images are written anew, so that neither name, date nor what a program noted in 
 
 import base64
 import tempfile
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -12,19 +14,35 @@ from PIL import Image
 from vsbench.data.decode import read_rgb
 from vsbench.errors import UsageError
 from vsbench.files import named, write_json, write_text
-from vsbench.reader_study.draw import Key
+from vsbench.markers import stain_name
+from vsbench.reader_study.draw import REAL, Key
 from vsbench.reader_study.page import page
 
+GIVEN_AWAY = (
+    "the real section gives itself away beside the H&E: it is another section, whose cells are not those of the H&E, "
+    "while generated images are; show the H&E, or the real IHC, but not both"
+)
 
-def write_study(key: Key, folder: Path, key_file: Path, *, he: bool = False, embed: bool = False) -> list[Path]:
+
+def write_study(
+    key: Key,
+    folder: Path,
+    key_file: Path,
+    *,
+    he: bool = False,
+    embed: bool = False,
+    warn: Callable[[str], None] = warnings.warn,
+) -> list[Path]:
     """Write ``index.html`` and its images to ``folder``, and the key to ``key_file``; returns the form and the key.
 
     ``he``: each image has its H&E beside it. ``embed``: images lie inside the page, so that it is one file. The folder
-    is there as a whole or not at all.
+    is there as a whole or not at all. ``warn`` is told what unblinds the readers.
 
     Raises UsageError where the folder or the key is there already, or the key would lie in the folder; DataError for an
     image that can't be read.
     """
+    if he and any(item.method == REAL for item in key.items):
+        warn(GIVEN_AWAY)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: is there already; name another with --out, or move it away")
     if key_file.exists():
@@ -42,7 +60,8 @@ def write_study(key: Key, folder: Path, key_file: Path, *, he: bool = False, emb
             if he and item.he not in beside:
                 beside[item.he] = _write_image(Path(item.he), images / f"{item.name}-he.png")
             image = _write_image(Path(item.image), images / f"{item.name}.png")
-            items.append({"name": item.name, "image": image, "he": beside.get(item.he)})
+            shown_as = {"name": item.name, "marker": stain_name(item.stain)}
+            items.append(shown_as | {"image": image, "he": beside.get(item.he)})
         if embed:
             for shown in items:
                 shown["image"], shown["he"] = _data_uri(made, shown["image"]), _data_uri(made, shown["he"])

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def page(study: dict[str, Any]) -> str:
-    """The form for ``{"study", "questions", "items": [{"name", "image", "he"}]}``; ``he`` may be None.
+    """The form for ``{"study", "questions", "items": [{"name", "marker", "image", "he"}]}``; ``he`` may be None.
 
     ``image`` and ``he`` are addresses relative to the page, or data URIs.
     """
@@ -40,7 +40,7 @@ on an image: its full size.</p>
 <p><span id="place"></span> <progress id="progress" value="0" max="1"></progress></p>
 <div id="images">
 <figure id="beside" hidden><img id="he" alt="H&amp;E of the same tissue"><figcaption>H&amp;E</figcaption></figure>
-<figure><img id="image" alt="Image to be scored"><figcaption>to be scored</figcaption></figure>
+<figure><img id="image" alt="Image to be scored"><figcaption id="what"></figcaption></figure>
 </div>
 <div id="questions"></div>
 <nav><button id="back">← Back</button> <button id="next">Next →</button>
@@ -124,6 +124,7 @@ function ask(question, number) {
 function show() {
   const item = study.items[at], done = study.items.filter(item => open(item) < 0).length;
   find("place").textContent = `Image ${at + 1} of ${study.items.length}, ${done} scored`;
+  find("what").textContent = [item.marker, "to be scored"].filter(Boolean).join(", ");
   find("progress").value = done / study.items.length;
   for (const [id, source] of [["image", item.image], ["he", item.he]]) {
     if (source && find(id).getAttribute("src") !== source) {

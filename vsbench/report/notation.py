@@ -10,9 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from vsbench.files import digest
-from vsbench.markers import marker
-
-STAINS = {"er": "ER", "pr": "PR", "her2": "HER2", "ki67": "Ki67"}  # as pathologists write them
+from vsbench.markers import stain_name as stain_name  # part of the notation, and known below it, too
 
 # value → decimals in print, where the paper prints that value
 DECIMALS = {"fid": 3, "psnr": 2, "iod": 3}
@@ -143,11 +141,6 @@ def unit(text: str) -> str:
     if text == "1":
         return ""
     return re.sub(r"\b1e(\d+)\b", r"$10^{\1}$", escape(text))
-
-
-def stain_name(stain: str) -> str:
-    """A stain as the field writes it (``her2`` → ``HER2``); an unknown one as it is."""
-    return STAINS.get(marker(stain), stain)
 
 
 def shorten(text: str, length: int) -> str:

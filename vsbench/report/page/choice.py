@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from vsbench.metric import Best, penalty
+from vsbench.numbers import digits
+from vsbench.report.notation import signed
 
 WORST, MEDIAN, BEST = 4, 3, 4  # images shown of each
 DOSE = "dose_error"  # mean DAB density of the generated image less that of the real one, OD
@@ -60,7 +61,7 @@ def choose(table: pd.DataFrame, column: str, best: Best) -> Choice:
     """
     known = table[["id", column]].dropna()
     known = known.assign(penalty=penalty(known[column], best)).sort_values(["penalty", "id"])
-    order = [(int(number), _text(value)) for number, value in zip(known.index, known[column], strict=True)]
+    order = [(int(number), digits(value)) for number, value in zip(known.index, known[column], strict=True)]
     bad = min(WORST, len(order) - min(BEST, len(order) // 2))
     others, false = order[: len(order) - bad], falsely_stained(table)
     good = [one for one in others if one[0] not in false][:BEST]
@@ -83,7 +84,7 @@ def choose_ends(table: pd.DataFrame) -> Ends:
     false = falsely_stained(table)
     rest = [one for one in order if one not in less and one not in more and one[0] not in false]
     nearest = sorted(rest, key=lambda one: abs(one[1]))[:MEDIAN]
-    return Ends(*([(number, _text(error)) for number, error in group] for group in (less, nearest, more)))
+    return Ends(*([(number, signed(error, 3)) for number, error in group] for group in (less, nearest, more)))
 
 
 def falsely_stained(table: pd.DataFrame) -> set[int]:
@@ -91,7 +92,7 @@ def falsely_stained(table: pd.DataFrame) -> set[int]:
     if not {"positive_area", "positive_area_real"} <= set(table):
         return set()
     real, generated = table["positive_area_real"], table["positive_area"]
-    return set(map(int, np.flatnonzero((real < NEGATIVE) & (generated - real > FALSE))))
+    return set(map(int, table.index[(real < NEGATIVE) & (generated - real > FALSE)]))
 
 
 def with_dose(table: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +102,3 @@ def with_dose(table: pd.DataFrame) -> pd.DataFrame:
     pixels = table["height"] * table["width"]
     densities = table.assign(od=table["intden"] / pixels, od_real=table["intden_real"] / pixels)
     return densities.assign(**{DOSE: densities["od"] - densities["od_real"]})
-
-
-def _text(value: float) -> str:
-    return f"{0.0 if abs(value) < 1e-9 else value:.4g}"  # what is left of a sum of equal numbers is none

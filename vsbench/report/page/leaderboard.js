@@ -21,7 +21,10 @@ function compareRows(a, b) {
   return sorting.down ? -order : order;
 }
 
+const isFiltered = () => FILTERS.some(name => find("filter-" + name).value) || find("filter-text").value.trim();
+
 function isShown(row) {
+  if (row.elsewhere && !isFiltered()) return false; // a hundred printed rows would bury what was measured
   if (!FILTERS.every(name => !find("filter-" + name).value || row[name] === find("filter-" + name).value)) return false;
   const words = find("filter-text").value.toLowerCase().split(/\s+/).filter(Boolean);
   const all = [row.dataset, row.stain, row.kind, row.method, row.protocol, ...row.notes.map(text)].join(" ");
@@ -82,7 +85,9 @@ function showBoard() {
   find("board").tBodies[0].replaceChildren(...rows.map(row => boardRow(row, values, facts, lettered.get(row))));
   const first = find("board").querySelector(".cell");
   if (first) first.tabIndex = 0; // one stop for the Tab key; arrow keys go on from there
-  find("count").textContent = `${rows.length} of ${board.rows.length} rows`;
+  const elsewhere = board.rows.filter(row => row.elsewhere).length;
+  find("count").textContent = `${rows.length} of ${board.rows.length} rows`
+    + (elsewhere && !isFiltered() ? `; ${elsewhere} printed ones are of other data: choose it above` : "");
   showConstants(rows, constant);
   for (const mark of ["best", "alike"]) find(`legend-${mark}`).hidden = !rows.some(row => values.some(value => (cellOf(row, value) || {}).mark === mark));
   find("legend-notes").hidden = !lettered.size;

@@ -62,10 +62,12 @@ class Leaderboard:
         return first
 
     def data(self) -> dict[str, Any]:
-        """All of it for the page, the printed numbers last."""
+        """All of it for the page; ``elsewhere``: a row that papers printed, of data on which nothing was measured."""
         rows = self.rows + [row for paper in self.papers for row in self._printed(paper)]
         measured = {(row["dataset"], row["stain"]) for row in self.rows}
-        rows.sort(key=lambda row: ((row["dataset"], row["stain"]) not in measured, row["dataset"], row["stain"]))
+        for row in rows:
+            row["elsewhere"] = (row["dataset"], row["stain"]) not in measured
+        rows.sort(key=lambda row: (row["elsewhere"], row["dataset"], row["stain"]))
         main = [name for name in SHOWN if name in self.values]
         rest = [name for name in self.values if name not in main]
         return {

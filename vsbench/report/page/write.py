@@ -28,7 +28,18 @@ from vsbench.report.published import Paper
 from vsbench.report.tables import Comparison
 
 # in this order one script; each part tells at its top what it needs
-SCRIPTS = ("elements", "panel", "constants", "leaderboard", "decision", "figures", "viewer", "explorer", "cards", "start")
+SCRIPTS = (
+    "elements",
+    "panel",
+    "constants",
+    "leaderboard",
+    "decision",
+    "figures",
+    "viewer",
+    "explorer",
+    "cards",
+    "start",
+)
 FIGURE_WIDTH = 1400  # pixels; the page holds figures reduced to it, and points to the PDF
 FIGURE_QUALITY = 80
 
