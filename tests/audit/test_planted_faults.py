@@ -105,7 +105,7 @@ def test_tables_can_be_read_again_and_rebuild_table_one(found: Audit, tmp_path: 
     (row,) = table_one([found], "Own").rows
     n = stored["pairs"]
     rate = f"{100 * table['pearson_r'].mean():.2f} %"
-    assert row == ["Own", "ki67", str(stored["slides"]), str(n["train"]), str(n["test"]), rate]
+    assert row == ["Own", "Ki67", str(stored["slides"]), str(n["train"]), str(n["test"]), rate]
 
 
 def test_the_page_stands_alone_and_shows_the_worst(found: Audit) -> None:

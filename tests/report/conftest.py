@@ -27,6 +27,8 @@ VALUES = {  # name: label, unit, best, protocol
     "r_c_undefined": ("$R_c$ undefined", "images", "low", "r_c/gray-mean"),
     "fid": ("FID", "1", "low", "fid/torch-fidelity"),
     "phv_avg": (r"$\mathrm{PHV}_\mathrm{avg}$", "1", "low", "phv/released"),
+    "ccc": ("CCC", "1", "high", "ccc/mean-od-fiji"),
+    "truth_mae": (r"MAE$_\mathrm{true}$", "1", "low", "truth_mae"),
     "ssim": ("SSIM", "1", "high", "ssim/skimage-rgb-uniform7"),
     "psnr": ("PSNR", "dB", "high", "psnr/skimage-rgb-255"),
 }

@@ -150,11 +150,11 @@ def _draw_panel(axes: Axes, panel: Panel, own: Look, slides: bool) -> None:
         if np.isfinite(interval.estimate):
             axes.axhline(interval.estimate, color=GREY, linestyle=dashes, linewidth=0.9, zorder=1)
     many = len(panel.points) > 100
-    dots = own.marked(1.4 if many else 2.4)
+    dots = own.marked(1.4 if many else 3.2)
     axes.plot(panel.points["mean"], panel.points["difference"], alpha=0.4 if many else 0.9, zorder=2, **dots)
     if slides:
         means = panel.points.groupby("slide")[["mean", "difference"]].mean()
-        axes.plot(means["mean"], means["difference"], zorder=3, **replace(own, fill="none").marked())
+        axes.plot(means["mean"], means["difference"], zorder=3, **replace(own, fill="none").marked(6))
     axes.set_title(shorten(panel.row.title, 28), fontsize=6.5, pad=9, parse_math=False)
     numbers = f"bias {_number(panel.bias)}, limits {_number(panel.lower)} and {_number(panel.upper)}"
     axes.text(0.5, 1.02, numbers, transform=axes.transAxes, fontsize=5, color=GREY, ha="center", va="bottom")

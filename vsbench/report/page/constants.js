@@ -3,7 +3,7 @@
 // [a row's key, how it is said]; below a row's name in this order
 const FACTS = [
   ["dataset", name => name], ["stain", name => name], ["kind", kind => kind], ["protocol", name => `protocol ${name}`],
-  ["seeds", count => `${count} seed${count === 1 ? "" : "s"}`], ["n", count => `N = ${count}`],
+  ["seeds", count => `${count} seed${count === 1 ? "" : "s"} of a training`], ["n", count => `N = ${count}`],
   ["slides", count => `${count} slide${count === 1 ? "" : "s"}`],
 ];
 const distinct = items => new Set(items.filter(item => item !== null && item !== undefined));
@@ -18,11 +18,11 @@ function isConstant(value, rows) {
   return cells.every(cell => cell.mean === null) || (cells.length > 1 && distinct(cells.map(cell => cell.text)).size === 1);
 }
 
-// notes that every measured row has: about the data, not about a row
-function sharedNotes(rows) {
-  const measured = rows.filter(row => row.kind !== "printed");
-  return measured.length ? measured[0].notes.filter(note => measured.every(row => row.notes.includes(note))) : [];
-}
+// notes of the data: those that every measured row of a data set and stain has
+const dataOf = row => `${row.dataset}, ${row.stain}`;
+const notesOfData = new Map();
+for (const row of board.rows.filter(one => one.kind !== "printed"))
+  notesOfData.set(dataOf(row), (notesOfData.get(dataOf(row)) || row.notes).filter(note => row.notes.includes(note)));
 
 function showConstants(rows, constant) {
   const facts = FACTS.filter(fact => !differing(rows).includes(fact)).flatMap(([key, say]) => [...distinct(rows.map(row => row[key]))].map(say));
@@ -35,28 +35,36 @@ function showConstants(rows, constant) {
   }
   find("constants").replaceChildren(...[
     facts.length || same.length ? make("li", {}, rows.length > 1 ? "All rows: " : "", joined([...facts, ...same])) : null,
-    ...[...absent].map(([note, values]) => make("li", {}, joined(values.map(value => symbols(value.label))), " n/a: ", rich(note))),
-    ...sharedNotes(rows).map(note => make("li", { class: "caution" }, rich(note))),
+    ...[...absent].map(([note, values]) => make("li", { title: text(note) }, joined(values.map(value => symbols(value.label))),
+      ` n/a: ${text(note).replace(/ \([^()]*\)$/, "")}`)), // the mend, in brackets, is shown where one points at it
   ].filter(Boolean));
 }
 
 const joined = (parts, between = ", ") => parts.flatMap((part, i) => (i ? [between, part] : [part]));
 
-// what is to be said of a row alone, as [words, labels of the values it is about] in the order of the table
-function ownNotes(row, values, shared) {
+// what is to be said of a row alone, as [note, the values it is about] in the order of the table
+function ownNotes(row, values) {
+  const shared = notesOfData.get(dataOf(row)) || [];
   const about = new Map(row.notes.filter(note => !shared.includes(note)).map(note => [note, []]));
   for (const value of values)
     for (const note of (cellOf(row, value) && cellOf(row, value).notes) || []) about.set(note, [...(about.get(note) || []), value]);
   return [...about];
 }
 
+const saidNote = ([note, about]) => [about.length ? [joined(about.map(value => symbols(value.label))), ": "] : [], rich(note)];
+
 // one letter for all that is to be said of a row; rows of which the same is to be said share it
-function noteLetters(rows, values) {
-  const shared = sharedNotes(rows), own = new Map(rows.map(row => [row, ownNotes(row, values, shared)]));
-  const key = row => JSON.stringify(own.get(row).map(([note, about]) => [note, about.map(value => value.name)]));
-  const keys = [...new Set(rows.filter(row => own.get(row).length).map(key))];
-  find("notes").replaceChildren(...keys.map((one, place) => make("li", {}, make("b", {}, letters(place)), " ",
-    joined(own.get(rows.find(row => key(row) === one)).map(([note, about]) =>
-      [about.length ? [joined(about.map(value => symbols(value.label))), ": "] : [], rich(note)]), "; "))));
-  return new Map(rows.filter(row => own.get(row).length).map(row => [row, letters(keys.indexOf(key(row)))]));
+function showNotes(rows, values) {
+  const letterOf = new Map(), shown = new Set(rows.filter(row => row.kind !== "printed").map(dataOf)), said = new Map(); // the notes as text → the notes
+  for (const row of rows) {
+    const own = ownNotes(row, values), key = JSON.stringify(own.map(([note, about]) => [note, about.map(value => value.name)]));
+    if (!own.length) continue;
+    if (!said.has(key)) said.set(key, own);
+    letterOf.set(row, letters([...said.keys()].indexOf(key)));
+  }
+  find("notes").replaceChildren(
+    ...[...notesOfData].filter(([name, notes]) => notes.length && shown.has(name)).map(([name, notes]) =>
+      make("li", {}, make("b", {}, name), ": ", joined(notes.map(rich), "; "))),
+    ...[...said.values()].map((own, place) => make("li", {}, make("b", {}, letters(place)), " ", joined(own.map(saidNote), "; "))));
+  return letterOf;
 }

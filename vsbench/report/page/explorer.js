@@ -64,7 +64,7 @@ function strip([number, value], data, run, column) {
   const words = `${pair.id}${pair.slide ? `, slide ${pair.slide}` : ""}`, { label, unit } = explorerNow.columns[column];
   const open = () => openViewer(words, images.map(({ name, href, stained }) => [name, href, stained]));
   return make("div", { class: "strip" }, make("p", {}, make("b", {}, words), ": ", symbols(label), ` ${value} ${unit}`),
-    make("div", { class: "pictures" }, images.map(image => tile(image, pair, open))));
+    make("div", { class: images.length > 3 ? "pictures four" : "pictures" }, images.map(image => tile(image, pair, open))));
 }
 
 function showImages() {

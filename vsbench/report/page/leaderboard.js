@@ -81,7 +81,7 @@ function showBoard() {
   if (sorting.key !== null) rows.sort(compareRows);
   find("board").tHead.replaceChildren(make("tr", {}, head("method", "Method", null),
     values.map(value => head(value.name, symbols(value.label), value))));
-  const facts = differing(rows), lettered = noteLetters(rows, values);
+  const facts = differing(rows), lettered = showNotes(rows, values);
   find("board").tBodies[0].replaceChildren(...rows.map(row => boardRow(row, values, facts, lettered.get(row))));
   const first = find("board").querySelector(".cell");
   if (first) first.tabIndex = 0; // one stop for the Tab key; arrow keys go on from there

@@ -17,6 +17,7 @@ from vsbench.files import write_text
 from vsbench.report.dab_scale import FULL, colours, positive_density
 from vsbench.report.decision import Decision
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.style import COLUMN_WIDTH, DPI
 from vsbench.report.notation import markup
 from vsbench.report.page.cards import dataset_cards, method_cards
 from vsbench.report.page.explorer import write_explorer
@@ -40,7 +41,7 @@ SCRIPTS = (
     "cards",
     "start",
 )
-FIGURE_WIDTH = 1400  # pixels; the page holds figures reduced to it, and points to the PDF
+FIGURE_WIDTH = 2200  # pixels; the page holds figures reduced to it, and points to the PDF
 FIGURE_QUALITY = 80
 
 
@@ -70,7 +71,7 @@ def write_page(
         drawn = galleries.get(comparison.name, ())
         details.append({
             "dataset": comparison.dataset,
-            "warnings": list(comparison.warnings),
+            "warnings": [text for text, rows in comparison.warnings.items() if len(rows) == len(comparison.rows)],
             "decision": rank_data(decision) if decision else None,
             "explorer": offer,
         })  # fmt: skip
@@ -95,6 +96,7 @@ def _figure(drawn: Drawn, out: Path) -> dict[str, Any]:
     return {
         "image": f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}",
         "size": small.size,
+        "wide": small.width > 1.5 * COLUMN_WIDTH * DPI,  # else two stand side by side
         "caption": markup(drawn.caption),
         "missing": list(drawn.missing),
         "files": [[suffix.upper(), address(drawn.file(suffix), out)] for suffix in ("pdf", "png", "csv")],
