@@ -1,6 +1,6 @@
 """What is shown of a tile beside the tile: an enlarged window, and a map of its DAB density."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ SHARE = 4  # how often a window fits into a side of its tile
 STEPS = 1_000_000  # of one OD: sums of whole numbers are exact, so that equally stained windows tie
 RULE = (
     f"the window of 1/{SHARE} of the height and width that holds most DAB of stained pixels in the real IHC, or in "
-    "generated images where it has none; of equal ones the highest, then the leftmost"
+    "generated images where it has none; of equal ones that with most DAB in all, then the highest, then the leftmost"
 )
 MAP_PIXELS = 256  # of a map's side; larger ones are averaged down
 
@@ -39,11 +39,14 @@ def choose_window(real: NDArray[np.uint8], generated: Iterable[NDArray[np.uint8]
     """
     height, width = real.shape
     rows, columns = max(1, round(height / SHARE)), max(1, round(width / SHARE))
-    density = next((d for d in _densities(real, generated) if d.any()), np.zeros(real.shape, np.int64))
-    above = np.zeros((height + 1, width + 1), np.int64)  # sum of all that is above and left of a pixel's corner
-    above[1:, 1:] = density.cumsum(axis=0).cumsum(axis=1)
-    sums = above[rows:, columns:] - above[:-rows, columns:] - above[rows:, :-columns] + above[:-rows, :-columns]
-    top, left = np.unravel_index(int(sums.argmax()), sums.shape)  # argmax gives the first of equals in reading order
+    table = np.rint(density_table().astype(np.float64) * STEPS).astype(np.int64)
+    stained = np.where(np.arange(256) <= POSITIVE_LEVEL, table, 0)
+    density = stained[real]
+    if not density.any():
+        density = sum((stained[levels] for levels in generated if levels.shape == real.shape), start=density)
+    in_stain, in_all = (_sums(of, rows, columns) for of in (density, table[real]))
+    first = int(np.where(in_stain == in_stain.max(), in_all, -1).argmax())  # of equals the first in reading order
+    top, left = np.unravel_index(first, in_all.shape)
     return Window(int(top), int(left), rows, columns)
 
 
@@ -54,14 +57,13 @@ def density_map(dab: DabLevels) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(density).reduce(factor)) if factor > 1 else density
 
 
-def _densities(real: NDArray[np.uint8], generated: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.int64]]:
-    """(H, W) in parts of an OD: of stained pixels in the real image, in the generated ones, of all in the real one."""
-    table = np.rint(density_table().astype(np.float64) * STEPS).astype(np.int64)
-    stained = np.where(np.arange(256) <= POSITIVE_LEVEL, table, 0)
-    yield stained[real]
-    total = np.zeros(real.shape, np.int64)
-    for levels in generated:
-        if levels.shape == real.shape:  # else it is no image of this tissue, which others say
-            total += stained[levels]
-    yield total
-    yield table[real]
+def _sums(density: NDArray[np.int64], rows: int, columns: int) -> NDArray[np.int64]:
+    """Of each window of so many rows and columns, by its top and left, the sum of a (H, W) map."""
+    above = np.zeros(
+        (density.shape[0] + 1, density.shape[1] + 1), np.int64
+    )  # of all above and left of a pixel's corner
+    above[1:, 1:] = density.cumsum(axis=0).cumsum(axis=1)
+    sums: NDArray[np.int64] = (
+        above[rows:, columns:] - above[:-rows, columns:] - above[rows:, :-columns] + above[:-rows, :-columns]
+    )
+    return sums
