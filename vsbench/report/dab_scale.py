@@ -42,6 +42,11 @@ def colour_map() -> ListedColormap:
     return ListedColormap(colours().tolist())
 
 
+def mean_density(density: float) -> str:
+    """A mean density in words: ``DAB 0.121 OD``."""
+    return f"DAB {density:.3f} OD"
+
+
 def compared(density: float, real: float, other: str = "real") -> str:
     """Both mean densities and their signed difference: ``DAB 0.060, real 0.121 OD: −0.061 (−50 %)``."""
     share = f" ({signed(100 * (density - real) / real, 0)} %)" if real > 0 else ""

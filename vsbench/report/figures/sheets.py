@@ -18,7 +18,7 @@ from vsbench.errors import RunError
 from vsbench.evaluation.evaluated import read_table
 from vsbench.files import write_text
 from vsbench.records.summary import PairFiles
-from vsbench.report.dab_scale import FULL, compared, positive_density
+from vsbench.report.dab_scale import FULL, compared, mean_density, positive_density
 from vsbench.report.figures import inset
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.inset import Window, choose_window, density_map
@@ -115,7 +115,7 @@ def _line(comparison: Comparison, methods: Sequence[Row], pair_id: str, table: p
         densities = _densities_of(pixels, window) if stained else None
         if densities is not None:
             mean = densities[1]
-            said = f"DAB {mean:.3f} OD" if path == shared.folder / pair.ihc else compared(mean, of_real, other)
+            said = mean_density(mean) if path == shared.folder / pair.ihc else compared(mean, of_real, other)
         small, zoom = _at_most(pixels, MAX_PIXELS), _at_most(window.of(pixels), ZOOM_PIXELS)
         seed = row.runs[0].seed if row else None
         return Tile(head, path, real.shape[:2], small, zoom, densities, said, row.key if row else None, seed)

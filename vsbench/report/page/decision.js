@@ -13,23 +13,27 @@ function shareBar(shares) {
   return bar;
 }
 
-function rankRow({ method, shares, said, mark, p }) {
+const hasRanks = value => value.ranks.some(rank => rank.shares.length);
+
+function rankRow({ method, shares, said, mark, p }, ranked) {
   const sign = mark === "best" ? "★ best mean" : `${mark === "alike" ? "≈ " : ""}p ${p.startsWith("<") ? p : `= ${p}`}`;
-  return make("tr", {}, make("th", { scope: "row" }, method), make("td", { class: mark }, sign), make("td", {},
-    shares.length ? [shareBar(shares), make("small", {}, said)] : "no ranks"));
+  return make("tr", {}, make("th", { scope: "row" }, method), make("td", { class: mark }, sign),
+    ranked ? make("td", {}, shares.length ? [shareBar(shares), make("small", {}, said)] : "no ranks") : null);
 }
 
 function showDecision({ decision }) {
   const parts = decision ? [] : [make("p", {}, "No decision was made for these results.")];
-  const cautions = new Set(decision ? decision.values.map(value => value.caution) : []);
-  const common = cautions.size === 1 ? [...cautions][0] : ""; // said once
-  if (common) parts.push(make("p", { class: "caution" }, common));
+  const cautions = decision ? decision.values.map(value => value.caution.split("; ").filter(Boolean)) : [];
+  const common = (cautions[0] || []).filter(words => cautions.every(own => own.includes(words))); // said once
+  if (common.length) parts.push(make("p", { class: "caution" }, common.join("; ")));
   for (const value of decision ? decision.values : []) {
     parts.push(make("h3", {}, symbols(value.label), ` ${BETTER[value.best][0]}`), make("p", {}, symbols(value.says)));
-    if (value.caution && !common) parts.push(make("p", { class: "caution" }, value.caution));
+    const own = value.caution.split("; ").filter(words => words && !common.includes(words));
+    if (own.length) parts.push(make("p", { class: "caution" }, own.join("; ")));
+    const heads = ["Method", "Against the best", "Rank, in what share of resamples"].slice(0, hasRanks(value) ? 3 : 2);
     parts.push(make("table", { class: "ranks" }, make("thead", {}, make("tr", {},
-      ...["Method", "Against the best", "Rank, in what share of resamples"].map(words => make("th", { scope: "col" }, words)))),
-      make("tbody", {}, value.ranks.map(rankRow))));
+      ...heads.map(words => make("th", { scope: "col" }, words)))),
+      make("tbody", {}, value.ranks.map(rank => rankRow(rank, hasRanks(value))))));
   }
   if (decision && decision.notes.length) parts.push(list(decision.notes));
   find("decision").querySelector("div").replaceChildren(...parts);

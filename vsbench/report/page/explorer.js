@@ -58,7 +58,7 @@ function strip([number, value], data, run, column) {
   const images = [
     { name: "H&E", href: pair.he, small: beside("he"), stained: false },
     { name: title, href: run.fakes[number], small: run.small && `${run.small}${number}`, stained: true, said: run.said[number] },
-    { name: "Real IHC (adjacent)", href: pair.ihc, small: beside("ihc"), stained: true },
+    { name: "Real IHC (adjacent)", href: pair.ihc, small: beside("ihc"), stained: true, said: run.real[number] },
     { name: "True IHC", href: pair.truth, small: beside("truth"), stained: true },
   ].filter(({ href }) => href);
   const words = `${pair.id}${pair.slide ? `, slide ${pair.slide}` : ""}`, { label, unit } = explorerNow.columns[column];

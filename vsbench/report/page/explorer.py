@@ -25,7 +25,7 @@ from vsbench.errors import DataError, RunError
 from vsbench.evaluation.evaluated import read_table
 from vsbench.files import ask, named, write_text
 from vsbench.metric import Value
-from vsbench.report.dab_scale import compared
+from vsbench.report.dab_scale import compared, mean_density
 from vsbench.report.figures.inset import Window, choose_window
 from vsbench.report.notation import markup, slug, stain_name
 from vsbench.report.page.choice import DOSE, Choice, Ends, choose, choose_ends, with_dose
@@ -79,7 +79,7 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
                 for number, path in fakes.items()
             }
             chosen = {column: list(choice.groups().items()) for column, choice in choices.items()}
-            runs.append({"chosen": chosen, "said": _said(table, numbers), "fakes": seen, "small": stem})
+            runs.append({"chosen": chosen, **_said(table, numbers), "fakes": seen, "small": stem})
             used.update(numbers)
             columns |= {column: _column(column) for column in choices}
         if offered:
@@ -201,12 +201,15 @@ def _choices(table: pd.DataFrame) -> dict[str, Choice | Ends]:
     return ends | {c: choose(table, c, value.best) for c, value in known.items() if table[c].notna().any()}
 
 
-def _said(table: pd.DataFrame, numbers: Iterable[int]) -> dict[int, str]:
-    """Of these images, their mean density, the real one's, and by how much they differ; of those that have both."""
+def _said(table: pd.DataFrame, numbers: Iterable[int]) -> dict[str, dict[int, str]]:
+    """Of the images that have them: ``real``: mean density of the real one, ``said``: both, and how they differ."""
     if DOSE not in table:
-        return {}
+        return {"real": {}, "said": {}}
     known = table.loc[list(numbers), ["od", "od_real"]].dropna()
-    return {int(number): compared(*densities) for number, *densities in known.itertuples()}
+    return {
+        "real": {int(number): mean_density(real) for number, _, real in known.itertuples()},
+        "said": {int(number): compared(fake, real) for number, fake, real in known.itertuples()},
+    }
 
 
 @cache
