@@ -60,8 +60,8 @@ def write_study(
             if he and item.he not in beside:
                 beside[item.he] = _write_image(Path(item.he), images / f"{item.name}-he.png")
             image = _write_image(Path(item.image), images / f"{item.name}.png")
-            shown_as = {"name": item.name, "marker": stain_name(item.stain)}
-            items.append(shown_as | {"image": image, "he": beside.get(item.he)})
+            marker = stain_name(item.stain)
+            items.append({"name": item.name, "marker": marker, "image": image, "he": beside.get(item.he)})
         if embed:
             for shown in items:
                 shown["image"], shown["he"] = _data_uri(made, shown["image"]), _data_uri(made, shown["he"])

@@ -97,7 +97,7 @@ def image_sheets(comparison: Comparison, folder: Path) -> list[Drawn]:
 
 def _line(comparison: Comparison, methods: Sequence[Row], pair_id: str, table: pd.DataFrame) -> Line:
     shared = methods[0].runs[0]
-    pair, known = _pair(shared, pair_id), table.set_index("id").loc[pair_id]
+    pair, slide = _pair(shared, pair_id), str(table.set_index("id")["slide"][pair_id])
     files = {row.key: _fake(row.runs[0], pair_id) for row in methods}
     images = {path: read_rgb(path) for path in (shared.folder / pair.he, shared.folder / pair.ihc, *files.values())}
     real = images[shared.folder / pair.ihc]
@@ -125,8 +125,8 @@ def _line(comparison: Comparison, methods: Sequence[Row], pair_id: str, table: p
     tiles.append(tile("Real IHC (adjacent)", shared.folder / pair.ihc))
     if pair.truth is not None:
         tiles.append(tile("True IHC", shared.folder / pair.truth, other="adjacent"))
-    slide = "" if known["slide"] in pair_id else f" (slide {known['slide']})"
-    return Line(pair_id, known["slide"], f"{stain_name(comparison.stain)}, {pair_id}{slide}", window, tiles)
+    name = f"{stain_name(comparison.stain)}, {pair_id}" + ("" if slide in pair_id else f" (slide {slide})")
+    return Line(pair_id, slide, name, window, tiles)
 
 
 def _fake(run: EvaluatedRun, pair_id: str) -> Path:

@@ -16,8 +16,8 @@ from vsbench.report.published import Row as PrintedRow
 from vsbench.report.tables import Column, Comparison, Row
 from vsbench.report.verdict import p_text
 
-# at first, in this order: the amount of stain and its sign, whether it is in the right images, the tissue, the look
-SHOWN = ("ccc", "iod_bias", "r_p", "iod_mae", "r_c", "ssim", "psnr", "truth_mae", "fid", "phv_avg")
+# at first, in this order: the amount of stain and its sign, is it in the right images, tissue, look, the truth
+SHOWN = ("ccc", "iod_bias", "r_p", "iod_mae", "r_c", "ssim", "psnr", "cell_auc", "truth_mae", "fid", "phv_avg")
 KINDS = {"trained": "measured", "imported": "imported", "external": "external", "reference": "reference"}
 UNBEATEN = "a reference, and better than every method: mind what this value rewards"
 RANDOM = "weights drawn at random, for tests: not comparable with anything"
