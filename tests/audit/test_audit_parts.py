@@ -11,8 +11,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import pearsonr
 
 from vsbench.audit import registration
+from vsbench.audit.document import Heading, Text
 from vsbench.audit.duplicates import find_duplicates
 from vsbench.audit.fingerprints import candidates, fingerprint
+from vsbench.audit.page import build_page, findings, table_one
 from vsbench.audit.registration import SURE, Shift, residual_shift
 from vsbench.audit.run import audit
 from vsbench.audit.slides import robust_z, slide_rows
@@ -146,4 +148,33 @@ def test_slides_are_counted_by_split_and_shared_ones_named(tmp_path: Path) -> No
     assert [(s.slide, s.splits, s.shared) for s in slide_rows(rows, {})] == [
         ("S1", "test:1 train:1", True),
         ("S2", "test:1", False),
+    ]
+
+
+def test_of_two_stains_what_is_the_same_is_said_once(tmp_path: Path) -> None:
+    pairs = [pair_of(tmp_path, f"p{i}", texture(i), 0.5 * texture(i) + 40, f"S{i}") for i in range(2)]
+    other = [pair_of(tmp_path, f"q{i}", texture(7 + i), 0.5 * texture(7 + i) + 90, f"S{i}") for i in range(2)]
+    audits = [audit(pairs, "ki67"), audit(other, "her2")]
+    assert findings(audits[0]) == findings(audits[1])
+    page = build_page(audits, "Own")
+    assert next(block.text for block in page.blocks if isinstance(block, Text) and block.points) == "Ki67, HER2:"
+    table = table_one(audits, "Own")
+    assert table.head[0] == "Staining type"
+    assert "Dataset" not in table.head
+    assert not any(len(set(column)) == 1 for column in zip(*table.rows, strict=True))
+    assert "All: Dataset Own, No. WSI 2, No. pairs (train) 2" in table.note
+
+
+def test_nothing_is_said_of_pairs_that_are_not_there(tmp_path: Path) -> None:
+    pairs = [pair_of(tmp_path, f"p{i}", texture(i), 0.5 * texture(i) + 40, f"S{i}") for i in range(2)]
+    assert findings(audit(pairs, "er"))[-1] == "2 of 2 pairs could be registered"
+    blank = np.full((160, 160), 255.0)
+    more = [*pairs, pair_of(tmp_path, "u", blank, blank, "S2")]
+    assert findings(audit(more, "er"))[-1] == "2 of 3 pairs could be registered; of the others no shift is known"
+    page = build_page([audit([pair_of(tmp_path, "b", texture(1), texture(1), "S0")], "er")], "Own")
+    headings = [block.text for block in page.blocks if isinstance(block, Heading)]
+    assert "ER: evidence" in headings
+    empty = replace(audit([pair_of(tmp_path, "c", blank, blank, "S0")], "er"), tiles=[])
+    assert "ER: evidence" not in [
+        block.text for block in build_page([empty], "Own").blocks if isinstance(block, Heading)
     ]

@@ -45,8 +45,10 @@ METHOD = (
 def build_page(audits: Sequence[Audit], title: str, notes: Sequence[str] = ()) -> Page:
     """The page on a data set with this title. ``notes``: what its card warns of."""
     page = Page(f"Audit of {title}")
+    said: dict[tuple[str, ...], list[str]] = {}  # of several stains often the same
     for audit in audits:
-        page.add(Text(f"{stain_name(audit.stain)}:", findings(audit)))
+        said.setdefault(tuple(findings(audit)), []).append(stain_name(audit.stain))
+    page.add(*(Text(f"{', '.join(stains)}:", sentences) for sentences, stains in said.items()))
     page.add(Heading("The data in numbers"), table_one(audits, title), *(Text(note) for note in notes))
     for audit in audits:
         sections = (_shared_slides, _leaks, _doubles, _blanks, _light, _shifts, _drift, _unreadable)
@@ -107,7 +109,7 @@ def _registered(s: dict[str, Any], n: int) -> str:
 
 
 def table_one(audits: Sequence[Audit], title: str) -> Table:
-    """Table I of the USIGAN paper."""
+    """Table I of the USIGAN paper; what is the same for all stains stands below it."""
     splits = sorted({split for audit in audits for split in audit.summary["pairs"]}, key=_train_first)
     rows = []
     for audit in audits:
@@ -118,7 +120,11 @@ def table_one(audits: Sequence[Audit], title: str) -> Table:
     head = ["Dataset", "Staining type", "No. WSI", *(f"No. pairs ({split})" for split in splits), "Paired rate"]
     note = "As Table I of the USIGAN paper: the paired rate is Pearson's r of the grey levels of H&E and IHC, the mean "
     unknown = " n/a: the file names do not tell the slide." if any("n/a" in row for row in rows) else ""
-    return Table(head, rows, f"{note}over all pairs.{unknown}")
+    same = [len(rows) > 1 and len(set(column)) == 1 for column in zip(*rows, strict=True)]
+    common = ", ".join(f"{name} {cell}" for name, cell, alike in zip(head, rows[0], same, strict=True) if alike)
+    shown = [[cell for cell, alike in zip(row, same, strict=True) if not alike] for row in (head, *rows)]
+    of_all = f"All: {common}. " if common else ""
+    return Table(shown[0], shown[1:], f"{of_all}{note}over all pairs.{unknown}")
 
 
 def _shared_slides(audit: Audit) -> Iterable[Any]:

@@ -45,7 +45,6 @@ def audit(
     from vsbench.data.root import cache_folder, find_data_root
     from vsbench.errors import DataError, UsageError
     from vsbench.files import only_ours, read_json, write_text
-    from vsbench.markers import stain_name
     from vsbench.report.provenance.places import Places
 
     source = registry.load("vsbench.datasets", dataset).from_options(parse_settings(data or []))
@@ -87,6 +86,6 @@ def audit(
         note(f"warning: {sentence}")
     for each in audits:
         for sentence in findings(each):
-            say(f"{stain_name(each.stain)}: {sentence}")
+            say(f"{each.stain}: {sentence}")
     for path in reversed(written):
         say(path)
