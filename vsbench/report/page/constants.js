@@ -1,4 +1,4 @@
-// What all rows have in common stands above the leaderboard, in words; what is one row's own, below its name and in a note.
+// What all rows have in common stands above the leaderboard; what is a row's own, below its name and in a note.
 
 // [a row's key, how it is said]; below a row's name in this order
 const FACTS = [
@@ -55,7 +55,8 @@ const saidNote = ([note, about]) => [about.length ? [joined(about.map(value => s
 
 // one letter for all that is to be said of a row; rows of which the same is to be said share it
 function showNotes(rows, values) {
-  const letterOf = new Map(), shown = new Set(rows.filter(row => row.kind !== "printed").map(dataOf)), said = new Map(); // the notes as text → the notes
+  const shown = new Set(rows.filter(row => row.kind !== "printed").map(dataOf));
+  const letterOf = new Map(), said = new Map(); // row → letter; the notes of a row as text → the notes
   for (const row of rows) {
     const own = ownNotes(row, values), key = JSON.stringify(own.map(([note, about]) => [note, about.map(value => value.name)]));
     if (!own.length) continue;

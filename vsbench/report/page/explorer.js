@@ -21,7 +21,8 @@ function loadExplorer(offer) {
 function picture(words, source, large, kind, open, ...over) {
   const image = make("img", { src: source || large, alt: words, loading: "lazy", decoding: "async",
     class: kind === "map" ? "dab" : null, onerror: () => {
-      if (image.getAttribute("src") !== large) image.src = large; // the small one is missing: perhaps the image is not
+      if (kind === "zoom") image.closest("button").remove(); // a part is not the whole
+      else if (image.getAttribute("src") !== large) image.src = large; // the small one is missing: perhaps the image is not
       else image.replaceWith(make("span", { class: "absent" }, `not there: ${decodeURI(large)}`));
     } });
   return make("button", { type: "button", class: `picture ${kind}`, title: "Full size", onclick: open }, image, over);

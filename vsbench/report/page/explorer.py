@@ -128,9 +128,9 @@ def write_small(jobs: Iterable[Job], name: str, warn: Callable[[str], None]) -> 
 def _write_small(job: Job) -> tuple[list[Path], str | None]:
     source, target, window = job
     enlarged = target.with_stem(f"{target.stem}-zoom")
-    ask(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     for path in (target, enlarged):
+        ask(path)
         path.unlink(missing_ok=True)  # of an earlier report
     try:
         image = read_image(source)
