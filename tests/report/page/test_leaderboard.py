@@ -79,6 +79,17 @@ def test_a_value_that_one_row_lacks_is_no_constant(show: Any, tree: Any) -> None
     assert "SSIM" in heads(show())
 
 
+def test_the_legend_is_of_what_is_there(show: Any, tree: Any) -> None:
+    legend = "['best', 'alike', 'spread', 'notes'].filter(name => find('legend-' + name).checkVisibility())"
+    tree.add("asp", {"r_p": 50.0})
+    assert show().js(legend) == []
+    tree.add("cut", {"r_p": 60.0}, seed=0)
+    tree.add("cut", {"r_p": 62.0}, seed=1)
+    assert show().js(legend) == ["best", "spread"]
+    tree.add("src", {"r_p": "blank"})
+    assert show().js(legend) == ["best", "spread", "notes"]
+
+
 def test_one_row_shows_its_values(show: Any, tree: Any) -> None:
     tree.add("asp", {"r_p": 50.0, "ssim": 0.5, "fid": "weights missing"})
     assert heads(show()) == ["Method", "R", "SSIM"]

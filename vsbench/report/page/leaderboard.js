@@ -89,7 +89,9 @@ function showBoard() {
   find("count").textContent = `${rows.length} of ${board.rows.length} rows`
     + (elsewhere && !isFiltered() ? `; ${elsewhere} printed ones are of other data: choose it above` : "");
   showConstants(rows, constant);
-  for (const mark of ["best", "alike"]) find(`legend-${mark}`).hidden = !rows.some(row => values.some(value => (cellOf(row, value) || {}).mark === mark));
+  const cells = rows.flatMap(row => values.map(value => cellOf(row, value)).filter(Boolean)); // a legend of what is there
+  for (const mark of ["best", "alike"]) find(`legend-${mark}`).hidden = !cells.some(cell => cell.mark === mark);
+  find("legend-spread").hidden = !cells.some(cell => cell.text.includes(" ± "));
   find("legend-notes").hidden = !lettered.size;
 }
 
