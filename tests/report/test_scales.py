@@ -1,20 +1,26 @@
 """What tells lengths and densities: scale bars, the one scale of DAB, differences in words."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import rgb_to_hsv
 
 from vsbench import registry
+from vsbench.errors import UsageError
+from vsbench.evaluation.compare import Result, verdict
+from vsbench.metric import Value
 from vsbench.numbers import digits
 from vsbench.report.dab_scale import FULL, STEPS, colour_map, colours, compared, positive_density
 from vsbench.report.notation import signed
+from vsbench.report.page.choice import choose
 from vsbench.report.scale_bar import SHARE, pixel_size, scale_bar
 from vsbench.report.tables import load_results
 from vsbench.stain.dab import POSITIVE_LEVEL, density_table
+from vsbench.stats.bootstrap import Interval
+from vsbench.stats.paired import Comparison
 
 
 @pytest.mark.parametrize(
@@ -45,8 +51,6 @@ def test_the_size_of_a_pixel_is_the_data_sets_or_what_its_options_say(tree: Any)
 
 
 def test_no_size_of_a_pixel_that_could_not_be() -> None:
-    from vsbench.errors import UsageError
-
     for value in (0, -1, "nan", "wide"):
         with pytest.raises(UsageError, match="pixel_size"):
             registry.load("vsbench.datasets", "folder").from_options({"pixel_size": value})
@@ -93,11 +97,25 @@ def test_nothing_has_no_sign_and_no_power_of_ten() -> None:
     ]
 
 
-def test_numbers_of_a_comparison_and_of_images_say_nothing_as_zero(tmp_path: Path) -> None:
-    import pandas as pd
+@pytest.mark.parametrize(
+    ("limits", "estimate", "words"),
+    [
+        ((0.0, -2.0), -1.0, "[0, 2]"),
+        ((-0.0, 2.0), 1.0, "[0, 2]"),
+        ((4.6e-18, 2.0), 1.0, "[0, 2]"),
+        ((-1e-17, 0.0), 4.6e-18, "equal"),
+    ],
+)
+def test_a_comparison_says_nothing_as_zero(limits: tuple[float, float], estimate: float, words: str) -> None:
+    difference = Interval(estimate, *sorted(limits), 0.95, "percentile", 12, 1000)
+    value = Value("iod_mae", "IoD", "OD", "low", "", "iod_mae/fiji")
+    said = verdict(Result(value, 1.0, 2.0, Comparison("a", "b", difference, 0.2, 0.4)))
+    assert words in said
+    assert "-0" not in said
+    assert "e-" not in said
 
-    from vsbench.report.page.choice import choose
 
+def test_numbers_of_images_say_nothing_as_zero() -> None:
     table = pd.DataFrame({"id": list("abc"), "x": [4.6e-18, -1e-17, 0.25]})
     shown = choose(table, "x", "low")
     assert [text for group in shown.groups().values() for _, text in group].count("0") == 2
