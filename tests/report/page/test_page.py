@@ -173,11 +173,12 @@ def test_small_pictures_only_of_images_that_are_shown(make_tree: Callable[..., A
     }
     assert all(path.is_symlink() for path in small.glob("full-*"))  # of what lies outside of the results
     sizes = {}
-    for name in ("0-0.jpg", "he-0.jpg", "he-0-zoom.jpg"):
+    for name in ("0-0.jpg", "he-0.jpg", "he-0-zoom.jpg", "0-0-zoom.jpg"):
         with Image.open(small / name) as image:
             sizes[name] = (image.format, image.size)
     assert sizes == {
         "0-0.jpg": ("JPEG", (SIDE, SIDE // 2)),
+        "0-0-zoom.jpg": ("JPEG", (SIDE // 2, SIDE // 4)),  # of a larger image the same part
         "he-0.jpg": ("JPEG", (32, 32)),
         "he-0-zoom.jpg": ("JPEG", (8, 8)),
     }

@@ -51,13 +51,17 @@ class Tile:
 
 @dataclass(frozen=True)
 class Line:
-    """The tiles of one test pair, H&E first. ``name``: what they show, with the marker."""
+    """The tiles of one test pair, H&E first.
+
+    ``name``: what they show, with the marker. ``pixel_size``: µm of a pixel as it is drawn, None where it is unknown.
+    """
 
     id: str
     slide: str
     name: str
     window: Window
     tiles: list[Tile]
+    pixel_size: float | None
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,8 @@ class Layout:
         return -(-tiles // self.columns)
 
 
-def draw_sheet(lines: Sequence[Line], layout: Layout, pixel_size: float | None, drawn: Drawn) -> None:
-    """Write the PDF and the PNG of a sheet. ``pixel_size``: µm, None where it is unknown."""
+def draw_sheet(lines: Sequence[Line], layout: Layout, drawn: Drawn) -> None:
+    """Write the PDF and the PNG of a sheet."""
     heights = [layout.width * line.tiles[0].size[0] / line.tiles[0].size[1] for line in lines]
     rows = [layout.lines_of(len(line.tiles)) for line in lines]
     total = sum(count * (height + TEXT) for count, height in zip(rows, heights, strict=True))
@@ -110,7 +114,7 @@ def draw_sheet(lines: Sequence[Line], layout: Layout, pixel_size: float | None, 
             for place, tile in enumerate(line.tiles):
                 row, column = divmod(place, layout.columns)
                 y = top - row * (height + TEXT) - height
-                _draw_tile(page, line, tile, (column * layout.pitch, y, layout.width, height), layout, pixel_size)
+                _draw_tile(page, line, tile, (column * layout.pitch, y, layout.width, height), layout)
             top -= count * (height + TEXT)
         page.set(xlim=(0, PAGE_WIDTH), ylim=(0, total))  # imshow has moved them
         for image in page.images:
@@ -123,7 +127,7 @@ def draw_sheet(lines: Sequence[Line], layout: Layout, pixel_size: float | None, 
         save(figure, drawn.file("png"))
 
 
-def _draw_tile(page: Axes, line: Line, tile: Tile, box: Box, layout: Layout, pixel_size: float | None) -> None:
+def _draw_tile(page: Axes, line: Line, tile: Tile, box: Box, layout: Layout) -> None:
     """A tile in its box, with its window beside it above its map, and what they are below."""
     x, y, width, height = box
     window, (rows, columns) = line.window, tile.size
@@ -132,12 +136,12 @@ def _draw_tile(page: Axes, line: Line, tile: Tile, box: Box, layout: Layout, pix
     frame = Rectangle((left, bottom), width * window.width / columns, height * window.height / rows)
     frame.set(fill=False, edgecolor="black", linewidth=0.6, path_effects=CASED)
     page.add_patch(frame)
-    _draw_bar(page, columns, pixel_size, box)
+    _draw_bar(page, columns, line.pixel_size, box)
     side = (width * BESIDE, (height - GAP) / 2)
     beside = x + width + GAP
     zoom = (beside, y + height - side[1], side[0], side[1])
     _draw_image(page, tile.zoom, zoom)
-    _draw_bar(page, window.width, pixel_size, zoom)
+    _draw_bar(page, window.width, line.pixel_size, zoom)
     if tile.densities is None:
         _draw_scale(page, (beside, y, side[0], side[1]))
     else:

@@ -16,6 +16,7 @@ from vsbench.cells import neutral_table
 from vsbench.data.decode import read_rgb
 from vsbench.errors import RunError
 from vsbench.evaluation.evaluated import read_table
+from vsbench.evaluation.sizes import brought_to
 from vsbench.files import write_text
 from vsbench.records.summary import PairFiles
 from vsbench.report.dab_scale import FULL, compared, mean_density, positive_density
@@ -86,11 +87,11 @@ def image_sheets(comparison: Comparison, folder: Path) -> list[Drawn]:
     ]
     elsewhere = [row for row in comparison.rows if row.is_method and not comparison.same_data(row)]
     left_out = tuple(f"{row.title} (measured on other images)" for row in elsewhere)
-    drawn, places, size = [], Places.of(runs_of([comparison])), pixel_size(run)
+    drawn, places = [], Places.of(runs_of([comparison]))
     for number, lines in enumerate(sheets, start=1):
         name = f"images-{slug(comparison.name)}{f'-{number}' if len(sheets) > 1 else ''}"
         drawn.append(Drawn(folder / name, CAPTION, left_out))
-        draw_sheet(lines, layout, size, drawn[-1])
+        draw_sheet(lines, layout, drawn[-1])
         write_text(drawn[-1].file("csv"), neutral_table(_data(lines, places)).to_csv(index=False))
     return drawn
 
@@ -98,9 +99,18 @@ def image_sheets(comparison: Comparison, folder: Path) -> list[Drawn]:
 def _line(comparison: Comparison, methods: Sequence[Row], pair_id: str, table: pd.DataFrame) -> Line:
     shared = methods[0].runs[0]
     pair, slide = _pair(shared, pair_id), str(table.set_index("id")["slide"][pair_id])
-    files = {row.key: _fake(row.runs[0], pair_id) for row in methods}
-    images = {path: read_rgb(path) for path in (shared.folder / pair.he, shared.folder / pair.ihc, *files.values())}
-    real = images[shared.folder / pair.ihc]
+    ihc, files = shared.folder / pair.ihc, {row.key: _fake(row.runs[0], pair_id) for row in methods}
+    stored = read_rgb(ihc)
+
+    def measured(path: Path, run: EvaluatedRun) -> NDArray[np.uint8]:
+        """As it was measured: an evaluation may have brought all images to one size."""
+        to = brought_to(run.protocol, (stored.shape[0], stored.shape[1]))
+        return to.bring(path, read_rgb(path)) if to else read_rgb(path)
+
+    others = [shared.folder / file for file in (pair.he, pair.truth) if file is not None]
+    images = {path: measured(path, shared) for path in (*others, ihc)}
+    images |= {files[row.key]: measured(files[row.key], row.runs[0]) for row in methods}
+    real = images[ihc]
     for path, image in images.items():
         if image.shape != real.shape:
             here, there = (f"{one.shape[0]}×{one.shape[1]}" for one in (image, real))
@@ -110,23 +120,22 @@ def _line(comparison: Comparison, methods: Sequence[Row], pair_id: str, table: p
     of_real = density_of(dab.counts).mean
 
     def tile(head: str, path: Path, row: Row | None = None, stained: bool = True, other: str = "real") -> Tile:
-        pixels = images[path] if path in images else read_rgb(path)
-        said = ""
+        pixels, said = images[path], ""
         densities = _densities_of(pixels, window) if stained else None
         if densities is not None:
-            mean = densities[1]
-            said = mean_density(mean) if path == shared.folder / pair.ihc else compared(mean, of_real, other)
+            said = mean_density(densities[1]) if path == ihc else compared(densities[1], of_real, other)
         small, zoom = _at_most(pixels, MAX_PIXELS), _at_most(window.of(pixels), ZOOM_PIXELS)
         seed = row.runs[0].seed if row else None
         return Tile(head, path, real.shape[:2], small, zoom, densities, said, row.key if row else None, seed)
 
     tiles = [tile("H&E", shared.folder / pair.he, stained=False)]
     tiles += [tile(row.title, files[row.key], row) for row in methods]
-    tiles.append(tile("Real IHC (adjacent)", shared.folder / pair.ihc))
+    tiles.append(tile("Real IHC (adjacent)", ihc))
     if pair.truth is not None:
         tiles.append(tile("True IHC", shared.folder / pair.truth, other="adjacent"))
     name = f"{stain_name(comparison.stain)}, {pair_id}" + ("" if slide in pair_id else f" (slide {slide})")
-    return Line(pair_id, slide, name, window, tiles)
+    size = pixel_size(shared)
+    return Line(pair_id, slide, name, window, tiles, size and size * stored.shape[1] / real.shape[1])
 
 
 def _fake(run: EvaluatedRun, pair_id: str) -> Path:

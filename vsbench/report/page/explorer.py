@@ -42,7 +42,38 @@ QUALITY = 75  # of their JPEG
 THREADS = min(4, processors())  # decoding and encoding leave Python's lock
 PARTS = ("he", "ihc", "truth")
 
-Job = tuple[Path, Path, Window | None]  # image, small picture, the window of it to enlarge beside it
+
+@dataclass(frozen=True)
+class View:
+    """How the images of a pair are shown: height and width of the real IHC in pixels, its window to enlarge, and scale.
+
+    Generated images may be of another size, with the same field of view.
+    """
+
+    size: tuple[int, int]
+    window: Window
+    pixel_size: float | None
+
+    def box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the window in an image of this width and height."""
+        across, down = size[0] / self.size[1], size[1] / self.size[0]
+        left, top = int(self.window.left * across), int(self.window.top * down)
+        width, height = (max(1, round(side)) for side in (self.window.width * across, self.window.height * down))
+        return left, top, left + width, top + height
+
+    def described(self) -> dict[str, Any]:
+        """For the page: ``shape``: width over height; ``window``: left, top, width, height in shares of the image."""
+        (height, width), window = self.size, self.window
+        bars = {"bar": scale_bar(width, self.pixel_size), "zoom": scale_bar(window.width, self.pixel_size)}
+        shares = [window.left / width, window.top / height, window.width / width, window.height / height]
+        return {
+            "shape": round(width / height, 4),
+            "window": [round(share, 5) for share in shares],
+            **{name: [round(bar.share, 4), bar.text] for name, bar in bars.items()},
+        }
+
+
+Job = tuple[Path, Path, View | None]  # image, small picture, the view whose window is enlarged beside it
 
 
 def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None]) -> tuple[list[Path], dict[str, Any]]:
@@ -107,9 +138,7 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
     script = out / "page" / f"{name}.js"
     write_text(script, f"explorerData({embedded(name)}, {embedded(data)});\n")
     offer = {"name": name, "stain": stain_name(comparison.stain), "methods": methods, "columns": columns}
-    jobs = [
-        (image, out / f"{stem}.jpg", views[number].window if number in views else None) for image, stem, number in small
-    ]
+    jobs = [(image, out / f"{stem}.jpg", views.get(number)) for image, stem, number in small]
     return [script, *write_small(jobs, comparison.name, warn)], offer
 
 
@@ -126,7 +155,7 @@ def write_small(jobs: Iterable[Job], name: str, warn: Callable[[str], None]) -> 
 
 
 def _write_small(job: Job) -> tuple[list[Path], str | None]:
-    source, target, window = job
+    source, target, view = job
     enlarged = target.with_stem(f"{target.stem}-zoom")
     target.parent.mkdir(parents=True, exist_ok=True)
     for path in (target, enlarged):
@@ -137,34 +166,13 @@ def _write_small(job: Job) -> tuple[list[Path], str | None]:
     except DataError as error:
         return [], str(error)
     pictures = {target: (image.copy(), SIDE)}
-    if window is not None:
-        box = (window.left, window.top, window.left + window.width, window.top + window.height)
-        pictures[enlarged] = (image.crop(box), ZOOM)
+    if view is not None:
+        pictures[enlarged] = (image.crop(view.box(image.size)), ZOOM)
     for path, (picture, side) in pictures.items():
         picture.thumbnail((side, side), Image.Resampling.BOX)
         with named(path):
             picture.save(path, quality=QUALITY, icc_profile=None, exif=b"")
     return list(pictures), None
-
-
-@dataclass(frozen=True)
-class View:
-    """How the images of a pair are shown: their height and width in pixels, the window to enlarge, and scale bars."""
-
-    size: tuple[int, int]
-    window: Window
-    pixel_size: float | None
-
-    def described(self) -> dict[str, Any]:
-        """For the page: ``shape``: width over height; ``window``: left, top, width, height in shares of the image."""
-        (height, width), window = self.size, self.window
-        bars = {"bar": scale_bar(width, self.pixel_size), "zoom": scale_bar(window.width, self.pixel_size)}
-        shares = [window.left / width, window.top / height, window.width / width, window.height / height]
-        return {
-            "shape": round(width / height, 4),
-            "window": [round(share, 5) for share in shares],
-            **{name: [round(bar.share, 4), bar.text] for name, bar in bars.items()},
-        }
 
 
 def _views(
