@@ -20,11 +20,10 @@ from vsbench.stats import paired
 from vsbench.stats.bootstrap import RESAMPLES, centred_interval, resample_counts
 from vsbench.stats.distances import DISTANCES, Distance
 from vsbench.stats.moments import Array, mean
-from vsbench.stats.paired import Comparison, Swaps, draw_swaps, holm, least_p, limit_of_tests, swap_test
+from vsbench.stats.paired import ALPHA, Comparison, Swaps, draw_swaps, holm, least_p, limit_of_tests, swap_test
 from vsbench.stats.seeds import SeedEffect, seed_effect
 from vsbench.stats.table import judged
 
-ALPHA = 0.05  # family-wise error at which a difference counts as shown
 POOLED = {"psnr": "psnr_pooled"}  # a mean that one equal image makes infinite → what is finite then
 
 

@@ -16,6 +16,8 @@ from vsbench.files import digest
 from vsbench.metric import Best, penalty
 from vsbench.records.run import read_record
 from vsbench.records.summary import Summary
+from vsbench.stats.paired import can_show
+from vsbench.stats.slides import Unit
 
 SUMMARY = "evaluation/*/summary.json"  # below a run folder
 COMMON = "size-"  # how the protocols begin that bring all images to one size
@@ -127,6 +129,13 @@ class Comparison:
         return next(row.runs[0] for row in self.rows if self.same_data(row))
 
     @property
+    def units(self) -> tuple[int, Unit]:
+        """How many independent units its images are of, as ``stats.slides.group`` counts them where all are known."""
+        run = self.typical
+        slides = run.n_slides or 0
+        return (slides, "slide") if slides > 1 else (run.n, "image")
+
+    @property
     def warnings(self) -> dict[str, list[Row]]:
         """The warnings of all runs, each with the rows it holds for."""
         found: dict[str, list[Row]] = {}
@@ -152,7 +161,8 @@ class Comparison:
     def ranks(self, value: str, places: int) -> dict[str, int]:
         """1 (best) and 2 (second) by row key, among methods that may be compared; numbers equal in print share a rank.
 
-        Empty where fewer than two such methods have the value, where all are equal, and for counts.
+        Empty where fewer than two such methods have the value, where all are equal, for counts, and where so few units
+        can't show any difference: a mark would say more than is known.
         """
         means = {
             row.key: row.cell(value).mean for row in self.rows if row.is_method and not self.difference(row, value)
@@ -160,6 +170,8 @@ class Comparison:
         best = self.columns[value].best
         printed = {key: penalty(float(f"{m:.{places}f}"), best) for key, m in means.items() if m is not None}
         if len(set(printed.values())) < 2 or not self.columns[value].is_score:
+            return {}
+        if not can_show(self.units[0], len(printed) - 1):
             return {}
         podium = sorted(set(printed.values()))[:2]
         return {key: podium.index(number) + 1 for key, number in printed.items() if number in podium}

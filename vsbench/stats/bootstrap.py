@@ -161,7 +161,7 @@ def _interval(
     low, high = np.quantile(defined, ndtr(z))
     cautions = [f"{lost} of {len(replicates)} resamples have no value and are left out"] if lost else []
     if max(ndtr(z[0]), ndtr(-z[1])) * len(defined) < 1:
-        cautions.append(f"{slides} slides: limits are the extremes of {len(defined)} resamples, and may be too narrow")
+        cautions.append(f"limits are the extremes of {len(defined)} resamples, and may be too narrow")
     return replace(nothing, low=float(low), high=float(high), caution="; ".join(cautions) or None)
 
 

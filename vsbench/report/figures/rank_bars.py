@@ -15,7 +15,7 @@ from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.names import short_names
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
-from vsbench.report.verdict import decision_table, main_values, nothing_to_show, ranked, units
+from vsbench.report.verdict import decision_table, main_values, ranked
 from vsbench.stats.ranks import rank_summary
 
 CAPTION = (
@@ -41,7 +41,7 @@ def rank_bars(decision: Decision, folder: Path) -> list[Drawn]:
     missing = tuple(
         f"{name} (no ranks of two methods or more)" for name in names if name not in {v.value for v in shown}
     )
-    drawn = Drawn(folder / f"ranks-{slug(comparison.name)}", CAPTION.format(how=_how(decision, shown)), missing)
+    drawn = Drawn(folder / f"ranks-{slug(comparison.name)}", CAPTION.format(how=_how(shown)), missing)
     heights = [HEAD + LINE * len(value.ranks) + GAP for value in shown]
     colours = _colours(max(len(value.ranks) for value in shown))  # a rank has one colour in all panels
     height = TOP + sum(heights) + KEY
@@ -104,14 +104,10 @@ def _is_dark(colour: str) -> bool:
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
 
 
-def _how(decision: Decision, shown: list[ValueDecision]) -> str:
+def _how(shown: list[ValueDecision]) -> str:
     drawn = {value.seeds_drawn for value in shown}
-    given = " or ".join(dict.fromkeys(f"{v.resamples} resamples of {units(decision, v)}" for v in shown))
+    given = " or ".join(dict.fromkeys(f"{v.resamples} resamples of {v.units}" for v in shown))
     trainings = "trainings are drawn too" if drawn == {True} else "trainings are not drawn, their mean is ranked"
     if len(drawn) > 1:
         trainings = "trainings are drawn too where each method has three or more"
-    text = f"From {given}; {trainings}."
-    few = [v for v in shown if v.p and nothing_to_show(decision, v)]
-    if len(few) == len(shown):
-        text += f" {units(decision, few[0])} can't show a difference: the shares describe these, and prove nothing."
-    return text
+    return f"From {given}; {trainings}."

@@ -10,7 +10,7 @@ from vsbench.report.latex.frame import MARKS, Footnotes, table_float
 from vsbench.report.latex.remarks import measured_remarks, printed_stain
 from vsbench.report.notation import BETTER, decimals, escape, heading, number, prose, shorten, slug, unit
 from vsbench.report.tables import Row
-from vsbench.report.verdict import main_values, p_text, percent, ranked, sentences, units
+from vsbench.report.verdict import main_values, p_text, percent, ranked, sentences
 from vsbench.stats.ranks import rank_summary
 
 LEAST_SHARE = 0.05  # of a rank, to be printed
@@ -103,7 +103,7 @@ def _resampling(decision: Decision, names: Sequence[str]) -> list[str]:
     found: dict[str, list[str]] = {}
     for name in names:
         decided = decision.values[name]
-        how = f"{decided.resamples} resamples of {units(decision, decided)} (seed {decision.seed})"
+        how = f"{decided.resamples} resamples of {decided.units} (seed {decision.seed})"
         text = f"{how}; {DRAWN if decided.seeds_drawn else AVERAGED}."
         found.setdefault(text, []).append(heading(decision.comparison.columns[name].label))
     return [f"{', '.join(labels)}: {prose(text)}" if len(found) > 1 else prose(text) for text, labels in found.items()]

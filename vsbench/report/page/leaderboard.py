@@ -88,19 +88,17 @@ class Leaderboard:
         caution = decided.caution if decided else f"no decision, the best by its mean alone: {why}" if why else ""
         means = [mean for row in comparison.rows if (mean := row.cell(name).mean) is not None]
         places = decimals(name, column.unit, means)
-        best = (
-            {decided.best}
-            if decided and decided.p
-            else {k for k, rank in comparison.ranks(name, places).items() if rank == 1}
-        )
-        alike = decided.alike() if decided else frozenset()
+        standing = {row.key: decided.standing(row.key) for row in comparison.rows} if decided else {}
+        best = {key for key, place in standing.items() if place == "best"}
+        if not decided:
+            best = {key for key, rank in comparison.ranks(name, places).items() if rank == 1}
         unbeaten = {row.key for row in comparison.unbeaten(name)}
         cells = {}
         for row in comparison.rows:
             cell = self._cell(comparison, row, name, places, facts[row.key])
             if row.key in best:
                 cell["mark"] = "best"
-            elif row.key in alike:
+            elif standing.get(row.key) == "alike":
                 cell["mark"] = "alike"
             if row.key in unbeaten:
                 cell.setdefault("notes", []).append(self.texts(UNBEATEN))
