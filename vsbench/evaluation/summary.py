@@ -16,6 +16,9 @@ from vsbench.evaluation.rows import Row
 from vsbench.files import atomic, file_digest, json_number, write_text
 from vsbench.metric import Absent
 from vsbench.records.summary import Summary
+from vsbench.stats import slides
+from vsbench.stats.bootstrap import LIMITS
+from vsbench.stats.slides import ENOUGH
 
 RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
 TABLE, FEATURES = "per_image.csv", "features.npz"
@@ -52,6 +55,7 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
     limits = intervals(
         list(declared.values()), table, measured.features, values, resamples=RESAMPLES, seed=BOOTSTRAP_SEED
     )
+    drawn = slides.group(table["slide"], warn=lambda text: None) if len(table) else None
     warnings = [*group.warnings, *row.warnings, *instrument.broken]
     if measured.skipped:
         warnings.append(f"{len(measured.skipped)} of {len(group.pairs)} pairs skipped as bad: see skipped")
@@ -68,7 +72,14 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
         "images_digest": images,
         "fingerprint": fingerprint,
         "vsbench": __version__,
-        "bootstrap": {"resamples": RESAMPLES, "seed": BOOTSTRAP_SEED},
+        "bootstrap": {
+            "resamples": RESAMPLES,
+            "seed": BOOTSTRAP_SEED,
+            "how": LIMITS,
+            "unit": drawn.unit if drawn else None,
+            "units": drawn.count if drawn else 0,
+            "enough": ENOUGH,
+        },
         "provenance": instrument.provenance,
         "warnings": warnings,
         "skipped": measured.skipped,

@@ -271,7 +271,9 @@ def _learnt(record: Record) -> str | None:
 
 def _bootstrap(record: Record) -> str | None:
     settings = record["bootstrap"]
-    return settings and f"{settings.get('resamples')} resamples of slides, seed {settings.get('seed')}"
+    if not settings:
+        return None
+    return f"{settings['resamples']} resamples of {settings.get('unit') or 'slide'}s, seed {settings['seed']}"
 
 
 def _range(values: Iterable[float | None], unit: float, places: int) -> str:
