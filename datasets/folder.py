@@ -76,6 +76,7 @@ class Folder(Dataset[Config]):
         ),
     )
     stains = ()
+    is_own = True
 
     @property
     def warnings(self) -> tuple[str, ...]:

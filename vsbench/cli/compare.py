@@ -59,7 +59,8 @@ def _of_runs(folders: list[Path], metrics: list[str], resamples: int, seed: int)
     found = statistics.compare(read([find_run(folder) for folder in folders]), metrics, resamples, seed)
     rows = statistics.records(found.tests)
     record = {
-        "runs": found.runs, "protocol": found.protocol, "images": found.images, "units": found.units, "unit": found.unit,
+        "runs": found.runs, "protocol": found.protocol, "images": found.images,
+        "units": found.units, "unit": found.unit,
         "resamples": resamples, "seed": seed, "tests": rows, "left_out": found.left_out, "notes": found.notes,
     }  # fmt: skip
     return record, rows
@@ -91,7 +92,12 @@ def _table_of_runs(rows: list[Record]) -> "Table":
         if pair != before and len(pairs) > 1:
             table.add_row("", *pair, "")
         before = pair
-        table.add_row(row["value"] if row["tested"] else f"  {row['value']}", _number(row["first_value"]), _number(row["second_value"]), row["verdict"])
+        table.add_row(
+            row["value"] if row["tested"] else f"  {row['value']}",
+            _number(row["first_value"]),
+            _number(row["second_value"]),
+            row["verdict"],
+        )
     return table
 
 

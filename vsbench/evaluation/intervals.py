@@ -27,8 +27,9 @@ def intervals(
 
     Keys: ``low``, ``high`` (None where there is no interval, and ``reason`` says why, else None); where there is one
     also ``level``, ``kind``, ``resamples``, ``units`` (how many were drawn), ``unit`` (slide or image), ``excluded``
-    (images without a number) and ``caution`` (what to mind, or None). ``table``: with the column ``slide``, in the order of ``features``. Values of features take some
-    hundreds of ``resamples`` at most: N = 1000 images cost the Fréchet distance 11 s of one core.
+    (images without a number) and ``caution`` (what to mind, or None). ``table``: with the column ``slide``, in the
+    order of ``features``. Values of features take some hundreds of ``resamples`` at most: N = 1000 images cost the
+    Fréchet distance 11 s of one core.
     """
     if not len(table):
         return {value.name: _without("there is no image") for value in values}

@@ -39,6 +39,15 @@ def stored(row: Row, fingerprint: str) -> tuple[Summary | None, str]:
     return (summary if whole else None), ""
 
 
+def renamed(row: Row, group: Group, there: Summary) -> Summary:
+    """The summary on disk with the name that the pairs are called by now."""
+    if there.data_name != group.name:
+        there = there.model_copy(update={"data_name": group.name})
+        if ranks.rank() == 0:
+            there.write(row.run.evaluation(row.protocol) / "summary.json")
+    return there
+
+
 def forget(row: Row) -> None:
     """Remove the summary of a row that is to be measured: a table without one is not evaluated."""
     if ranks.rank() == 0:
@@ -62,6 +71,7 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
     content = {
         "schema": 1,
         **{key: getattr(row.record, key) for key in ("kind", "dataset", "stain", "row", "title", "seed")},
+        "data_name": group.name,
         "split": SPLIT,
         "protocol": row.protocol,
         "n": len(table),

@@ -77,6 +77,7 @@ class Summary(Artefact):
     schema_: Literal[1] = Field(alias="schema")
     kind: Kind
     dataset: Name
+    data_name: Name | None = None  # what its pairs are called; None: as the data set is
     stain: Name
     row: Name
     title: Text

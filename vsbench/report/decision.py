@@ -37,7 +37,8 @@ class ValueDecision:
     corrected by Holm over these; NaN where the difference does not exist. ``intervals``: of methods and references,
     95 % limits of the mean over seeds, over slides; those without limits are not in it. ``ranks``: of methods, the
     share of ``resamples`` in which it is 1st, 2nd, …; empty where these can't be ranked, and where no data could show a
-    difference. ``slides``: independent units, of the kind ``unit``. ``caution``: what to mind, or "". ``seeds_drawn``: whether ranks are over trainings too, not over slides alone.
+    difference. ``slides``: independent units, of the kind ``unit``. ``caution``: what to mind, or "". ``seeds_drawn``:
+    whether ranks are over trainings too, not over slides alone.
     """
 
     value: str
@@ -74,7 +75,10 @@ class ValueDecision:
 
 @dataclass(frozen=True)
 class Decision:
-    """What can be said of each value of a comparison. ``left_out``: values without a decision, and why."""
+    """What can be said of each value of a comparison. ``left_out``: values without a decision, and why.
+
+    ``caution``: what to mind of all limits, since it is of the units that were drawn; or "".
+    """
 
     comparison: Comparison
     values: dict[str, ValueDecision]
@@ -82,6 +86,7 @@ class Decision:
     notes: tuple[str, ...] = ()
     resamples: int = RESAMPLES
     seed: int = 0
+    caution: str = ""
 
 
 def decide(comparison: Comparison, resamples: int = RESAMPLES, seed: int = 0) -> Decision:
@@ -105,7 +110,7 @@ def decide(comparison: Comparison, resamples: int = RESAMPLES, seed: int = 0) ->
         except RunError as error:
             left_out[name] = str(error)
     notes = tuple(f"without {title}: {why}" for title, why in ground.left_out.items())
-    return Decision(comparison, values, left_out, notes, resamples, seed)
+    return Decision(comparison, values, left_out, notes, resamples, seed, ground.slides.caution or "")
 
 
 def _decide(comparison: Comparison, value: Value, ground: Ground, seed: int) -> ValueDecision:
@@ -125,7 +130,6 @@ def _decide(comparison: Comparison, value: Value, ground: Ground, seed: int) -> 
     if can_show(ground.slides.count, len(others), len(ground.swaps.exchanged)):
         ranks, unranked = _ranks(methods, value, seed if seeds_drawn else None)
     cautions = [
-        ground.slides.caution,
         f"without {_sentence(gone)}" if gone else "",
         limit_of_tests(ground.swaps, tests, ALPHA, ground.slides.unit) if tests else "",
         f"a value is infinite: no difference can be told from {best.row.title} to {', '.join(untold)}"

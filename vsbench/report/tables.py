@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from vsbench.errors import RunError
+from vsbench.errors import RunError, UsageError
 from vsbench.files import digest
 from vsbench.metric import Best, penalty
+from vsbench.names import brief, checked_name
 from vsbench.records.run import read_record
 from vsbench.records.summary import Summary
 from vsbench.stats.paired import can_show
@@ -124,6 +125,12 @@ class Comparison:
         return f"{self.dataset}-{self.stain}"
 
     @property
+    def title(self) -> str:
+        """What the data set is called: as most runs on its images say, else by the data set's own name."""
+        runs = (run for row in self.rows if self.same_data(row) for run in row.runs)
+        return most_common(run.data_name for run in runs if run.data_name) or self.dataset
+
+    @property
     def typical(self) -> EvaluatedRun:
         """A run on the data of this comparison, for what all of them share."""
         return next(row.runs[0] for row in self.rows if self.same_data(row))
@@ -218,6 +225,29 @@ def load_results(
             what, them = ("evaluation", "it") if count == 1 else ("evaluations", "them")
             left_out(f"left out: {count} {what} in the protocol {name}; --protocol {name} shows {them}")
     return runs
+
+
+def renamed(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> list[EvaluatedRun]:
+    """The runs with what their data sets are called: ``NAME`` where all are of one data set, or ``GROUP=NAME``.
+
+    A group is a folder of runs, ``<dataset>-<stain>``. Raises UsageError for one that is not there, for a NAME alone
+    where there are several data sets, and for what is no name.
+    """
+    found, there = list(runs), {run.folder.parents[1].name: run.dataset for run in runs}
+    for text in names:
+        group, name = text.rpartition("=")[::2]
+        checked_name(name, "--data-name")
+        if not group and len(set(there.values())) > 1:
+            raise UsageError(
+                f"--data-name {name}: there are several data sets; say GROUP={name}, of {', '.join(there)}"
+            )
+        if group and group not in there:
+            raise UsageError(f"--data-name {brief(text)}: no such group of runs; there are {', '.join(there)}")
+        found = [
+            run.model_copy(update={"data_name": name}) if group in ("", run.folder.parents[1].name) else run
+            for run in found
+        ]
+    return found
 
 
 def unevaluated(results: Path) -> list[Path]:

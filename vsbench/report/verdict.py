@@ -93,13 +93,25 @@ def p_text(p: float) -> str:
 def _line(decision: Decision, decided: ValueDecision, row: Row) -> dict[str, object]:
     cell, (low, high) = row.cell(decided.value), decided.intervals.get(row.key, (np.nan, np.nan))
     line: dict[str, object] = {"method": row.key, "title": row.title, "seeds": len(row.runs), "mean": cell.mean}
-    line |= {"sd": cell.sd, "low": low, "high": high, "p": decided.p.get(row.key), "standing": decided.standing(row.key)}
+    line |= {
+        "sd": cell.sd,
+        "low": low,
+        "high": high,
+        "p": decided.p.get(row.key),
+        "standing": decided.standing(row.key),
+    }
     if shares := decided.ranks.get(row.key):
         rank = rank_summary(np.array(shares))
         line |= {"rank": rank.mean, "rank_low": rank.low, "rank_high": rank.high, "first": rank.first}
         line |= {f"share_{place}": share for place, share in enumerate(shares, start=1)}
-    line |= {"units": decided.slides, "unit": decided.unit, "resamples": decided.resamples, "seeds_drawn": decided.seeds_drawn}
-    return line | {"seed": decision.seed, "caution": decided.caution}
+    line |= {
+        "units": decided.slides,
+        "unit": decided.unit,
+        "resamples": decided.resamples,
+        "seeds_drawn": decided.seeds_drawn,
+    }
+    caution = "; ".join(filter(None, (decision.caution, decided.caution)))
+    return line | {"seed": decision.seed, "caution": caution}
 
 
 def _says(decision: Decision, decided: ValueDecision) -> str:

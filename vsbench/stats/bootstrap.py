@@ -27,8 +27,8 @@ Kind = Literal["bca", "percentile", "centred"]
 RESAMPLES = 10_000
 MAX_UNDEFINED = 0.05  # share of resamples without a value above which the rest would stand for something else
 LIMITS = (
-    "95 %: quantiles of resamples of the units (kind percentile), moved to have the value as their mean for distances of "
-    "features (kind centred); both with the tails of √(S/(S − 1)) · t of S − 1 degrees of freedom, S units"
+    "95 %: quantiles of resamples of the units (kind percentile), moved to have the value as their mean for distances "
+    "of features (kind centred); both with the tails of √(S/(S − 1)) · t of S − 1 degrees of freedom, S units"
 )
 CHUNK = 1_000_000  # drawn numbers in memory at once
 

@@ -137,7 +137,7 @@ def _draw(
             _draw_panel(axes, panel, marks)
             lowest = place + columns >= len(panels)
             axes.tick_params(labelsize=6, length=2, pad=2, labelbottom=lowest, labelleft=column == 0)
-        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         middle = (LEFT + COLUMN_WIDTH) / 2 / COLUMN_WIDTH
         below = (foot - FOOT + 0.04) / height

@@ -50,7 +50,7 @@ def rank_bars(decision: Decision, folder: Path) -> list[Drawn]:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, COLUMN_WIDTH), ylim=(0, height))  # so that all that is drawn is in inches
         axes.axis("off")
-        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         axes.text(COLUMN_WIDTH / 2, height - 0.13, title, fontsize=7, ha="center", parse_math=False)
         top = height - TOP
         for value, own in zip(shown, heights, strict=True):

@@ -37,7 +37,8 @@ def appendix(comparisons: Sequence[Comparison]) -> str:
         rows: dict[tuple[str, str], list[Record]] = {}
         for record in own:
             rows.setdefault((record["kind"], record["title"]), []).append(record)
-        lines += [f"\\subsection*{{{escape(dataset)}}}", *_data(own)]
+        titles = ", ".join(dict.fromkeys(record["data_name"] for record in own))
+        lines += [f"\\subsection*{{{escape(titles)}}}", *_data(own)]
         lines += [line for group in rows.values() for line in _block(group, len(evaluated) == 1)]
         if any(kind == "reference" for kind, _ in rows):
             lines.append(_heading("References, which every evaluation measures too"))

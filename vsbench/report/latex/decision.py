@@ -29,12 +29,17 @@ AVERAGED = "a method's number is the mean over its seeds: what another training 
 DRAWN = "trainings are drawn too, three or more of each method: so few make their spread look smaller than it is"
 
 
+def shown_values(decision: Decision) -> list[str]:
+    """The main values in which data could show a difference: of the others the sentences say all there is to say."""
+    return [name for name in main_values(decision) if name in decision.values and decision.values[name].can_show]
+
+
 def decision_latex(decision: Decision) -> str:
     """Floats of booktabs tables, as many as the methods and main values need.
 
-    Raises RunError where nothing was decided.
+    Raises RunError where nothing was decided, or nothing could be shown.
     """
-    names = main_values(decision)
+    names = shown_values(decision)
     if not names:
         raise RunError(sentences(decision)[0].rstrip("."))
     heights = {name: len(ranked(decision, decision.values[name])) + 1 for name in names}
@@ -58,7 +63,7 @@ def _float(decision: Decision, names: Sequence[str], part: int, parts: int) -> s
     which = f" (part {part} of {parts})" if parts > 1 else ""
     caption = f"Which method on {escape(comparison.dataset)}, {printed_stain(comparison)}{which}. Best mean in bold."
     label = f"tab:decision-{slug(comparison.name)}" + (f"-{part}" if parts > 1 else "")
-    return table_float(caption, label, lines, [*notes.lines(), *_under(decision, names)])
+    return table_float(caption, label, lines, notes, _under(decision, names))
 
 
 def _cells(decision: Decision, decided: ValueDecision, row: Row, notes: Footnotes) -> list[str]:
@@ -92,6 +97,7 @@ def _under(decision: Decision, names: Sequence[str]) -> list[str]:
         prose(TEST),
         prose(RANKS),
         *_resampling(decision, names),
+        *([f"{prose(decision.caution)}."] if decision.caution else []),
         *(f"Mind in {', '.join(labels)}: {prose(text)}." for text, labels in cautions.items() if text),
         *(f"{prose(note)}." for note in decision.notes),
         *measured_remarks([(comparison, comparison.columns[name]) for name in names]),

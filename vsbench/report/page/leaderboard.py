@@ -85,7 +85,9 @@ class Leaderboard:
         name = column.value
         decided = decision.values.get(name) if decision else None
         why = decision.left_out.get(name, "") if decision else ""
-        caution = decided.caution if decided else f"no decision, the best by its mean alone: {why}" if why else ""
+        caution = f"no decision, the best by its mean alone: {why}" if why else ""
+        if decision and decided:
+            caution = "; ".join(filter(None, (decision.caution, decided.caution)))
         means = [mean for row in comparison.rows if (mean := row.cell(name).mean) is not None]
         places = decimals(name, column.unit, means)
         standing = {row.key: decided.standing(row.key) for row in comparison.rows} if decided else {}

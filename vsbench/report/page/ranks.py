@@ -25,7 +25,7 @@ def rank_data(decision: Decision) -> dict[str, Any]:
             }
             for name, sentence in zip(names, said, strict=False)
         ],
-        "notes": [*([] if names else said), *decision.notes],
+        "notes": [*([] if names else said), *filter(None, [decision.caution]), *decision.notes],
     }
 
 
