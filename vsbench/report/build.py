@@ -173,7 +173,7 @@ def _tables(
         except RunError as error:
             members[0].missing.append(places.sentence(str(error)))
         for one in members:
-            tables[_full_file(one.comparison)] = full_tables(one.comparison, decisions, papers, interval)
+            tables[_full_file(one.comparison)] = full_tables(one.comparison, decisions, interval)
             if shown_values(one.decision):
                 tables[_decision_file(one.comparison)] = decision_latex(one.decision)
     return tables

@@ -4,17 +4,17 @@ The main table leads with what a reader decides by: the dose with its sign, its 
 images are stained, and the tissue kept; then what the literature prints. All values have a line each, methods are the
 columns. The tables need booktabs and graphicx, nothing else, and shrink to the page where they are larger. Names are
 escaped. ``decisions``, by the name of their comparison, tell which methods can't be told from the best. What ``papers``
-printed stands beside what was measured, and is never ranked with it. ``interval``: limits instead of standard
+printed stands below what was measured, and is never ranked with it. ``interval``: limits instead of standard
 deviations.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from vsbench.errors import RunError
 from vsbench.report.decision import Decision
 from vsbench.report.latex.columns import ITALIC, TableColumn, table_column
-from vsbench.report.latex.frame import Footnotes, centred, headings, table_float
+from vsbench.report.latex.frame import Footnotes, centred, table_float
 from vsbench.report.latex.remarks import decided, literature, nowhere, printed_stain, remarks
 from vsbench.report.notation import escape, prose, shorten, slug, unit
 from vsbench.report.printed import blocks, method_names, short_source
@@ -25,6 +25,7 @@ MAIN_VALUES = ("iod_bias", "iod_mae", "r_p", "ccc", "r_c", "r_avg", "fid", "phv_
 LINES = 40  # of a main table; more stains make further ones
 PANEL_WIDTH = 130  # characters that a table of all values may be wide before it is continued in a further one
 LABEL_WIDTH = 24  # of these for the names of the values
+GAP = r"@{\hspace{14pt}}"  # between methods and references
 LONGEST_TITLE = 40
 ONE_LINE = 16  # letters of a title that a heading takes in one line
 RANKING = "Best method in bold, second best underlined; numbers equal in print share a mark."
@@ -33,7 +34,6 @@ REFERENCE_COLUMNS = "Columns after the gap are references: they need no training
 PRINTED = r"\textit{Italics}: as printed in the literature; neither measured here nor ranked."
 
 Make = Callable[[Comparison, Column, Footnotes], TableColumn]
-Printed = tuple[str, str]  # paper and method
 NONE: Mapping[str, Decision] = {}
 
 
@@ -78,32 +78,22 @@ def main_table(
     return "\n".join(tables)
 
 
-def full_tables(
-    comparison: Comparison,
-    decisions: Mapping[str, Decision] = NONE,
-    papers: Sequence[Paper] = (),
-    interval: bool = False,
-) -> str:
+def full_tables(comparison: Comparison, decisions: Mapping[str, Decision] = NONE, interval: bool = False) -> str:
     """All values of one data set and stain, a line each: as many tables as its methods need to stay readable."""
-    make = _maker(decisions, papers, interval)
+    make = _maker(decisions, (), interval)
     names = [name for name in comparison.columns if _has(comparison, name)]
     drafts = [make(comparison, comparison.columns[name], Footnotes()) for name in names]
-    every: list[Row | Printed] = [*comparison.rows]
-    every += dict.fromkeys(key for column in drafts for key in column.literature)
     widest = max((column.cell_width for column in drafts), default=1.0)
-    parts = _even(every, max(1, int((PANEL_WIDTH - LABEL_WIDTH) / widest)))
+    parts = _even(comparison.rows, max(1, int((PANEL_WIDTH - LABEL_WIDTH) / widest)))
+    shown = [(comparison, comparison.columns[name]) for name in names]
+    under = _under(shown, (), decisions, interval, comparison.columns)
     tables = []
-    for i, part in enumerate(parts, start=1):
+    for i, rows in enumerate(parts, start=1):
         notes = Footnotes()
         columns = [make(comparison, comparison.columns[name], notes) for name in names]
-        rows = [entry for entry in part if isinstance(entry, Row)]
-        lines = [*_entries(part, papers, notes), *(_line(column, part) for column in columns)]
-        lines += [r"\bottomrule", r"\end{tabular}"]
+        lines = [*_entries(rows, notes), *(_line(column, rows) for column in columns), r"\bottomrule", r"\end{tabular}"]
         caption = f"All values on {escape(comparison.title)}, {printed_stain(comparison)}{_part(i, parts)}."
-        printed = [column for column in columns if len(rows) < len(part)]
-        caption += _explained(rows, printed, any(column.ranked for column in columns), REFERENCE_COLUMNS)
-        shown = [(comparison, comparison.columns[name]) for name in names]
-        under = _under(shown, printed, decisions, interval, comparison.columns)
+        caption += _explained(rows, (), any(column.ranked for column in columns), REFERENCE_COLUMNS)
         tables.append(table_float(caption, f"tab:all-{slug(comparison.name)}-{i}", lines, notes, under))
     return "\n".join(tables)
 
@@ -136,11 +126,11 @@ def _parts(comparisons: Sequence[Comparison], papers: Sequence[Paper]) -> list[l
     return parts
 
 
-def _even(entries: Sequence[Row | Printed], most: int) -> list[list[Row | Printed]]:
+def _even(rows: Sequence[Row], most: int) -> list[list[Row]]:
     """In order, in as few parts of at most so many as there must be, all about equally long."""
-    count = max(1, -(-len(entries) // most))
-    ends = [round(len(entries) * i / count) for i in range(count + 1)]
-    return [list(entries[start:end]) for start, end in pairwise(ends)]
+    count = max(1, -(-len(rows) // most))
+    ends = [round(len(rows) * i / count) for i in range(count + 1)]
+    return [list(rows[start:end]) for start, end in pairwise(ends)]
 
 
 def _part(i: int, parts: Sequence[object]) -> str:
@@ -176,28 +166,21 @@ def _block(rows: Sequence[Row], columns: Sequence[TableColumn | None], notes: Fo
     return lines
 
 
-def _entries(part: Sequence[Row | Printed], papers: Sequence[Paper], notes: Footnotes) -> list[str]:
-    """The beginning of a table whose columns are methods, references after a gap, and what papers printed."""
-    kinds = [entry.is_method if isinstance(entry, Row) else entry[0] for entry in part]
-    gaps = [r"@{\hspace{14pt}}" if i and kind != kinds[i - 1] else "" for i, kind in enumerate(kinds)]
-    lines = [f"\\begin{{tabular}}{{@{{}}l{''.join(f'{gap}r' for gap in gaps)}@{{}}}}", r"\toprule"]
-    if any(isinstance(kind, str) for kind in kinds):
-        sources = {paper.name: f"As printed in {short_source(paper)}" for paper in papers}
-        papers_of = [kind if isinstance(kind, str) else "" for kind in kinds]
-        runs = [(name, len(list(group))) for name, group in groupby(papers_of)]
-        lines += headings([(ITALIC % escape(sources[name]) if name else "Measured", count) for name, count in runs])
-    heads = [_slanted(e.title, notes) if isinstance(e, Row) else ITALIC % _slanted(e[1], notes) for e in part]
-    return [*lines, " & ".join(["Value", *heads]) + r" \\", r"\midrule"]
+def _entries(rows: Sequence[Row], notes: Footnotes) -> list[str]:
+    """The beginning of a table whose columns are methods, and references after a gap."""
+    gaps = [GAP if i and rows[i - 1].is_method and not row.is_method else "" for i, row in enumerate(rows)]
+    return [
+        f"\\begin{{tabular}}{{@{{}}l{''.join(f'{gap}r' for gap in gaps)}@{{}}}}",
+        r"\toprule",
+        " & ".join(["Value", *(_slanted(row.title, notes) for row in rows)]) + r" \\",
+        r"\midrule",
+    ]
 
 
-def _line(column: TableColumn, part: Sequence[Row | Printed]) -> str:
+def _line(column: TableColumn, rows: Sequence[Row]) -> str:
     """One value of all methods of a part."""
     label = f"{column.head}{f' ({column.unit})' if column.unit else ''}"
-    cells = [
-        (column.cells.get(entry.key) if isinstance(entry, Row) else column.literature.get(entry)) or column.dash
-        for entry in part
-    ]
-    return " & ".join([label, *cells]) + r" \\"
+    return " & ".join([label, *(column.cells.get(row.key, column.dash) for row in rows)]) + r" \\"
 
 
 def _explained(rows: Iterable[Row], columns: Sequence[TableColumn], ranked: bool, references: str) -> str:
