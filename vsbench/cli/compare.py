@@ -132,9 +132,10 @@ def _print(record: Record, table: "Table") -> None:
     console = Console()
     if "tests" in record:
         made = sum(row["tested"] and row["p"] is not None for row in record["tests"])
+        drawn = "" if record["unit"] == "image" else f" of {record['units']} {record['unit']}s"
         console.print(
-            f"{record['protocol']}: {record['images']} images, {record['unit']}s drawn: {record['units']}, "
-            f"{record['resamples']} resamples; Holm over {made} tests"
+            f"{record['protocol']}: {record['images']} images{drawn}, {record['resamples']} resamples; "
+            f"Holm over {made} tests"
         )
     console.print(table)
     for reason in dict.fromkeys(record["left_out"].values()):

@@ -181,13 +181,15 @@ def verdict(test: Result) -> str:
     if gap.estimate == 0:
         return "equal"
     sign = 1 if gap.estimate > 0 else -1
-    low, high = sorted((sign * gap.low, sign * gap.high))
+    low, high = sorted((sign * gap.low + 0.0, sign * gap.high + 0.0))  # -0 is 0
     higher, lower = ("farther from zero", "nearer to zero") if test.value.best == "zero" else ("higher", "lower")
     way = higher if sign > 0 else lower
     good = "better" if (sign > 0) == (test.value.best == "high") else "worse"
-    said = f"{one.first} {way} ({good}) by {abs(gap.estimate):.3g} [{low:.3g}, {high:.3g}]"
+    said = f"{one.first} {way} ({good}) by {abs(gap.estimate):.3g}"
+    if np.isfinite([low, high]).all():
+        said += f" [{low:.3g}, {high:.3g}]"
     if not test.tested:
-        return f"{said}: not tested, describes what another value of its family is tested for"
+        return f"{said}: description, not tested"
     return f"{said}, p = {one.p:.2g} (Holm {one.p_holm:.2g}): {'shown' if one.p_holm < ALPHA else 'not shown'}"
 
 

@@ -126,7 +126,8 @@ def _decide(comparison: Comparison, value: Value, ground: Ground, seed: int) -> 
     tests = len(others) - len(untold)
     limits = [(one.row, one.interval(ground.slides.count)) for one in drawn]
     seeds_drawn = all(len(one.runs) >= SEEDS for one in methods)
-    ranks, unranked = {}, ""
+    ranks: dict[str, tuple[float, ...]] = {}
+    unranked = ""
     if can_show(ground.slides.count, len(others), len(ground.swaps.exchanged)):
         ranks, unranked = _ranks(methods, value, seed if seeds_drawn else None)
     cautions = [

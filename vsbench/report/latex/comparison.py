@@ -58,7 +58,8 @@ def main_table(
     for i, part in enumerate(parts, start=1):
         notes, marked = Footnotes(), False
         lines = [f"\\begin{{tabular}}{{@{{}}l{'r' * len(there)}@{{}}}}", r"\toprule", *_heads(part, there)]
-        shown, columns = [], []
+        shown: list[tuple[Comparison, Column]] = []
+        columns: list[TableColumn] = []
         for comparison in part:
             own = {v: make(comparison, comparison.columns[v], notes) for v in there if v in comparison.columns}
             if len(comparisons) > 1:

@@ -61,7 +61,7 @@ def _float(decision: Decision, names: Sequence[str], part: int, parts: int) -> s
         lines += [" & ".join(_cells(decision, decided, row, notes)) + r" \\" for row in ranked(decision, decided)]
     lines += [r"\bottomrule", r"\end{tabular}"]
     which = f" (part {part} of {parts})" if parts > 1 else ""
-    caption = f"Which method on {escape(comparison.dataset)}, {printed_stain(comparison)}{which}. Best mean in bold."
+    caption = f"Which method on {escape(comparison.title)}, {printed_stain(comparison)}{which}. Best mean in bold."
     label = f"tab:decision-{slug(comparison.name)}" + (f"-{part}" if parts > 1 else "")
     return table_float(caption, label, lines, notes, _under(decision, names))
 

@@ -45,7 +45,7 @@ class Leaderboard:
             run = row.runs[0]
             notes = [self.texts(text) for text in dict.fromkeys(text for r in row.runs for text in r.warnings)]
             self.rows.append({
-                "dataset": comparison.dataset,
+                "dataset": comparison.title,
                 "stain": stain_name(comparison.stain),
                 "protocol": run.protocol,
                 "kind": KINDS[row.kind],

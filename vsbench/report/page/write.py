@@ -56,7 +56,7 @@ def write_page(
         written += paths
         drawn = galleries.get(comparison.name, ())
         details.append({
-            "dataset": comparison.dataset,
+            "dataset": comparison.title,
             "warnings": list(comparison.warnings),
             "decision": rank_data(decision) if decision else None,
             "explorer": offer,
