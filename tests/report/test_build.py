@@ -178,3 +178,28 @@ def test_what_is_damaged_is_named_and_the_others_go_on(tree: Tree, name: str, sp
     (line,) = [line for line in result.stderr.splitlines() if "left out" in line]
     assert name in line
     assert set(pd.read_csv(tree.results / "report" / "summary.csv")["row"]) == {"pix2pix"}
+
+
+def test_what_few_slides_cannot_show_is_neither_drawn_nor_tabled(tree: Tree) -> None:
+    """Three slides, two methods, two stains: no best one anywhere, and how a figure is read is said once."""
+    for stain in ("er", "pr"):
+        for row in ("cut", "asp"):
+            tree.add(row, VALUES, stain=stain)
+    said: list[str] = []
+    out = tree.results / "report"
+    written = {path.name for path in build_report(tree.results, out, latex=True, page=False, warn=said.append)}
+    assert "mist-er: no differences by slide; 3 slides can't show a difference" in said
+    assert not any(name.startswith(("differences", "ranks", "features", "decision-")) for name in written)
+    decided = pd.read_csv(out / "decision.csv").dropna(subset=["method"])
+    assert decided["standing"].isna().all()
+    assert set(decided["unit"]) == {"slide"}
+    assert "first" not in decided
+    text = (out / "main.tex").read_text()
+    captions = [line for line in text.splitlines() if line.startswith(r"\caption{mist, ")]
+    (scatter, again) = [line for line in captions if "fig:scatter" in line]
+    assert "Grey lines join points" in scatter
+    assert "Grey lines" not in again
+    assert "as figure~" in again
+    tables = (out / "tables" / "methods-mist.tex").read_text()
+    assert "textbf{0" not in tables
+    assert "No method is marked where no data could show a difference: 3 slides and 2 methods (ER)" in tables

@@ -17,10 +17,10 @@ from vsbench.evaluation.digests import Digests
 from vsbench.evaluation.sizes import CommonSize
 from vsbench.files import digest
 from vsbench.markers import marker
+from vsbench.stats.slides import ENOUGH
 
 SPLIT = "test"
 PROTOCOL = "native"  # stored size, no resize, all pairs of the split
-FEW_SLIDES = 10
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Group:
         shared = test & {p.slide for p in self.train}
         if shared:
             yield f"{len(shared)} of {len(test)} test slides are also in the training set"
-        if len(test) < FEW_SLIDES:
+        if len(test) < ENOUGH:
             yield f"only {len(test)} test slides: too few to rank methods"
 
 

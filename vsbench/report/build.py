@@ -33,7 +33,8 @@ from vsbench.report.tables import Comparison, compare, load_results, problems, r
 from vsbench.report.verdict import decision_table, sentences
 
 Warn = Callable[[str], None]
-LOOKED_UP = ("ranks", "differences", "features")  # kinds of figures: what they tell is in the decision's table
+# kinds of figures of the supplement: the decision's table has what two of them tell, and clusters decide nothing
+LOOKED_UP = ("ranks", "differences", "features")
 SHEETS = "images"
 
 
