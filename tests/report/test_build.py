@@ -192,7 +192,7 @@ def test_what_few_slides_cannot_show_is_neither_drawn_nor_tabled(tree: Tree) -> 
     assert not any(name.startswith(("differences", "ranks", "features", "decision-")) for name in written)
     decided = pd.read_csv(out / "decision.csv").dropna(subset=["method"])
     assert decided["standing"].isna().all()
-    assert set(decided["unit"]) == {"slide"}
+    assert set(decided["unit_kind"]) == {"slide"}
     assert "first" not in decided
     text = (out / "main.tex").read_text()
     captions = [line for line in text.splitlines() if line.startswith(r"\caption{mist, ")]

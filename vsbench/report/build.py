@@ -141,7 +141,7 @@ def build_report(
         galleries = {one.comparison.name: one.gallery.drawn for one in shown}
         written += write_page(out, comparisons, by_name, galleries, papers, warn)
     for one in shown:
-        turned = [f"{one.comparison.name}: {value}: {said}" for value, said in sentences(one.comparison).items()]
+        turned = [f"{one.comparison.name}: {value}: {said}" for value, said in of_light(one.comparison).items()]
         for sentence in (*problems(one.comparison), *turned, *one.missing, *complaints(one.gallery)):
             warn(sentence)
     if bundle is not None:

@@ -27,8 +27,8 @@ def decision_table(decision: Decision, values: Sequence[str] | None = None) -> p
     distinguishable from it at 5 %) or worse, and empty where so few units can't show it; ``rank``, ``rank_low`` and
     ``rank_high``: the expected rank, and the central 95 % of ranks over resamples; ``first``, and ``share_1``,
     ``share_2``, …: share of resamples at each rank; ``behind_balanced``: methods that it is ahead of, and behind in the
-    value's balanced companion (``report.light``). ``units``: how many independent ones, and of what ``unit_kind``. Empty
-    where a number does not exist. A value without a decision has one line without a method: ``caution`` says why.
+    value's balanced companion (``report.light``). ``units``: how many independent ones, of ``unit_kind``. Empty where a
+    number does not exist. A value without a decision has one line without a method: ``caution`` says why.
     """
     comparison, lines = decision.comparison, []
     for name in comparison.columns if values is None else values:
@@ -106,7 +106,7 @@ def _line(decision: Decision, decided: ValueDecision, row: Row) -> dict[str, obj
         line |= {f"share_{place}": share for place, share in enumerate(shares, start=1)}
     line |= {
         "units": decided.slides,
-        "unit": decided.unit,
+        "unit_kind": decided.unit,
         "resamples": decided.resamples,
         "seeds_drawn": decided.seeds_drawn,
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vsbench.report.notation import escape
 
 HALF = 5.0  # inches: figures as wide as this stand side by side, a little smaller than they are
-HEAD = r"""% Compile with: pdflatex main.tex
+HEAD = r"""% Compile with pdflatex.
 \documentclass[10pt,a4paper]{article}
 \usepackage[margin=2cm]{geometry}
 \IfFileExists{lmodern.sty}{\usepackage[T1]{fontenc}\usepackage{lmodern}}{}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from vsbench.report.decision import Decision
 from vsbench.report.latex.columns import TableColumn, has_best, is_open
 from vsbench.report.latex.frame import ALIKE
+from vsbench.report.light import sentences
 from vsbench.report.notation import code, escape, heading, prose, stain_name, without_mend
 from vsbench.report.printed import place
 from vsbench.report.tables import Column, Comparison, Row
@@ -29,6 +30,7 @@ def remarks(rows: Sequence[Row], columns: Columns, interval: bool = False) -> li
         *_not_evaluated(rows, comparisons),
         *_absences(rows, columns),
         *_unbeaten(columns),
+        *_light(columns),
         *_seeds(comparisons, interval),
         _protocols(columns),
         *map(_provenance, comparisons),
@@ -168,6 +170,15 @@ def literature(columns: Sequence[TableColumn]) -> list[str]:
         where = "; ".join(f"{spot}: {_enumerate(labels, everywhere)}" for spot, labels in spots.items())
         lines.append(f"{text}. {where}. {PROTOCOL}")
     return lines
+
+
+def _light(columns: Columns) -> list[str]:
+    """Where grey glass decides which of two methods is ahead."""
+    return [
+        f"{heading(column.label)} on {printed_stain(comparison)}: {prose(said)}."
+        for comparison, column in columns
+        for said in sentences(comparison, [column.value]).values()
+    ]
 
 
 def _seeds(comparisons: Sequence[Comparison], interval: bool) -> list[str]:
