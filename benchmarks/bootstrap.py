@@ -3,6 +3,7 @@
     python -m benchmarks.bootstrap              10,000 resamples × 15 methods × all table-derived values
     python -m benchmarks.bootstrap --features   FID and KID of one method
     python -m benchmarks.bootstrap --coverage   simulated slides with a known truth
+    python -m benchmarks.bootstrap --few        the same of 3 to 12 units: from which number on limits mean something
 
 Time: for a test set with known slides and for one without, where each image is drawn. The baseline is SciPy's
 ``stats.bootstrap`` of one value of one method, which has to be repeated for each; the goal is 10 s on two cores. Of
@@ -12,10 +13,14 @@ Coverage: bivariate normal images, r = 0.6, half of the variance between slides 
 and r. Intervals over images take them for independent: theory gives their means Φ(± 1.96 / √(1 + 7 · 0.5)), 64 %. The
 Fréchet distance: features of falling variance, a third of it between slides, fake ones with another shape, scale and
 mean; 5 images each. Truth: the mean over a thousand such sets of the same size, for the distance depends on it.
+
+Few: one number a unit, as of slides or of images where these are unknown, for the kinds of statistic that our values
+are. The skewed errors are exponential (skewness 2), as mean errors of DAB are where most tiles hold little.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -28,7 +33,7 @@ from vsbench.metric import Value
 from vsbench.stats.bootstrap import Kind, bootstrap, bootstrap_all, resample_counts
 from vsbench.stats.distances import DISTANCES
 from vsbench.stats.features import frechet
-from vsbench.stats.moments import Pooled, mean, pearson
+from vsbench.stats.moments import Pooled, concordance, mean, pearson, relative_gap
 from vsbench.stats.slides import Slides
 from vsbench.stats.table import table_statistics
 
@@ -42,6 +47,7 @@ METHODS, RESAMPLES, GOAL = 15, 10_000, 10.0
 SETS = {"40 slides × 25 images": (40, 25), "1000 images, slides unknown": (1000, 1)}
 TRUTH, ICC, IMAGES = 0.6, 0.5, 8
 NOMINAL = 0.95
+FEW_RESAMPLES = 1000
 FEATURE_ICC, FEATURE_IMAGES, FEATURE_RESAMPLES = 0.3, 5, 2000
 LIMITS: tuple[tuple[Kind, bool], ...] = (("percentile", False), ("percentile", True), ("bca", False), ("bca", True))
 
@@ -51,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--features", action="store_true")
+    parser.add_argument("--few", action="store_true")
     parser.add_argument("--trials", type=int, default=4000, help="simulated test sets (coverage)")
     parser.add_argument("--resamples", type=int, default=2000, help="of each (coverage)")
     parser.add_argument("--rounds", type=int, default=3, help="(time)")
@@ -58,6 +65,8 @@ def main() -> None:
     if arguments.coverage:
         print_coverage(arguments.trials, arguments.resamples)
         print_feature_coverage(arguments.trials // 20)
+    elif arguments.few:
+        print_few(arguments.trials * 10)
     elif arguments.features:
         print_feature_time()
     else:
@@ -144,6 +153,41 @@ def print_coverage(trials: int, resamples: int) -> None:
                 ]
                 tails = "Student" if widen else "normal"
                 print(f"{count:6}  {drawn:8}{kind:12}{tails:10}{held[0]:8.1%}{held[1]:8.1%}", flush=True)
+
+
+def print_few(trials: int) -> None:
+    """Share of intervals that hold the truth, of so few units."""
+    print(f"{trials} test sets, {FEW_RESAMPLES} resamples, nominal {NOMINAL:.0%}")
+    for units in range(3, 13):
+        held = few_units(units, trials)
+        if units == 3:
+            print(f"{'units':>5}" + "".join(f"{name:>15}" for name in held))
+        print(f"{units:5}" + "".join(f"{share:15.1%}" for share in held.values()), flush=True)
+
+
+def few_units(units: int, trials: int, seed: int = 0) -> dict[str, float]:
+    """Share of the 95 % limits of ``units`` single numbers that hold the truth, by kind of statistic."""
+    rng, slides = np.random.default_rng(seed), Slides(np.arange(units), units)
+    counts = resample_counts(units, FEW_RESAMPLES, seed=1)
+
+    def of(statistic: Callable[[], Pooled], truth: float, number: int = trials // 10) -> float:
+        return coverage({str(trial): statistic() for trial in range(number)}, counts, truth, "percentile", True)
+
+    def related() -> tuple[Array, Array]:
+        a, b = rng.normal(size=(2, units))
+        return a, TRUTH * a + np.sqrt(1 - TRUTH**2) * b
+
+    def doses() -> Pooled:
+        real = rng.gamma(2, size=units)
+        return relative_gap(real * rng.normal(0.7, 0.3, size=units), real, slides)
+
+    return {
+        "skewed errors": of(lambda: mean(rng.exponential(size=units), slides), 1.0, trials),
+        "even errors": of(lambda: mean(rng.normal(size=units), slides), 0.0),
+        "relative dose": of(doses, -0.3),
+        "r": of(lambda: pearson(*related(), slides), TRUTH),
+        "concordance": of(lambda: concordance(*related(), slides), TRUTH),
+    }
 
 
 def print_feature_coverage(trials: int) -> None:

@@ -77,6 +77,7 @@ class Folder(Dataset[Config]):
         ),
     )
     stains = ()
+    is_own = True
 
     @property
     def warnings(self) -> tuple[str, ...]:

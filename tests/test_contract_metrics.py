@@ -18,6 +18,13 @@ GROUP = "vsbench.metrics"
 KNOWN_FAILURES: dict[tuple[str, str], str] = {}  # (metric, check): why
 
 
+def test_a_family_is_named_by_a_value_that_stands_for_itself() -> None:
+    values = {value.name: value for name in names(GROUP) for value in load(GROUP, name).values}
+    heads = {value.family for value in values.values() if value.family is not None}
+    assert {name for name in heads if values[name].family not in (None, name)} == set()
+    assert all(value.family is None for value in values.values() if value.unit == "images")  # a count is not tested
+
+
 @cache
 def small_inception() -> Any:
     """Inception by the names of its layers, but for the first and the last empty: 16 filters and their means."""

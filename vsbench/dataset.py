@@ -16,7 +16,7 @@ from vsbench.data.search import stained
 from vsbench.data.splits import by_lists, keep_folds_of, keep_slides_of
 from vsbench.errors import UsageError
 from vsbench.markers import marker
-from vsbench.names import brief
+from vsbench.names import brief, named_after
 
 Seed = Annotated[int, Field(ge=0, le=SEED)]
 
@@ -93,6 +93,7 @@ class Dataset(ABC, Generic[C]):
     card: ClassVar[DatasetCard]
     stains: ClassVar[tuple[str, ...]]  # as ``markers.marker`` has them; () means any name is accepted (one's own)
     splits: tuple[str, ...] = NEW_SPLITS  # published ones; an object whose options split anew has those of NEW_SPLITS
+    is_own: ClassVar[bool] = False  # True: the user's pairs, which are called after the folder that they lie in
     needs_root: ClassVar[bool] = True  # False: the data set makes its own images (then ``root`` is a cache folder)
 
     def __init__(self, config: C | None = None) -> None:
@@ -164,6 +165,13 @@ def data_folder(dataset: Dataset[Any], option: Path | None) -> Path:
     if dataset.needs_root:
         return find_data_root(option).resolve()
     return option if option is not None else cache_folder()
+
+
+def data_name(dataset: Dataset[Any], given: str | None, option: Path | None) -> str | None:
+    """What pairs are called in tables: as ``given``, or, one's own, after their folder. None: as the data set is."""
+    if given is None and dataset.is_own:
+        return named_after(data_folder(dataset, option))
+    return given
 
 
 def pairs_of(dataset: Dataset[Any], option: Path | None, stain: str, split: str) -> list[Pair]:

@@ -99,6 +99,7 @@ class Value:
     protocol: str  # "r_p/iod-fiji": numbers compare only within one protocol
     column: str | None = None  # the per-image column it is the mean of, if it is
     is_share: bool = False  # of things that are counted: 0 is a share of them, where 0 for a correlation is none
+    family: str | None = None  # the value that stands for its quantity where methods are tested; None: it does itself
 
 
 def penalty(numbers: Numbers, best: Best) -> Numbers:

@@ -3,6 +3,7 @@
 import re
 import reprlib
 import unicodedata
+from pathlib import Path
 
 from vsbench.errors import UsageError
 
@@ -31,6 +32,14 @@ def checked_name(name: str, option: str) -> str:
     if composed.endswith(".") or DEVICES.fullmatch(composed):
         raise UsageError(f"{option} {brief(name)}: no name for a folder on every system; choose another")
     return composed
+
+
+def named_after(folder: Path) -> str | None:
+    """A folder's own last name, what no name may hold left out; None where nothing of it can be one."""
+    try:
+        return checked_name(re.sub(r"[^\w.+-]+", "-", folder.name).strip("-."), "folder")
+    except UsageError:
+        return None
 
 
 class _Brief(reprlib.Repr):

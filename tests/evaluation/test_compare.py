@@ -124,7 +124,7 @@ def test_where_psnr_is_infinite_the_pooled_one_tells_methods_apart(make: Make) -
     errors = np.where(np.arange(N) == 4, 0, np.linspace(20, 30, N))
     runs = [add_psnr(make("near"), errors), add_psnr(make("far"), 8 * errors)]
     found = compared(*runs, metrics=["psnr"])
-    assert [test.value.name for test in found.tests] == ["psnr", "psnr_pooled"]
+    assert [(test.value.name, test.tested) for test in found.tests] == [("psnr_pooled", True), ("psnr", False)]
     assert result(found, "psnr").first_value == result(found, "psnr").second_value == np.inf
     assert verdict(result(found, "psnr_pooled")).startswith("near higher (better) by 9.03 ")
     assert any(
@@ -144,7 +144,7 @@ def test_a_finite_psnr_needs_no_other(make: Make) -> None:
 def test_differences_are_paired_and_corrected_for_all_tests(make: Make) -> None:
     near, far = make("near"), make("far", off=0.2)
     found = compared(far, near)
-    assert (found.runs, found.images, found.slides) == (("far", "near"), N, 8)
+    assert (found.runs, found.images, found.units, found.unit) == (("far", "near"), N, 8, "slide")
     assert [test.value.name for test in found.tests] == ["ssim", "iod_mae", "r_p", "fid"]
     assert found.left_out == {"fid_n": "a number of images"}
     assert [test.comparison.p_holm for test in found.tests] == holm([test.comparison.p for test in found.tests])
@@ -209,6 +209,49 @@ def test_three_slides_can_show_nothing_and_that_is_said(make: Make) -> None:
     found = compared(make("near", slides=slides), make("far", off=0.2, slides=slides))
     assert "3 slides can't give a p below 0.25: nothing can be shown" in found.notes
     assert all(test.comparison.p >= 0.25 for test in found.tests)
+
+
+def with_values(folder: Path, *names: str) -> Path:
+    """As if these values had been measured too: they follow from the densities that are there."""
+    here = folder / "evaluation" / "native"
+    read_table(here).assign(mean_od=lambda t: t["intden"] / 1e9, mean_od_real=INTDEN / 1e9).to_csv(
+        here / "per_image.csv"
+    )
+    summary = read_json(here / "summary.json")
+    for name in names:
+        summary["values"][name] = {"label": name, "unit": "1", "best": "low", "protocol": name, "value": 1.0}
+    write_json(here / "summary.json", summary)
+    return folder
+
+
+DOSE = ("iod", "iod_rel", "ba_bias", "ba_spread", "ba_limit")
+
+
+def test_holm_goes_over_the_values_that_stand_for_their_families_and_the_rest_describes(make: Make) -> None:
+    runs = [with_values(make("near"), *DOSE), with_values(make("far", off=0.2), *DOSE)]
+    found = compared(*runs)
+    assert [test.value.name for test in found.tests if test.tested] == ["ssim", "iod_mae", "r_p", "fid"]
+    assert {test.value.name: test.family for test in found.tests if not test.tested} == dict.fromkeys(DOSE, "iod_mae")
+    alone = compared(make("near2"), make("far2", off=0.2))
+    assert len(alone.tests) == 4
+    for test in found.tests:  # corrected for four tests, not for nine
+        assert not test.tested or test.comparison.p_holm <= min(1, 4 * test.comparison.p)
+        assert test.tested or np.isnan(test.comparison.p_holm)
+    described = result(found, "iod_rel")
+    assert "[" in verdict(described)
+    assert verdict(described).endswith("]: description, not tested")
+    (record,) = (r for r in records(found.tests) if r["value"] == "iod_rel")
+    assert (record["family"], record["tested"], record["p_holm"]) == ("iod_mae", False, None)
+    at = [test.value.name for test in found.tests]
+    assert at[at.index("iod_mae") :][: len(DOSE) + 1] == ["iod_mae", *DOSE]  # beside the value that is tested
+
+
+def test_without_the_value_that_stands_for_a_family_its_first_is_tested(make: Make) -> None:
+    """Whichever was asked for: naming two of one family makes one test of them."""
+    runs = [with_values(make("near"), *DOSE), with_values(make("far", off=0.2), *DOSE)]
+    found = compared(*runs, metrics=["ba_limit", "iod_rel"])
+    assert [(test.value.name, test.tested) for test in found.tests] == [("ba_limit", True), ("iod_rel", False)]
+    assert result(found, "ba_limit").comparison.p_holm == result(found, "ba_limit").comparison.p
 
 
 def test_every_pair_of_several_runs(make: Make) -> None:

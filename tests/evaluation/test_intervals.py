@@ -45,7 +45,7 @@ def test_intervals_are_those_of_the_statistics() -> None:
     expected = bootstrap(mean(TABLE["ssim"], slides), counts)
     assert result["ssim"] == {
         "low": pytest.approx(expected.low), "high": pytest.approx(expected.high), "level": 0.95, "kind": "percentile",
-        "resamples": 300, "slides": 8, "excluded": 0, "caution": None, "reason": None,
+        "resamples": 300, "units": 8, "unit": "slide", "excluded": 0, "caution": None, "reason": None,
     }  # fmt: skip
     assert result["r_p"]["low"] < result["r_p"]["high"] <= 100
 
@@ -81,7 +81,7 @@ def test_too_many_images_for_features_say_so() -> None:
 @pytest.mark.parametrize("slides", [["a"] * N, [None] * N, [np.nan] * N])
 def test_one_slide_or_none_known_comes_with_a_caution(slides: list[object]) -> None:
     result = found(TABLE.assign(slide=pd.Series(slides, dtype=object)))["ssim"]
-    assert result["slides"] == N
+    assert (result["units"], result["unit"]) == (N, "image")
     assert "too narrow" in result["caution"]
 
 

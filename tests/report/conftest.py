@@ -37,10 +37,10 @@ VALUES = {  # name: label, unit, best, protocol
 class Tree:
     """Writes runs under ``results/runs``; pairs are small pictures with nuclei, more of them in later ones."""
 
-    def __init__(self, root: Path, n: int = 6, size: int = 32) -> None:
+    def __init__(self, root: Path, n: int = 6, size: int = 32, slides: int = 3) -> None:
         self.results = root / "results"
         self.images = root / "images"
-        self.n, self.size = n, size
+        self.n, self.size, self.slides = n, size, slides
 
     def add(
         self,
@@ -72,7 +72,7 @@ class Tree:
                 | {"fake": None if fake is None else str(fake.relative_to(folder))}
             )
             real = np.asarray(Image.open(files["ihc"]))
-            line = {"id": f"{i:03d}", "slide": f"slide {i % 3}", "height": self.size, "width": self.size}
+            line = {"id": f"{i:03d}", "slide": f"slide {i % self.slides}", "height": self.size, "width": self.size}
             table.append(line | {"intden_real": integrated_density(real)})
         measured = per_image(pd.DataFrame(table), values, f"{row}{seed}")
         measured.to_csv(evaluation / "per_image.csv", index=False)
@@ -87,7 +87,7 @@ class Tree:
             "seed": seed if kind == "trained" else None,
             "protocol": "native",
             "n": self.n,
-            "n_slides": 3,
+            "n_slides": self.slides,
             "sizes": [f"{self.size}x{self.size}"],
             "data_digest": f"{hash_of(dataset + stain)}",
             "images_digest": "0" * 64,

@@ -44,7 +44,7 @@ def test_everything_written_is_told_and_nothing_else_is_there(tree: Tree) -> Non
     assert names >= {"summary.csv", "decision.csv", "provenance.csv", "provenance.json", "index.html", "main.tex"}
     assert names >= {"tables/methods-mist.tex", "tables/all-mist-er.tex"}
     assert names >= {f"figures/{kind}-mist-pr.{suffix}" for kind in ("scatter", "images") for suffix in ("pdf", "png")}
-    text = (out / "main.tex").read_text()
+    text = (out / "main.tex").read_text() + (out / "supplement.tex").read_text()
     assert all(name in text for name in names if name.endswith(".pdf") or name.startswith("tables/"))
     assert not [sentence for sentence in said if "scatter" in sentence or "sheet" in sentence]
 
@@ -68,7 +68,7 @@ def test_printed_numbers_stand_beside(tree: Tree, tmp_path: Path) -> None:
     for file in ("tables/methods-mist.tex", "tables/literature-usigan-II.tex", "index.html"):
         assert printed.value in (out / file).read_text(encoding="utf-8"), file
     assert "4612" in (out / "tables/literature-usigan-III.tex").read_text()
-    assert r"\input{tables/literature-usigan-IX.tex}" in (out / "main.tex").read_text()
+    assert r"\input{tables/literature-usigan-IX.tex}" in (out / "supplement.tex").read_text()
 
 
 def test_rows_of_a_study_stand_in_its_table_alone(tree: Tree) -> None:
@@ -114,7 +114,7 @@ def test_tables_need_no_images(tree: Tree) -> None:
     assert any(path.name == "all-mist-er.tex" for path in written)
     assert not any(path.name.startswith("images") for path in written)
     assert any("no sheet of images" in sentence and "no such file" in sentence for sentence in said)
-    assert "no such file" in (tree.results / "report" / "main.tex").read_text()
+    assert "no such file" not in (tree.results / "report" / "main.tex").read_text()  # said on the terminal
 
 
 def test_values_of_the_paper_may_be_missing(tree: Tree) -> None:
@@ -122,7 +122,7 @@ def test_values_of_the_paper_may_be_missing(tree: Tree) -> None:
     said = []
     written = build_report(tree.results, tree.results / "report", latex=True, page=False, warn=said.append)
     assert not any(path.name.startswith("methods") for path in written)
-    assert any("phv_avg, r_avg, fid" in sentence for sentence in said)
+    assert any("iod_bias, iod_mae, r_p, ccc" in sentence for sentence in said)
 
 
 def test_warnings_reach_library_users(tree: Tree) -> None:
@@ -178,3 +178,28 @@ def test_what_is_damaged_is_named_and_the_others_go_on(tree: Tree, name: str, sp
     (line,) = [line for line in result.stderr.splitlines() if "left out" in line]
     assert name in line
     assert set(pd.read_csv(tree.results / "report" / "summary.csv")["row"]) == {"pix2pix"}
+
+
+def test_what_few_slides_cannot_show_is_neither_drawn_nor_tabled(tree: Tree) -> None:
+    """Three slides, two methods, two stains: no best one anywhere, and how a figure is read is said once."""
+    for stain in ("er", "pr"):
+        for row in ("cut", "asp"):
+            tree.add(row, VALUES, stain=stain)
+    said: list[str] = []
+    out = tree.results / "report"
+    written = {path.name for path in build_report(tree.results, out, latex=True, page=False, warn=said.append)}
+    assert "mist-er: no differences by slide; 3 slides can't show a difference" in said
+    assert not any(name.startswith(("differences", "ranks", "features", "decision-")) for name in written)
+    decided = pd.read_csv(out / "decision.csv").dropna(subset=["method"])
+    assert decided["standing"].isna().all()
+    assert set(decided["unit_kind"]) == {"slide"}
+    assert "first" not in decided
+    text = (out / "main.tex").read_text()
+    captions = [line for line in text.splitlines() if line.startswith(r"\caption{mist, ")]
+    (scatter, again) = [line for line in captions if "fig:scatter" in line]
+    assert "Grey lines join points" in scatter
+    assert "Grey lines" not in again
+    assert "as figure~" in again
+    tables = (out / "tables" / "methods-mist.tex").read_text()
+    assert "textbf{0" not in tables
+    assert "No method is marked where no data could show a difference: 3 slides and 2 methods (ER)" in tables

@@ -16,7 +16,7 @@ from vsbench.errors import RunError, UsageError
 from vsbench.files import write_text
 from vsbench.report.build import build_report
 from vsbench.report.figures.style import new_figure, save
-from vsbench.report.latex.document import document, figure
+from vsbench.report.latex.document import Figure, document, figures_in_rows
 from vsbench.report.notation import prose
 from vsbench.report.provenance.bundle import write_bundle
 from vsbench.report.tables import compare, load_results
@@ -63,8 +63,13 @@ def bundle(place: Tree) -> Bundle:
     files = {
         "summary.csv": f'path,reason\n"{image}","no {image}, {place.results}/runs"\n',
         "tables/all.tex": f"\\textbf{{Warning}}: {warning}.\\\\\n",
-        "main.tex": document("Results", [r"\input{tables/all.tex}", figure("figures/images.pdf", "Images.", "fig:a"),
-                                         figure("figures/scatter.pdf", "Scatter.", "fig:b")]),
+        "main.tex": document("Results", [
+            r"\input{tables/all.tex}",
+            *figures_in_rows([
+                Figure("figures/images.pdf", "Images.", "fig:a", 7.0),
+                Figure("figures/scatter.pdf", "Scatter.", "fig:b", 3.5),
+            ]),
+        ]),
         "figures/images.csv": f"path\n{image}\n",
         "notes.md": f"see {image}\n",
     }  # fmt: skip

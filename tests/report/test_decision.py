@@ -108,7 +108,7 @@ def test_limits_of_one_training_are_those_of_its_summary(add: Add) -> None:
     for name in names:
         assert decision.values[name].intervals["cut"] == (expected[name]["low"], expected[name]["high"])
         assert decision.values[name].p == {}
-        assert decision.values[name].ranks == {"cut": (1.0,)}
+        assert decision.values[name].ranks == {}  # one method has none
 
 
 def test_p_is_that_of_each_pair_with_the_best_corrected_over_the_methods(add: Add) -> None:
@@ -261,14 +261,18 @@ def test_three_slides_can_show_nothing_and_that_is_said(add: Add) -> None:
     assert decided.slides == 3
     assert decided.alike() == {"cut"}
     assert "3 slides can't give a p below 0.25: nothing can be shown" in decided.caution
+    assert not decided.can_show
+    assert decided.ranks == {}
+    assert {decided.standing(key) for key in ("asp", "cut")} == {""}
 
 
 @pytest.mark.parametrize(("slides", "words"), [("", "slides unknown"), ("the only one", "of one slide")])
 def test_images_stand_for_slides_that_are_unknown_or_one_and_that_is_said(add: Add, slides: str, words: str) -> None:
     runs = [add(row, table(i, 0.2 * i).assign(slide=slides)) for i, row in enumerate(("asp", "cut"))]
-    decided = decide(only(*runs)).values["iod_mae"]
-    assert decided.slides == N
-    assert words in decided.caution
+    decision = decide(only(*runs))
+    decided = decision.values["iod_mae"]
+    assert (decided.slides, decided.unit, decided.units) == (N, "image", f"{N} images")
+    assert words in decision.caution
 
 
 def test_the_order_of_a_table_and_its_features_does_not_matter(add: Add) -> None:

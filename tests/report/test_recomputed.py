@@ -191,19 +191,22 @@ def taken(tex: str, command: str) -> tuple[str, str]:
 
 
 def printed(tex: str) -> dict[str, list[tuple[str, str]]]:
-    """Title → (number, standard deviation) as printed, over all parts of the table."""
-    rows: dict[str, list[tuple[str, str]]] = {}
+    """Title → (number, standard deviation) as printed, value by value, over all parts of the table."""
+    columns: dict[str, list[tuple[str, str]]] = {}
     for part in tex.split(r"\begin{tabular}")[1:]:
-        for line in re.sub(r"\\midrule", "", part.split(r"\midrule", 1)[1].split(r"\bottomrule")[0]).split("\\\\\n"):
-            title, *cells = (cell.strip() for cell in re.split(r"(?<!\\)&", line))
-            for cell in cells:
+        head, body = part.split(r"\bottomrule")[0].split("\\midrule\n")
+        stacked = re.findall(r"shortstack\[l\]\{(.*?)\}\}(?= &| \\)", head)
+        titles = [title.replace("\\\\", " ").replace(r"\&", "&") for title in stacked]
+        for line in body.strip().split("\n"):
+            _, *cells = (cell.strip() for cell in re.split(r"(?<!\\)&", line.removesuffix(r"\\")))
+            for title, cell in zip(titles, cells, strict=True):
                 bare, beside = taken(cell, "rlap")
                 bare = taken(bare, "phantom")[0]
                 bare = re.sub(r"\\(?:textbf|underline)\{([^{}]*)\}", r"\1", bare)
                 sd = re.search(r"\$\\pm\$\\,([\d.]+)", beside)
                 number = bare.replace("$-$", "-").replace(r"$\infty$", "inf")
-                rows.setdefault(title.replace(r"\&", "&"), []).append((number, sd[1] if sd else ""))
-    return rows
+                columns.setdefault(title, []).append((number, sd[1] if sd else ""))
+    return columns
 
 
 def agrees(text: str, number: float) -> bool:
@@ -217,6 +220,7 @@ def test_every_number_of_the_table_is_what_pandas_gives(results: Path) -> None:
     values, rows = recomputed(results)
     table = printed(full_tables(compare(load_results(results))[0]))
     assert set(table) == set(rows)
+    values = [name for name in values if any(found[name].notna().any() for found in rows.values())]
     numbers = spreads = 0
     for title, cells in table.items():
         assert len(cells) == len(values)

@@ -14,6 +14,12 @@ from vsbench.report.tables import Comparison, Row, compare, load_results, proble
 Tree = Any  # the class in conftest.py, which cannot be imported from here
 
 
+@pytest.fixture
+def tree(make_tree: Callable[..., Tree]) -> Tree:
+    """A tree of so many slides that a difference can be shown."""
+    return make_tree(n=12, slides=12)
+
+
 def only(tree: Tree) -> Comparison:
     (comparison,) = compare(load_results(tree.results))
     return comparison
@@ -76,6 +82,19 @@ def test_equal_titles_are_told_apart(tree: Tree) -> None:
     tree.add("usigan", {"fid": 1.0}, title="USIGAN")
     tree.add("usigan+cpu", {"fid": 2.0}, title="USIGAN")
     assert [row.title for row in only(tree).rows] == ["USIGAN (usigan)", "USIGAN (usigan+cpu)"]
+
+
+@pytest.mark.parametrize(("slides", "marked"), [(12, True), (7, True), (6, False), (1, True), (None, True)])
+def test_nothing_is_marked_where_so_few_units_can_not_show_a_difference(
+    tree: Tree, slides: int | None, marked: bool
+) -> None:
+    """Four methods: three tests against the best, and 2^(1 − S) · 3 is below 5 % from seven on.
+
+    Where slides are unknown or one, the twelve images are the units.
+    """
+    for place, row in enumerate("abcd"):
+        tree.add(row, {"fid": 10.0 + place}, n_slides=slides)
+    assert only(tree).ranks("fid", 3) == ({"a": 1, "b": 2} if marked else {})
 
 
 @pytest.mark.parametrize(
@@ -159,7 +178,7 @@ def test_tidy_holds_every_value_of_every_run(tree: Tree, tmp_path: Path) -> None
     assert read.loc[("er", "cut", "psnr"), "value"] == math.inf
     assert pd.isna(read.loc[("er", "cut", "fid"), "value"])
     assert read.loc[("er", "cut", "fid"), "reason"] == "weights are not here"
-    assert read.loc[("er", "cut", "fid"), ["seed", "n", "n_slides"]].tolist() == [1, 6, 3]
+    assert read.loc[("er", "cut", "fid"), ["seed", "n", "n_slides"]].tolist() == [1, 12, 12]
     assert pd.isna(read.loc[("pr", "he", "r_avg"), "seed"])
 
 
@@ -189,7 +208,7 @@ def damage(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]
         (damage(lambda s: s.pop("values")), "values"),
         (damage(lambda s: s.pop("data_digest")), "data_digest"),
         (damage(lambda s: s.update(schema=2)), "schema"),
-        (damage(lambda s: s.update(n=7)), "lists 6 pairs but n is 7"),
+        (damage(lambda s: s.update(n=7)), "lists 12 pairs but n is 7"),
         (damage(lambda s: s.update(n="6")), "n: "),
         (damage(lambda s: s.update(row="usigan")), "not of its folder"),
         (damage(lambda s: s["values"]["fid"].update(value=float("nan"))), "NaN is no number"),

@@ -246,8 +246,10 @@ def test_bca_says_when_it_does_not_exist() -> None:
         ([None] * 6, 6, "unknown"),
         ([float("nan"), "", None], 3, "unknown"),
         (["a", "a", None, "b", "b", "b"], 3, "1 of 6"),
-        (["a", "b", "b"], 2, "2 independent"),
-        (["a"], 1, "1 independent"),
+        (["a", "b", "b"], 2, "2 slides: of fewer than 8"),
+        (["a"], 1, "1 image: of fewer than 8"),
+        (["a"] * 7, 7, "7 images: of fewer than 8"),
+        ([None, *"bcdefg"], 7, "7 units: of fewer than 8"),
     ],
 )
 def test_what_makes_intervals_doubtful_is_said(names: list[object], count: int, part: str) -> None:
@@ -259,8 +261,9 @@ def test_what_makes_intervals_doubtful_is_said(names: list[object], count: int, 
 
 
 def test_known_slides_are_grouped_without_a_word() -> None:
-    slides = group(["b", "a", "c", "a"])
-    assert slides.index.tolist() == [1, 0, 2, 0]
+    slides = group(["b", "a", "c", "a", *"defgh"])
+    assert slides.index.tolist()[:4] == [1, 0, 2, 0]
+    assert slides.counted == "8 slides"
     assert slides.caution is None
     with pytest.raises(ValueError, match="no image"):
         group([])

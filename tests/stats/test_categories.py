@@ -6,12 +6,18 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from vsbench.stats.categories import kappa, kappas
-from vsbench.stats.slides import group
+from vsbench.stats.slides import Slides
+from vsbench.stats.slides import group as grouped
 
 RANDOM = np.random.default_rng(8)
 REAL = RANDOM.integers(0, 3, 40).astype(float)
 FAKE = np.where(RANDOM.random(40) < 0.5, REAL, RANDOM.integers(1, 3, 40))
 NAMES = [f"s{number}" for number in RANDOM.integers(0, 5, 40)]
+
+
+def group(names: list[str]) -> Slides:
+    """Of few slides, without the caution."""
+    return grouped(names, warn=lambda caution: None)
 
 
 def test_a_resample_is_the_images_repeated() -> None:

@@ -7,11 +7,17 @@ import pytest
 from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.registry import load, names
 from vsbench.stats.moments import Pooled
-from vsbench.stats.slides import group
+from vsbench.stats.slides import Slides
+from vsbench.stats.slides import group as grouped
 from vsbench.stats.table import table_statistics
 
 IMAGES = 7
 LABELS = {"stain": "ki67"}
+
+
+def group(names: list[str]) -> Slides:
+    """Of few slides, without the caution."""
+    return grouped(names, warn=lambda caution: None)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,10 @@ def compare(
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file as well.")] = None,
 ) -> None:
-    """Compare runs on the same test images: difference with 95 % interval, p, and p corrected by Holm for all tests.
+    """Compare runs on the same test images: difference with 95 % interval, p, and p corrected by Holm.
+
+    Values that show one quantity several times are a family: one of them, named beforehand, is tested and corrected
+    for, the others describe. Naming values by --metric leaves the others out.
 
     Each run is one training. Slides are drawn and exchanged, not images, since the images of a slide are not
     independent; with few slides nothing can be shown, and the command says so. "Not shown" does not mean equal.
@@ -57,7 +60,8 @@ def _of_runs(folders: list[Path], metrics: list[str], resamples: int, seed: int)
     found = statistics.compare(read([find_run(folder) for folder in folders]), metrics, resamples, seed)
     rows = statistics.records(found.tests)
     record = {
-        "runs": found.runs, "protocol": found.protocol, "images": found.images, "slides": found.slides,
+        "runs": found.runs, "protocol": found.protocol, "images": found.images,
+        "units": found.units, "unit": found.unit,
         "resamples": resamples, "seed": seed, "tests": rows, "left_out": found.left_out, "notes": found.notes,
     }  # fmt: skip
     return record, rows
@@ -89,7 +93,12 @@ def _table_of_runs(rows: list[Record]) -> "Table":
         if pair != before and len(pairs) > 1:
             table.add_row("", *pair, "")
         before = pair
-        table.add_row(row["value"], _number(row["first_value"]), _number(row["second_value"]), row["verdict"])
+        table.add_row(
+            row["value"] if row["tested"] else f"  {row['value']}",
+            _number(row["first_value"]),
+            _number(row["second_value"]),
+            row["verdict"],
+        )
     return table
 
 
@@ -123,10 +132,11 @@ def _print(record: Record, table: "Table") -> None:
 
     console = Console()
     if "tests" in record:
-        made = sum(row["p"] is not None for row in record["tests"])
+        made = sum(row["tested"] and row["p"] is not None for row in record["tests"])
+        drawn = "" if record["unit"] == "image" else f" of {record['units']} {record['unit']}s"
         console.print(
-            f"{record['protocol']}: {record['images']} images, {record['slides']} independent units, "
-            f"{record['resamples']} resamples; Holm over {made} tests"
+            f"{record['protocol']}: {record['images']} images{drawn}, {record['resamples']} resamples; "
+            f"Holm over {made} tests"
         )
     console.print(table)
     for reason in dict.fromkeys(record["left_out"].values()):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsbench.bounds import DEVICES, DRAWS
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, Device, Results, checked_row, checked_stains
+from vsbench.cli.options import RESULTS, DataName, DataOptions, DataRoot, Device, Results, checked_row, checked_stains
 from vsbench.cli.output import note, say
 from vsbench.numbers import digits
 
@@ -67,6 +67,7 @@ def evaluate(
         typer.Option("--draws", min=1, max=DRAWS, help="Translate with so many seeds where a method samples (UNSB)."),
     ] = 1,
     data_root: DataRoot = None,
+    data_name: DataName = None,
     data: DataOptions = None,
     device: Device = "auto",
     devices: Annotated[
@@ -98,6 +99,8 @@ def evaluate(
         raise UsageError("--images needs --name, --dataset and --stain")
     if (images is not None or references) and (dataset is None or stain is None):
         raise UsageError(f"{'--references' if references else '--images'} needs --dataset and --stain")
+    if data_name is not None and images is None and not references:
+        raise UsageError("--data-name is about --images and --references: of a run it is given to train, or to report")
     if images is None and (name or suffix or (resize and size is None)):
         raise UsageError("--name, --suffix and --resize without --size are about --images FOLDER")
     if draws > 1 and not (runs or every):
@@ -110,7 +113,7 @@ def evaluate(
     instrument = Instrument.build(str(fabric.device), families, on_missing, seed_of(weights) if weights else None)
     with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
         if dataset is not None and stain is not None:
-            group = Group(dataset, parse_settings(data or []), stain, data_root, out or results, common)
+            group = Group(dataset, parse_settings(data or []), stain, data_root, out or results, common, data_name)
             if images is not None and name is not None:
                 outcomes, failures = engine.evaluate_images(
                     images, name, group, instrument, on_bad, suffix, None if common else resize, display.count

@@ -7,6 +7,7 @@ import typer
 
 from vsbench.cli.options import (
     RESULTS,
+    DataName,
     DataOptions,
     DataRoot,
     DatasetName,
@@ -24,6 +25,7 @@ def import_(
     dataset: DatasetName,
     stain: Stain,
     data_root: DataRoot = None,
+    data_name: DataName = None,
     data: DataOptions = None,
     variant: Annotated[str | None, typer.Option("--variant", help="One of the method's variants.")] = None,
     settings: Annotated[
@@ -43,5 +45,7 @@ def import_(
     from vsbench.exchange.imports import import_generator
 
     options = with_variant(parse_settings(settings or []), variant)
-    run = import_generator(file, method, dataset, stain, options, parse_settings(data or []), data_root, label, results)
+    run = import_generator(
+        file, method, dataset, stain, options, parse_settings(data or []), data_root, label, results, data_name
+    )
     say(f"{run.folder}")

@@ -52,6 +52,13 @@ DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of the data sets; else $VSBENCH_DATA, else the settings file."),
 ]
+DataName = Annotated[
+    str | None,
+    typer.Option(
+        "--data-name", callback=checked_names,
+        help="What the pairs are called in tables; else the data set's name, of your own pairs their folder's.",
+    ),
+]  # fmt: skip
 DataOptions = Annotated[
     list[str] | None, typer.Option("--data", metavar="KEY=VALUE", help="Option of the data set; repeatable.")
 ]

@@ -13,7 +13,8 @@ from vsbench.cli.output import note, say
 if TYPE_CHECKING:
     from vsbench.report.published import Paper
 
-FILES = ("summary.csv", "decision.csv", "provenance.csv", "provenance.json", "main.tex")  # the last with --latex
+FILES = ("summary.csv", "decision.csv", "provenance.csv", "provenance.json")
+LATEX = ("main.tex", "supplement.tex")
 PUBLISHED = RESULTS / "published"
 
 
@@ -29,6 +30,10 @@ def report(
     published: Annotated[
         Path | None,
         typer.Option("--published", help=f"Folder of printed numbers; else {PUBLISHED} where it is."),
+    ] = None,
+    data_name: Annotated[
+        list[str] | None,
+        typer.Option("--data-name", metavar="[GROUP=]NAME", help="What a data set is called; repeatable."),
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", metavar="FILE.zip", help="Also all that may be passed on, as one file.")
@@ -64,7 +69,7 @@ def report(
             raise UsageError(f"{option} is of the whole report: leave out --suite")
     if suite is None and method is not None:
         raise UsageError("--method is for --suite")
-    expected = [] if suite is not None else FILES[: None if latex else -1]
+    expected = [] if suite is not None else [*FILES, *(LATEX if latex else ())]
     own_place = folder.resolve() == (results / "report").resolve()
     with nullcontext() if own_place else only_ours(folder, "--out", expected):
         if suite is not None:
@@ -78,6 +83,7 @@ def report(
                 page=html,
                 interval=interval,
                 papers=printed_papers(published),
+                names=data_name or [],
                 bundle=bundle,
                 protocol=protocol,
                 warn=print_warning,

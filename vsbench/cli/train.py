@@ -9,6 +9,7 @@ import typer
 from vsbench.bounds import DEVICES, NODES
 from vsbench.cli.options import (
     RESULTS,
+    DataName,
     DataOptions,
     DataRoot,
     DatasetName,
@@ -29,6 +30,7 @@ def train(
     dataset: DatasetName,
     stain: Stain,
     data_root: DataRoot = None,
+    data_name: DataName = None,
     data: DataOptions = None,
     variant: Annotated[str | None, typer.Option("--variant", help="One of the method's variants.")] = None,
     preset: Annotated[str, typer.Option("--preset", help="paper, or cpu: a small one for two cores.")] = "paper",
@@ -143,6 +145,7 @@ def train(
         dataset_options=parse_settings(data or []),
         stain=stain,
         data_root=data_root,
+        data_name=data_name,
         seed=seed,
         label=label,
         results=results,

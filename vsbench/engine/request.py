@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vsbench import registry
 from vsbench.bounds import SEED, STEPS, require_whole
-from vsbench.dataset import data_folder
+from vsbench.dataset import data_folder, data_name
 from vsbench.engine.checkpoint import chosen_checkpoint
 from vsbench.engine.run import Run, group_folder, row_name
 from vsbench.engine.step import Execution
@@ -31,6 +31,7 @@ Select = Literal["last", "best"]
 class Request:
     """What to train on what. ``options`` are the method's settings, ``dataset_options`` the data set's.
 
+    ``data_name``: what its pairs are called in tables; else the data set's name, or of one's own pairs their folder's.
     ``select``: which checkpoint stands for the run, the last or the best on the slides that validation holds out of the
     training set. They are held out where ``validate_every`` is given, or ``select`` needs them (it is then the steps
     between checkpoints). ``cache_tiles``: where the training tiles are kept decoded. ``start_from``: a run folder, or a
@@ -46,6 +47,7 @@ class Request:
     options: dict[str, Any] = field(default_factory=dict)
     dataset_options: dict[str, Any] = field(default_factory=dict)
     data_root: Path | None = None
+    data_name: str | None = None
     seed: int = 0
     label: str | None = None
     results: Path = Path("results")
@@ -100,6 +102,7 @@ class Resolved:
     pairs: HeldOut
     paired: bool  # whether H&E and IHC of a training pair belong together
     weights: Path | None = None  # of which the training starts; None: drawn at random
+    data_name: str | None = None  # what the pairs are called; None: as the data set is
 
     @property
     def row(self) -> str:
@@ -141,7 +144,8 @@ def resolve(request: Request) -> Resolved:
     if request.validates and dataset.paired:
         parts = hold_out(pairs, request.validation_share, request.seed)
     weights = None if request.start_from is None else _weights(request.start_from)
-    return Resolved(request, method_class, config, run, root, parts, dataset.paired, weights)
+    name = data_name(dataset, request.data_name, request.data_root)
+    return Resolved(request, method_class, config, run, root, parts, dataset.paired, weights, name)
 
 
 def _weights(given: Path) -> Path:

@@ -158,6 +158,7 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
         dataset_options=request.dataset_options,
         stain=request.stain,
         data_root=str(found.root),
+        data_name=found.data_name,
         train_pairs=len(pairs),
         train_slides=len({p.slide for p in pairs}) if all(p.slide for p in pairs) else None,
         train_digest=pairs_digest(pairs, dict(_by_file(pairs, data)).__getitem__),

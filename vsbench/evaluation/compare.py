@@ -21,11 +21,11 @@ from vsbench.stats import paired
 from vsbench.stats.bootstrap import RESAMPLES, centred_interval, resample_counts
 from vsbench.stats.distances import DISTANCES, Distance
 from vsbench.stats.moments import Array, mean
-from vsbench.stats.paired import Comparison, Swaps, draw_swaps, holm, least_p, limit_of_tests, swap_test
+from vsbench.stats.paired import ALPHA, Comparison, Swaps, draw_swaps, holm, least_p, limit_of_tests, swap_test
 from vsbench.stats.seeds import SeedEffect, seed_effect
+from vsbench.stats.slides import Unit
 from vsbench.stats.table import judged
 
-ALPHA = 0.05  # family-wise error at which a difference counts as shown
 POOLED = {"psnr": "psnr_pooled"}  # a mean that one equal image makes infinite â†’ what is finite then
 
 
@@ -33,6 +33,7 @@ POOLED = {"psnr": "psnr_pooled"}  # a mean that one equal image makes infinite â
 class Result:
     """A value of two runs, compared; the values are of the images that both have.
 
+    ``tested``: it stands for its family, and Holm's correction is over it; what is not describes the same quantity.
     Of a value that is best at zero the comparison is of the distances from zero: -30 is as good as 30.
     """
 
@@ -40,6 +41,12 @@ class Result:
     first_value: float
     second_value: float
     comparison: Comparison
+    tested: bool = True
+
+    @property
+    def family(self) -> str:
+        """The value that stands for its quantity."""
+        return self.value.family or self.value.name
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,8 @@ class Compared:
     runs: tuple[str, ...]
     protocol: str
     images: int
-    slides: int
+    units: int
+    unit: Unit
     tests: tuple[Result, ...]
     left_out: dict[str, str]
     notes: tuple[str, ...]
@@ -58,8 +66,10 @@ class Compared:
 def compare(
     runs: Sequence[Evaluated], metrics: Sequence[str] = (), resamples: int = RESAMPLES, seed: int = 0
 ) -> Compared:
-    """Every pair of runs in every value; Holm's correction over all tests made.
+    """Every pair of runs in every value; Holm's correction over the tests of the values that stand for their families.
 
+    That is the value that its family names, or the first of the others where this one was not asked for or does not
+    exist: nothing of it depends on how the methods do.
     Raises what ``basis`` raises, and RunError where tables hold other numbers of the same real images.
     """
     base = basis(runs, _with_pooled(metrics, _infinite(runs)))
@@ -87,11 +97,8 @@ def compare(
             known = ", ".join(statistics)
             raise RunError(f"{name}: {known} differ on the same real images; evaluate all again") from None
         tests += [Result(value, found[one.first], found[one.second], one) for one in made]
-    corrected = holm([test.comparison.p for test in tests])
-    tests = [replace(t, comparison=replace(t.comparison, p_holm=p)) for t, p in zip(tests, corrected, strict=True)]
-    pairs = list(dict.fromkeys((test.comparison.first, test.comparison.second) for test in tests))
-    tests.sort(key=lambda test: pairs.index((test.comparison.first, test.comparison.second)))
-    notes = (*base.notes, *_limits_of_tests(swaps, len(tests)))
+    tests = _corrected(tests)
+    notes = (*base.notes, *_limits_of_tests(swaps, sum(test.tested for test in tests), base.slides.unit))
     notes += tuple(
         f"{name}: infinite for images equal to the real IHC ({_counted(of)}), and so their mean: compare {POOLED[name]}"
         for name, of in _infinite(base.runs).items()
@@ -101,7 +108,21 @@ def compare(
         notes += ("each run is one training: what another seed would change is not in this (see --seeds)",)
     names, protocol = tuple(run.name for run in runs), runs[0].summary.protocol
     images = len(base.slides.index)
-    return Compared(names, protocol, images, base.slides.count, tuple(tests), left_out, notes)
+    return Compared(names, protocol, images, base.slides.count, base.slides.unit, tuple(tests), left_out, notes)
+
+
+def _corrected(tests: Sequence[Result]) -> list[Result]:
+    """Pair by pair, in each the families one after the other, each begun by the value that is tested."""
+    groups: dict[tuple[str, str], dict[str, list[Result]]] = {}
+    for test in tests:
+        pair = test.comparison.first, test.comparison.second
+        groups.setdefault(pair, {}).setdefault(test.family, []).append(test)
+    ordered: list[Result] = []
+    for family, members in ((f, m) for families in groups.values() for f, m in families.items()):
+        chosen = min(members, key=lambda one: (np.isnan(one.comparison.p), one.value.name != family))
+        ordered += [replace(one, tested=one is chosen) for one in sorted(members, key=lambda one: one is not chosen)]
+    corrected = holm([test.comparison.p if test.tested else np.nan for test in ordered])
+    return [replace(t, comparison=replace(t.comparison, p_holm=p)) for t, p in zip(ordered, corrected, strict=True)]
 
 
 def _infinite(runs: Sequence[Evaluated]) -> dict[str, dict[str, int]]:
@@ -141,9 +162,9 @@ def _distances(
     return found, made
 
 
-def _limits_of_tests(swaps: Swaps, tests: int) -> list[str]:
+def _limits_of_tests(swaps: Swaps, tests: int, unit: Unit) -> list[str]:
     """What no data could show, with so few slides or so many tests, and what would help."""
-    limit, (exchanges, slides) = limit_of_tests(swaps, tests, ALPHA), swaps.exchanged.shape
+    limit, (exchanges, slides) = limit_of_tests(swaps, tests, ALPHA, unit), swaps.exchanged.shape
     if not limit or least_p(slides, exchanges) >= ALPHA:
         return [limit] if limit else []
     more = "" if swaps.exact else ", or take more --resamples"
@@ -151,7 +172,10 @@ def _limits_of_tests(swaps: Swaps, tests: int) -> list[str]:
 
 
 def verdict(test: Result) -> str:
-    """The comparison in words: "shown" is a difference whose corrected p is below 0.05; no other is denied."""
+    """The comparison in words: "shown" is a difference whose corrected p is below 0.05; no other is denied.
+
+    Of a value that is not tested its difference and interval are a description.
+    """
     one, gap = test.comparison, test.comparison.difference
     if not np.isfinite(gap.estimate) or np.isnan(one.p):
         return f"no difference can be told: {gap.caution or 'a value does not exist'}"
@@ -162,11 +186,12 @@ def verdict(test: Result) -> str:
     higher, lower = ("farther from zero", "nearer to zero") if test.value.best == "zero" else ("higher", "lower")
     way = higher if sign > 0 else lower
     good = "better" if (sign > 0) == (test.value.best == "high") else "worse"
-    shown = "shown" if one.p_holm < ALPHA else "not shown"
-    return (
-        f"{one.first} {way} ({good}) by {digits(abs(gap.estimate), 3)} [{digits(low, 3)}, {digits(high, 3)}], "
-        f"p = {one.p:.2g} (Holm {one.p_holm:.2g}): {shown}"
-    )
+    said = f"{one.first} {way} ({good}) by {digits(abs(gap.estimate), 3)}"
+    if np.isfinite([low, high]).all():
+        said += f" [{digits(low, 3)}, {digits(high, 3)}]"
+    if not test.tested:
+        return f"{said}: description, not tested"
+    return f"{said}, p = {one.p:.2g} (Holm {one.p_holm:.2g}): {'shown' if one.p_holm < ALPHA else 'not shown'}"
 
 
 def seed_effects(
@@ -204,10 +229,11 @@ def records(tests: Sequence[Result]) -> list[dict[str, Any]]:
             "low": gap.low, "high": gap.high, "p": one.p, "p_holm": one.p_holm,
         }  # fmt: skip
         rows.append(
-            {"value": test.value.name, "protocol": test.value.protocol, "unit": test.value.unit,
+            {"value": test.value.name, "family": test.family, "tested": test.tested,
+             "protocol": test.value.protocol, "unit": test.value.unit,
              "best": test.value.best, "first": one.first, "second": one.second,
              **{key: json_number(number) for key, number in numbers.items()},
-             "level": gap.level, "kind": gap.kind, "resamples": gap.resamples, "slides": gap.slides,
+             "level": gap.level, "kind": gap.kind, "resamples": gap.resamples, "units": gap.units,
              "excluded": gap.excluded, "caution": gap.caution, "verdict": verdict(test)}
         )  # fmt: skip
     return rows

@@ -58,6 +58,7 @@ def evaluate_rows(
         fingerprint = digest([row.protocol, __version__, *data, images, *instrument.identity])
         name, (there, damaged) = str(row.run.folder), summaries.stored(row, fingerprint)
         if there is not None and not (there.skipped and on_bad == "stop"):
+            there = summaries.renamed(row, group, there)
             outcomes[name] = Outcome(row.run, there, cached=True)
         else:
             todo[name] = row, fingerprint, images, damaged
@@ -143,7 +144,7 @@ def evaluate_runs(
         except UserError as error:
             failures.append(str(error))
             continue
-        key = str((record.dataset, record.dataset_options or {}, record.stain, record.data_root))
+        key = str((record.dataset, record.dataset_options or {}, record.stain, record.data_root, record.data_name))
         groups.setdefault(key, []).append(run)
     for members in groups.values():
         try:

@@ -10,17 +10,17 @@ from typing import Any
 from vsbench import registry
 from vsbench.data.pairs import NotHere, Pair, images_of, not_read, pairs_digest
 from vsbench.data.splits import split_digest
-from vsbench.dataset import pairs_of
+from vsbench.dataset import data_name, pairs_of
 from vsbench.engine.run import Run, group_folder
 from vsbench.errors import DataError
 from vsbench.evaluation.digests import Digests
 from vsbench.evaluation.sizes import CommonSize
 from vsbench.files import digest
 from vsbench.markers import marker
+from vsbench.stats.slides import ENOUGH
 
 SPLIT = "test"
 PROTOCOL = "native"  # stored size, no resize, all pairs of the split
-FEW_SLIDES = 10
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Group:
     data_root: Path | None
     results: Path
     size: CommonSize | None = None
+    name: str | None = None  # what the pairs are called; None given: as ``dataset.data_name`` has it
     pairs: list[Pair] = field(init=False)
     train: list[Pair] = field(init=False)  # empty where only the test split is here
     digests: Digests = field(init=False)
@@ -43,6 +44,7 @@ class Group:
 
     def __post_init__(self) -> None:
         source = registry.load("vsbench.datasets", self.dataset).from_options(self.options)
+        self.name = data_name(source, self.name, self.data_root)
         test = pairs_of(source, self.data_root, self.stain, SPLIT)
         self.pairs = [replace(p, labels={**p.labels, "stain": marker(self.stain)}) for p in test]
         if self.size is not None:  # at which true cells, known by their pixels, are in other places
@@ -109,7 +111,7 @@ class Group:
         shared = test & {p.slide for p in self.train}
         if shared:
             yield f"{len(shared)} of {len(test)} test slides are also in the training set"
-        if len(test) < FEW_SLIDES:
+        if len(test) < ENOUGH:
             yield f"only {len(test)} test slides: too few to rank methods"
 
 
@@ -118,4 +120,5 @@ def group_of(run: Run, data_root: Path | None, results: Path, size: CommonSize |
     record = run.record
     if data_root is None and not os.environ.get("VSBENCH_DATA") and record.data_root:
         data_root = Path(record.data_root)
-    return Group(record.dataset, record.dataset_options or {}, record.stain, data_root, results, size)
+    options = record.dataset_options or {}
+    return Group(record.dataset, options, record.stain, data_root, results, size, record.data_name)

@@ -26,9 +26,10 @@ def intervals(
     """The 95 % interval of each of ``values`` by name, ready for JSON.
 
     Keys: ``low``, ``high`` (None where there is no interval, and ``reason`` says why, else None); where there is one
-    also ``level``, ``kind``, ``resamples``, ``slides``, ``excluded`` (images without a number) and ``caution`` (what
-    to mind, or None). ``table``: with the column ``slide``, in the order of ``features``. Values of features take some
-    hundreds of ``resamples`` at most: N = 1000 images cost the Fréchet distance 11 s of one core.
+    also ``level``, ``kind``, ``resamples``, ``units`` (how many were drawn), ``unit`` (slide or image), ``excluded``
+    (images without a number) and ``caution`` (what to mind, or None). ``table``: with the column ``slide``, in the
+    order of ``features``. Values of features take some hundreds of ``resamples`` at most: N = 1000 images cost the
+    Fréchet distance 11 s of one core.
     """
     if not len(table):
         return {value.name: _without("there is no image") for value in values}
@@ -71,6 +72,7 @@ def _json(interval: Interval, slides: Slides, moved: float = 0.0) -> dict[str, A
         return _without(interval.caution or "the limits do not exist")
     record = asdict(interval)
     del record["estimate"]
+    record["unit"] = slides.unit
     record["low"] += moved
     record["high"] += moved
     record["caution"] = "; ".join(text for text in (slides.caution, interval.caution) if text) or None

@@ -65,7 +65,7 @@ def _reference_row(group: Group, row: ReferenceRow) -> Row:
         state = row.fit(group.train, group.pairs)
     record = ReferenceRecord(
         schema=2, row=row.name, title=row.title, made_of=made_of, state=state, state_digest=_digest_of(state),
-        dataset=group.dataset, dataset_options=group.options, stain=group.stain,
+        dataset=group.dataset, dataset_options=group.options, stain=group.stain, data_name=group.name,
     )  # fmt: skip
     _write_record(run, record)
     unchanged = state.get("unchanged", [])
@@ -185,6 +185,7 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
         resize = _rule_before(run)
     record = ExternalRecord(
         schema=2, row=name, title=name, dataset=group.dataset, stain=group.stain, dataset_options=group.options,
+        data_name=group.name,
         data_root=None if group.data_root is None else str(group.data_root.resolve()), images=str(folder.resolve()),
         suffix=suffix, resize=resize,
     )  # fmt: skip

@@ -16,6 +16,9 @@ from vsbench.evaluation.rows import Row
 from vsbench.files import atomic, file_digest, json_number, write_text
 from vsbench.metric import Absent
 from vsbench.records.summary import Summary
+from vsbench.stats import slides
+from vsbench.stats.bootstrap import LIMITS
+from vsbench.stats.slides import ENOUGH
 
 RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
 TABLE, FEATURES = "per_image.csv", "features.npz"
@@ -36,6 +39,15 @@ def stored(row: Row, fingerprint: str) -> tuple[Summary | None, str]:
     return (summary if whole else None), ""
 
 
+def renamed(row: Row, group: Group, there: Summary) -> Summary:
+    """The summary on disk with the name that the pairs are called by now."""
+    if there.data_name != group.name:
+        there = there.model_copy(update={"data_name": group.name})
+        if ranks.rank() == 0:
+            there.write(row.run.evaluation(row.protocol) / "summary.json")
+    return there
+
+
 def forget(row: Row) -> None:
     """Remove the summary of a row that is to be measured: a table without one is not evaluated."""
     if ranks.rank() == 0:
@@ -52,12 +64,14 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
     limits = intervals(
         list(declared.values()), table, measured.features, values, resamples=RESAMPLES, seed=BOOTSTRAP_SEED
     )
+    drawn = slides.group(table["slide"], warn=lambda text: None) if len(table) else None
     warnings = [*group.warnings, *row.warnings, *instrument.broken]
     if measured.skipped:
         warnings.append(f"{len(measured.skipped)} of {len(group.pairs)} pairs skipped as bad: see skipped")
     content = {
         "schema": 1,
         **{key: getattr(row.record, key) for key in ("kind", "dataset", "stain", "row", "title", "seed")},
+        "data_name": group.name,
         "split": SPLIT,
         "protocol": row.protocol,
         "n": len(table),
@@ -68,7 +82,14 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
         "images_digest": images,
         "fingerprint": fingerprint,
         "vsbench": __version__,
-        "bootstrap": {"resamples": RESAMPLES, "seed": BOOTSTRAP_SEED},
+        "bootstrap": {
+            "resamples": RESAMPLES,
+            "seed": BOOTSTRAP_SEED,
+            "how": LIMITS,
+            "unit": drawn.unit if drawn else None,
+            "units": drawn.count if drawn else 0,
+            "enough": ENOUGH,
+        },
         "provenance": instrument.provenance,
         "warnings": warnings,
         "skipped": measured.skipped,

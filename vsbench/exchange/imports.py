@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from vsbench import registry
-from vsbench.dataset import data_folder
+from vsbench.dataset import data_folder, data_name
 from vsbench.engine.checkpoint import IMPORTED, save_translator
 from vsbench.engine.run import Run, group_folder, require_one_row, row_name
 from vsbench.errors import RunError
@@ -26,12 +26,13 @@ def import_generator(
     data_root: Path | None = None,
     label: str | None = None,
     results: Path = Path("results"),
+    called: str | None = None,
 ) -> Run:
     """Write ``<results>/runs/<dataset>-<stain>/<row>/imported/`` and return it; the very same there already is left.
 
-    The row is called METHOD[+VARIANT]+imported, or ``label``. Raises UsageError for unknown names and settings, and
-    where the file holds another network than these settings have, UserError where it can't be read, RunError where the
-    folder holds something else.
+    The row is called METHOD[+VARIANT]+imported, or ``label``, and the pairs ``called``. Raises UsageError for unknown
+    names and settings, and where the file holds another network than these settings have, UserError where it can't be
+    read, RunError where the folder holds something else.
     """
     method_class = registry.load("vsbench.methods", method_name)
     dataset = registry.load("vsbench.datasets", dataset_name).from_options(dataset_options)
@@ -47,6 +48,7 @@ def import_generator(
         schema=2, row=row, title=label or f"{method_class.card.title} ({remarks})", method=method_name,
         variant=config.variant, config=config.model_dump(mode="json"), dataset=dataset_name,
         dataset_options=dataset_options, stain=stain, data_root=str(data_folder(dataset, data_root)),
+        data_name=data_name(dataset, called, data_root),
         origin=file.name, origin_digest=file_digest(file),
         parameters={method.translator: sum(p.numel() for p in network.parameters())},
     )  # fmt: skip

@@ -33,6 +33,7 @@ class Agreement(Metric):
             "Lin's concordance of the N pairs of mean DAB densities: 2 s_xy / (s_x² + s_y² + (mean x − mean y)²), "
             "population moments (1/N)",
             "ccc/mean-od-fiji",
+            family="iod_mae",
         ),
         Value(
             "ba_bias",
@@ -41,6 +42,7 @@ class Agreement(Metric):
             "low",
             "|mean of d|, d the difference of the mean DAB densities of generated image i and of the real one",
             "bland-altman/mean-od-fiji",
+            family="iod_mae",
         ),
         Value(
             "ba_spread",
@@ -49,6 +51,7 @@ class Agreement(Metric):
             "low",
             "1.96 · sample sd of d (1/(N−1)): the limits of agreement lie so far on either side of the bias",
             "bland-altman/mean-od-fiji",
+            family="iod_mae",
         ),
         Value(
             "ba_limit",
@@ -57,6 +60,7 @@ class Agreement(Metric):
             "low",
             "ba_bias + ba_spread: how far from 0 the farther of the two 95 % limits of agreement lies",
             "bland-altman/mean-od-fiji",
+            family="iod_mae",
         ),
         Value(
             "positive_area_error",

@@ -73,6 +73,7 @@ def declared(thresholds: Mapping[str, Cutoffs]) -> tuple[Value, ...]:
             f"pairs whose generated and real image have one category of three, {cut}",
             rule,
             column="category_agreement",
+            family="clinical_kappa",
         ),
         Value("clinical_kappa", "Category kappa", "1", "high", f"quadratic-weighted kappa of the same: {kappa}", rule),
         Value(
@@ -92,6 +93,7 @@ def declared(thresholds: Mapping[str, Cutoffs]) -> tuple[Value, ...]:
             "mean over i of |difference of 100 · (weak + 2 moderate + 3 strong share of nuclear pixels)|",
             f"npi/h{NUCLEAR}-dab{weak}-{moderate}-{strong}-area{MIN_AREA}",
             column="h_score_error",
+            family="npi_mae",
         ),
         Value(
             "label_accuracy",
@@ -101,6 +103,7 @@ def declared(thresholds: Mapping[str, Cutoffs]) -> tuple[Value, ...]:
             f"images whose category, {cut}, is that of the data set's label",
             f"label/{rule}",
             column="label_agreement",
+            family="label_kappa",
         ),
         Value(
             "label_kappa", "Label kappa", "1", "high", f"quadratic-weighted kappa of the same: {kappa}", f"label/{rule}"

@@ -28,6 +28,7 @@ class ContentVariants(Metric):
             "high",
             "100 · Pearson's r of the grey pixels of all generated images together and of their H&E",
             "r_c/gray-pooled",
+            family="r_c",
         ),
         Value(
             "r_c_image_means",
@@ -36,6 +37,7 @@ class ContentVariants(Metric):
             "high",
             "100 · Pearson's r of the N pairs of mean grey levels of generated image i and of its H&E",
             "r_c/image-means",
+            family="r_c",
         ),
     )
 

@@ -25,8 +25,24 @@ class DabDensity(Metric):
     """
 
     values = (
-        Value("iod", r"IoD", "1e7 OD·px", "low", "|Σ Î − Σ I| · 1e-7; errors of opposite sign cancel", "iod/fiji"),
-        Value("iod_rel", r"IoD$_\mathrm{rel}$", "1", "low", "|Σ Î − Σ I| / Σ I", "iod_rel/fiji"),
+        Value(
+            "iod",
+            r"IoD",
+            "1e7 OD·px",
+            "low",
+            "|Σ Î − Σ I| · 1e-7; errors of opposite sign cancel",
+            "iod/fiji",
+            family="iod_mae",
+        ),
+        Value(
+            "iod_rel",
+            r"IoD$_\mathrm{rel}$",
+            "1",
+            "low",
+            "|Σ Î − Σ I| / Σ I",
+            "iod_rel/fiji",
+            family="iod_mae",
+        ),
         Value(
             "iod_bias",
             r"IoD$_\mathrm{bias}$",
@@ -34,6 +50,7 @@ class DabDensity(Metric):
             "zero",
             "100 · (Σ Î − Σ I) / Σ I; below 0 there is too little stain, above 0 too much",
             "iod_bias/fiji",
+            family="iod_mae",
         ),
         Value(
             "iod_mae",

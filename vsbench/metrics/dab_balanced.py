@@ -37,7 +37,15 @@ class BalancedDensity(Metric):
     """
 
     values = (
-        Value("iod_balanced", r"IoD$^\mathrm{bal}$", "1e7 OD·px", "low", f"iod {UNDER}", f"iod/{PROTOCOL}"),
+        Value(
+            "iod_balanced",
+            r"IoD$^\mathrm{bal}$",
+            "1e7 OD·px",
+            "low",
+            f"iod {UNDER}",
+            f"iod/{PROTOCOL}",
+            family="iod_mae",
+        ),
         Value(
             "iod_rel_balanced",
             r"IoD$_\mathrm{rel}^\mathrm{bal}$",
@@ -45,6 +53,7 @@ class BalancedDensity(Metric):
             "low",
             f"iod_rel {UNDER}",
             f"iod_rel/{PROTOCOL}",
+            family="iod_mae",
         ),
         Value(
             "iod_bias_balanced",
@@ -53,6 +62,7 @@ class BalancedDensity(Metric):
             "zero",
             f"iod_bias {UNDER}",
             f"iod_bias/{PROTOCOL}",
+            family="iod_mae",
         ),
         Value(
             "iod_mae_balanced",
@@ -62,9 +72,10 @@ class BalancedDensity(Metric):
             f"iod_mae {UNDER}",
             f"iod_mae/{PROTOCOL}",
             column="iod_mae_balanced",
+            family="iod_mae",
         ),
-        Value("r_p_balanced", r"$R_p^\mathrm{bal}$", "%", "high", f"r_p {UNDER}", f"r_p/{PROTOCOL}"),
-        Value("ccc_balanced", r"CCC$^\mathrm{bal}$", "1", "high", f"ccc {UNDER}", f"ccc/{PROTOCOL}"),
+        Value("r_p_balanced", r"$R_p^\mathrm{bal}$", "%", "high", f"r_p {UNDER}", f"r_p/{PROTOCOL}", family="r_p"),
+        Value("ccc_balanced", r"CCC$^\mathrm{bal}$", "1", "high", f"ccc {UNDER}", f"ccc/{PROTOCOL}", family="iod_mae"),
         Value(
             "light_unknown",
             "Light unknown",

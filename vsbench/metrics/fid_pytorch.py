@@ -31,7 +31,7 @@ class FidPytorch(NetworkMetric):
     package = "torch_fidelity"
     build = staticmethod(inception)
     on_request = True
-    values = (Value("fid_pytorch", r"FID (pytorch-fid)", "1", "low", FORMULA, "fid/pytorch-fid"),)
+    values = (Value("fid_pytorch", r"FID (pytorch-fid)", "1", "low", FORMULA, "fid/pytorch-fid", family="fid"),)
 
     def update(self, samples: Sequence[Sample]) -> Update:
         """Features of the generated and of the real images; no columns."""

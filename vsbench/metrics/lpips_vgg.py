@@ -37,5 +37,6 @@ class LpipsVgg(LpipsDistance):
             "mean over images of LPIPS v0.1 (VGG16) between generated and real",
             "lpips/vgg-v0.1",
             column="lpips_vgg",
+            family="lpips",
         ),
     )

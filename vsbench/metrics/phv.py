@@ -35,7 +35,10 @@ def resnet50(tensors: "dict[str, Tensor]") -> "ResNet":
 
 
 def layer_values(name: str, label: str, protocol: str) -> tuple[Value, ...]:
-    """The four layers of a protocol and their mean, each the mean of the column of its name."""
+    """The four layers of a protocol and their mean, each the mean of the column of its name.
+
+    Where methods are tested the mean of the released protocol stands for all of them.
+    """
     layers = (
         (
             f"{name}_l{layer}",
@@ -46,7 +49,7 @@ def layer_values(name: str, label: str, protocol: str) -> tuple[Value, ...]:
     )
     mean = (f"{name}_avg", r"\mathrm{avg}", "mean over images of the mean of the four layers")
     return tuple(
-        Value(column, f"{label}$_{index}$", "1", "low", formula, protocol, column)
+        Value(column, f"{label}$_{index}$", "1", "low", formula, protocol, column, family="phv_avg")
         for column, index, formula in (*layers, mean)
     )
 

@@ -20,6 +20,7 @@ from vsbench.stain.dab import density_table, read_levels
 Numbers = NDArray[np.int64]
 
 GRIDS = (4, 8, 16)  # blocks per side
+STANDS = "r_block_8"  # for all six where methods are tested: neither the coarsest nor the finest, and unbiased
 REACH = 16  # shifts go up to 1/16 of the side
 STEPS = 4  # shifts per block
 UNIT = 2.0**-24  # OD; sums of whole multiples are exact, so that the blocks of a blank image are exactly equal
@@ -45,6 +46,7 @@ class Places(Metric):
                 f"mean over i of 100 · Pearson's r of the mean DAB densities of {n}×{n} blocks of the two images",
                 f"r_block/fiji-{n}",
                 column=f"r_block_{n}",
+                family=STANDS,
             )
             for n in GRIDS
         ),
@@ -58,6 +60,7 @@ class Places(Metric):
                 "to that margin in steps of a quarter block; biased upwards",
                 f"r_block/fiji-{n}-shifts16",
                 column=f"r_block_{n}_best",
+                family=STANDS,
             )
             for n in GRIDS
         ),

@@ -33,12 +33,12 @@ def declared(area: Cutoffs, thresholds: Mapping[str, Cutoffs]) -> tuple[Value, .
             Value(
                 f"sensitivity_{cut}", f"Sensitivity{label}", "%", "high",
                 f"real images positive {at} whose generated image is positive too", rule,
-                column=f"detected_{cut}", is_share=True,
+                column=f"detected_{cut}", is_share=True, family=f"positivity_kappa_{cut}",
             ),
             Value(
                 f"specificity_{cut}", f"Specificity{label}", "%", "high",
                 f"real images negative {at} whose generated image is negative too", rule,
-                column=f"spared_{cut}", is_share=True,
+                column=f"spared_{cut}", is_share=True, family=f"positivity_kappa_{cut}",
             ),
             Value(
                 f"positivity_kappa_{cut}", f"Positivity kappa{label}", "1", "high",

@@ -55,6 +55,7 @@ class Structure(Metric):
             "high",
             "10 log10(255² / mean over images of the MSE); never above the mean of the images' PSNR",
             "psnr/pooled-mse",
+            family="psnr",
         ),
     )
 

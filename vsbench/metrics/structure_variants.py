@@ -29,6 +29,7 @@ class StructureVariants(Metric):
             "mean over images; grey levels, uniform 7×7 window, sample covariance; constants as ssim",
             "ssim/skimage-gray-uniform7",
             column="ssim_gray_uniform7",
+            family="ssim",
         ),
         Value(
             "ssim_rgb_gauss11",
@@ -38,6 +39,7 @@ class StructureVariants(Metric):
             "mean over images and channels; Gaussian 11-tap window, σ 1.5, population covariance; constants as ssim",
             "ssim/skimage-rgb-gauss11",
             column="ssim_rgb_gauss11",
+            family="ssim",
         ),
         Value(
             "ssim_gray_gauss11",
@@ -47,6 +49,7 @@ class StructureVariants(Metric):
             "mean over images; grey levels, Gaussian 11-tap window, σ 1.5, population covariance; constants as ssim",
             "ssim/skimage-gray-gauss11",
             column="ssim_gray_gauss11",
+            family="ssim",
         ),
     )
 

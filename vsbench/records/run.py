@@ -30,6 +30,7 @@ class _Record(Artefact):
     dataset_options: Settings | None = None
     stain: Name
     data_root: Text | None = None  # where the images lay
+    data_name: Name | None = None  # what they are called; None: as the data set is
 
     @property
     def _way(self) -> dict[str, Any]:

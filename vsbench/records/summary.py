@@ -57,6 +57,17 @@ class PairFiles(Artefact):
     truth: Text | None
 
 
+class Limits(Artefact):
+    """How the intervals of a summary were made, and of what. What older summaries lack is None: not recorded."""
+
+    resamples: Count
+    seed: Seed
+    how: Text | None = None
+    unit: Literal["slide", "image", "unit"] | None = None  # that were drawn: images where slides are unknown or one
+    units: Count | None = None
+    enough: Count | None = None  # units from which on the limits mean something
+
+
 class Summary(Artefact):
     """What an evaluation left of a run; derived from ``per_image.csv`` and ``features.npz`` beside it."""
 
@@ -66,6 +77,7 @@ class Summary(Artefact):
     schema_: Literal[1] = Field(alias="schema")
     kind: Kind
     dataset: Name
+    data_name: Name | None = None  # what its pairs are called; None: as the data set is
     stain: Name
     row: Name
     title: Text
@@ -80,7 +92,7 @@ class Summary(Artefact):
     images_digest: Digest | None = None
     fingerprint: Digest | None = None
     vsbench: Text
-    bootstrap: Settings | None = None
+    bootstrap: Limits | None = None
     provenance: Settings | None = None
     warnings: list[Text]
     skipped: dict[str, Text] = {}

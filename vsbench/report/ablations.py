@@ -9,7 +9,8 @@ from vsbench.evaluation.ablate import study_rows
 from vsbench.files import write_text
 from vsbench.records.study import StudyRecord
 from vsbench.report.figures.ablation import ablation
-from vsbench.report.latex.document import document, figure, section
+from vsbench.report.figures.style import width_of
+from vsbench.report.latex.document import Figure, document, figures_in_rows, section
 from vsbench.report.latex.suite import suite_latex
 from vsbench.report.notation import escape, heading, prose, slug, stain_name
 from vsbench.report.studies import FOLDER, read_studies, study_of
@@ -83,4 +84,5 @@ def _figure(table: SuiteTable, folder: Path) -> tuple[list[Path], str]:
     where = f"{escape(table.study.dataset)}, {escape(stain_name(table.study.stain))}"
     without = f" Without {prose('; '.join(drawn.missing))}." if drawn.missing else ""
     caption = f"{where}: {heading(drawn.caption)}{without}"
-    return drawn.files, figure(f"figures/{drawn.file('pdf').name}", caption, f"fig:{drawn.stem.name}")
+    one = Figure(f"figures/{drawn.file('pdf').name}", caption, f"fig:{drawn.stem.name}", width_of(drawn.file("png")))
+    return drawn.files, "\n".join(figures_in_rows([one]))

@@ -14,24 +14,28 @@ from vsbench.files import write_json, write_text
 from vsbench.report.ablations import suite_report
 from vsbench.report.decision import Decision, decide
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.style import width_of
 from vsbench.report.gallery import Gallery, complaints, draw_all
 from vsbench.report.latex.appendix import appendix
-from vsbench.report.latex.comparison import full_tables, paper_table
-from vsbench.report.latex.decision import decision_latex
-from vsbench.report.latex.document import document, figure, section
+from vsbench.report.latex.comparison import full_tables, main_table
+from vsbench.report.latex.decision import decision_latex, shown_values
+from vsbench.report.latex.document import Figure, document, figures_in_rows, section
 from vsbench.report.latex.literature import literature_tables
-from vsbench.report.light import sentences
-from vsbench.report.notation import escape, heading, prose, slug, stain_name
+from vsbench.report.light import sentences as of_light
+from vsbench.report.notation import escape, heading, slug, stain_name, without_mend
 from vsbench.report.page.write import write_page
 from vsbench.report.provenance.bundle import require_bundle, write_bundle
 from vsbench.report.provenance.places import Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.published import Paper
 from vsbench.report.studies import read_studies, set_apart
-from vsbench.report.tables import Comparison, compare, load_results, problems, tidy, unevaluated
-from vsbench.report.verdict import decision_table
+from vsbench.report.tables import Comparison, compare, load_results, problems, renamed, tidy, unevaluated
+from vsbench.report.verdict import decision_table, sentences
 
 Warn = Callable[[str], None]
+# kinds of figures of the supplement: the decision's table has what two of them tell, and clusters decide nothing
+LOOKED_UP = ("ranks", "differences", "features")
+SHEETS = "images"
 
 
 @dataclass
@@ -47,6 +51,22 @@ class Shown:
         """Its rows and columns."""
         return self.decision.comparison
 
+    @property
+    def read_figures(self) -> list[Drawn]:
+        """Those of the document, without sheets of images."""
+        return [drawn for drawn in self.gallery.drawn if drawn.kind not in (*LOOKED_UP, SHEETS)]
+
+    @property
+    def first_sheets(self) -> list[Drawn]:
+        """The first sheet of images."""
+        return [drawn for drawn in self.gallery.drawn if drawn.kind == SHEETS][:1]
+
+    @property
+    def further_figures(self) -> list[Drawn]:
+        """Those of the supplement."""
+        shown = [*self.read_figures, *self.first_sheets]
+        return [drawn for drawn in self.gallery.drawn if drawn not in shown]
+
 
 def build_report(
     results: Path,
@@ -57,6 +77,7 @@ def build_report(
     page: bool = True,
     interval: bool = False,
     papers: Sequence[Paper] = (),
+    names: Sequence[str] = (),
     bundle: Path | None = None,
     protocol: str | None = None,
     warn: Warn = warnings.warn,
@@ -64,10 +85,11 @@ def build_report(
     """Write the report of all evaluated runs under ``results`` to the folder ``out``; what was written.
 
     Always the data: ``summary.csv``, ``decision.csv``, ``provenance.{csv,json}``, and what ablation studies gave.
-    ``figures``: ``figures/``. ``page``: ``index.html`` with ``page/``. ``latex``: ``tables/`` and ``main.tex``;
-    with ``interval`` it has 95 % limits over slides in place of deviations over seeds. ``papers``: their numbers
-    stand beside. ``bundle``: a ZIP file of all that may be passed on. ``protocol``: which evaluations, where runs have
-    several; else those at the images' own size.
+    ``figures``: ``figures/``. ``page``: ``index.html`` with ``page/``. ``latex``: ``tables/``, ``main.tex`` with what
+    is read, and ``supplement.tex`` with what is looked up; with ``interval`` tables have 95 % limits over slides, not
+    deviations over seeds. ``papers``: their numbers stand beside. ``names``: what data sets are called, as
+    ``tables.renamed`` takes them. ``bundle``: a ZIP file of all that may be passed on. ``protocol``: which evaluations,
+    where runs have several; else those at the images' own size.
 
     ``warn`` is told, one sentence each, what is not comparable, not evaluated or could not be drawn. Raises UserError
     where no run that is in order is evaluated.
@@ -75,7 +97,7 @@ def build_report(
     if bundle is not None:
         require_bundle(bundle)  # before minutes of work
     studies = read_studies(results)
-    everything = load_results(results, warn, protocol)
+    everything = renamed(load_results(results, warn, protocol), names)
     if not everything:
         of = "" if protocol is None else f" in the protocol {protocol}"
         raise UserError(f"{results}: no evaluated run{of}; run vsbench evaluate --all first")
@@ -101,8 +123,11 @@ def build_report(
     if latex:
         parts |= _tables(shown, by_name, papers, interval, places)
         literature = {f"tables/{name}": text for name, text in literature_tables(papers, whole).items()}
-        body = [*_body(shown, list(parts)), *_literature(papers, list(literature)), appendix(comparisons)]
-        parts |= literature | {"main.tex": document("Virtual staining: results", body)}
+        supplement = _supplement(shown, papers, list(literature))
+        parts |= literature | {
+            "main.tex": document("Virtual staining: results", _paper(shown, list(parts))),
+            "supplement.tex": document("Virtual staining: all values, and how to repeat them", supplement),
+        }
     for name, text in parts.items():
         write_text(out / name, text)
     write_json(out / "provenance.json", made)
@@ -116,7 +141,7 @@ def build_report(
         galleries = {one.comparison.name: one.gallery.drawn for one in shown}
         written += write_page(out, comparisons, by_name, galleries, papers, warn)
     for one in shown:
-        turned = [f"{one.comparison.name}: {value}: {said}" for value, said in sentences(one.comparison).items()]
+        turned = [f"{one.comparison.name}: {value}: {said}" for value, said in of_light(one.comparison).items()]
         for sentence in (*problems(one.comparison), *turned, *one.missing, *complaints(one.gallery)):
             warn(sentence)
     if bundle is not None:
@@ -145,45 +170,85 @@ def _tables(
         members = list(group)
         try:
             comparisons = [one.comparison for one in members]
-            tables[_paper_file(dataset)] = paper_table(comparisons, decisions, papers, interval)
+            tables[_paper_file(dataset)] = main_table(comparisons, decisions, papers, interval)
         except RunError as error:
             members[0].missing.append(places.sentence(str(error)))
         for one in members:
-            tables[_full_file(one.comparison)] = full_tables(one.comparison, decisions, papers, interval)
-            try:
+            tables[_full_file(one.comparison)] = full_tables(one.comparison, decisions, interval)
+            if shown_values(one.decision):
                 tables[_decision_file(one.comparison)] = decision_latex(one.decision)
-            except RunError as error:
-                one.missing.append(places.sentence(str(error)))
     return tables
 
 
-def _body(shown: Sequence[Shown], files: Sequence[str]) -> list[str]:
-    """The parts of the document: per data set the paper's table, then per stain all values and the figures."""
-    body = []
+def _paper(shown: Sequence[Shown], files: Sequence[str]) -> list[str]:
+    """What is read: per data set the main table, then per stain what is decided, and its figures."""
+    body, said = [], _Said()
     for dataset, group in groupby(shown, key=lambda one: one.comparison.dataset):
-        body.append(section(dataset))
+        members = list(group)
+        if len({one.comparison.dataset for one in shown}) > 1:
+            body.append(section(", ".join(dict.fromkeys(one.comparison.title for one in members))))
         if _paper_file(dataset) in files:
             body.append(f"\\input{{{_paper_file(dataset)}}}")
-        for one in group:
-            where = f"{escape(dataset)}, {escape(stain_name(one.comparison.stain))}"
-            body += [f"{prose(sentence)}.\n" for sentence in (*one.missing, *one.gallery.missing)]
-            tables = (_decision_file(one.comparison), _full_file(one.comparison))
-            body += [f"\\input{{{name}}}" for name in tables if name in files]
-            body += [_figure(drawn, where) for drawn in one.gallery.drawn]
-            body.append(r"\clearpage")
+        for one in members:
+            if _decision_file(one.comparison) in files:
+                body.append(f"\\input{{{_decision_file(one.comparison)}}}")
+            elif not any(value.p for value in one.decision.values.values()):  # else the main table says it
+                body.append(rf"\textbf{{{escape(_where(one.comparison))}.}} {_in_words(one.decision)}" + "\n")
+        body.append(r"\clearpage")  # else tables would drift behind the figures
+        drawn = [(figure, one.comparison) for one in members for figure in one.read_figures]
+        sheets = [(figure, one.comparison) for one in members for figure in one.first_sheets]  # whole pages: at the end
+        body += figures_in_rows([said.figure(*figure) for figure in (*drawn, *sheets)])
+        body.append(r"\clearpage")
     return body
 
 
-def _literature(papers: Sequence[Paper], files: Sequence[str]) -> list[str]:
-    if not papers:
-        return []
-    return [section("As printed in the literature"), *(f"\\input{{{name}}}" for name in files), r"\clearpage"]
+def _in_words(decision: Decision) -> str:
+    """The sentences of a decision, one that holds for several values once."""
+    found: dict[str, list[str]] = {}
+    for sentence in sentences(decision):
+        label, _, says = sentence.partition(": ")
+        found.setdefault(says, []).append(label)
+    return " ".join(heading(f"{', '.join(labels)}: {says}") for says, labels in found.items())
 
 
-def _figure(drawn: Drawn, where: str) -> str:
-    without = f" Without {prose('; '.join(drawn.missing))}." if drawn.missing else ""
-    caption = f"{where}: {heading(drawn.caption)}{without}"
-    return figure(f"figures/{drawn.file('pdf').name}", caption, f"fig:{drawn.stem.name}")
+def _supplement(shown: Sequence[Shown], papers: Sequence[Paper], literature: Sequence[str]) -> list[str]:
+    """What is looked up: all values and the further figures, the tables of papers, and how to repeat every row."""
+    body, said = [section("All values")], _Said()
+    for one in shown:
+        body.append(f"\\input{{{_full_file(one.comparison)}}}")
+        body += figures_in_rows([said.figure(drawn, one.comparison) for drawn in one.further_figures])
+    if papers:
+        body += [r"\clearpage", section("As printed in the literature"), *(f"\\input{{{name}}}" for name in literature)]
+    return [*body, r"\clearpage", appendix([one.comparison for one in shown])]
+
+
+def _where(comparison: Comparison) -> str:
+    return f"{comparison.title}, {stain_name(comparison.stain)}"
+
+
+class _Said:
+    """What captions have explained before: a reader is told once how a kind of figure is read."""
+
+    def __init__(self) -> None:
+        self.figures = 0
+        self.first: dict[tuple[str, str], int] = {}  # kind of figure and sentence → number of the figure that says it
+
+    def figure(self, drawn: Drawn, comparison: Comparison) -> Figure:
+        """The next figure, with a caption that refers to the first of its kind for the sentences that stand there."""
+        self.figures += 1
+        told = [(drawn.kind, sentence.rstrip(".")) for sentence in drawn.caption.split(". ")]
+        before = [self.first[sentence] for sentence in told if sentence in self.first]
+        caption = " ".join(f"{heading(sentence[1])}." for sentence in told if sentence not in self.first)
+        if before:  # its number, not a reference: that would need a second run of LaTeX
+            caption = f"as figure~{before[0]}. {caption}".rstrip()
+        absent = [(drawn.kind, part) for part in drawn.missing]
+        if new := [without_mend(part) for kind, part in absent if (kind, part) not in self.first]:
+            caption += f" Without {'; '.join(new)}."
+        for sentence in (*told, *absent):
+            self.first.setdefault(sentence, self.figures)
+        caption = f"{escape(_where(comparison))}: {caption}"
+        label = f"fig:{drawn.stem.name}"
+        return Figure(f"figures/{drawn.file('pdf').name}", caption, label, width_of(drawn.file("png")))
 
 
 def _paper_file(dataset: str) -> str:

@@ -12,18 +12,19 @@ truth had p < 0.05 in at most 2.6 % of cases. Where all methods are alike, some 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from vsbench import registry
 from vsbench.errors import RunError
-from vsbench.evaluation.compare import ALPHA
 from vsbench.metric import Value, penalty
 from vsbench.report.resampled import Drawn, Ground, common_ground, draw, exchange
 from vsbench.report.tables import Comparison
 from vsbench.stats.bootstrap import MAX_UNDEFINED, RESAMPLES
-from vsbench.stats.paired import holm, limit_of_tests
+from vsbench.stats.paired import ALPHA, can_show, holm, limit_of_tests
 from vsbench.stats.ranks import rank_shares
+from vsbench.stats.slides import Unit, counted
 
 SEEDS = 3  # trainings of each method from which on these are drawn too where methods are ranked
 
@@ -35,8 +36,9 @@ class ValueDecision:
     ``best``: the best method by its mean. ``p``: of every other comparable method, of its difference to the best,
     corrected by Holm over these; NaN where the difference does not exist. ``intervals``: of methods and references,
     95 % limits of the mean over seeds, over slides; those without limits are not in it. ``ranks``: of methods, the
-    share of ``resamples`` in which it is 1st, 2nd, …; empty where these can't be ranked. ``slides``: independent units.
-    ``caution``: what to mind, or "". ``seeds_drawn``: whether ranks are over trainings too, not over slides alone.
+    share of ``resamples`` in which it is 1st, 2nd, …; empty where these can't be ranked, and where no data could show a
+    difference. ``slides``: independent units, of the kind ``unit``. ``caution``: what to mind, or "". ``seeds_drawn``:
+    whether ranks are over trainings too, not over slides alone.
     """
 
     value: str
@@ -48,6 +50,23 @@ class ValueDecision:
     caution: str = ""
     resamples: int = RESAMPLES
     seeds_drawn: bool = False
+    unit: Unit = "slide"
+
+    @property
+    def units(self) -> str:
+        """``12 slides``, or what stands in their place."""
+        return counted(self.slides, self.unit)
+
+    @property
+    def can_show(self) -> bool:
+        """Whether any data of so many units could show a difference of so many methods: else none is marked."""
+        return can_show(self.slides, len(self.p), self.resamples)
+
+    def standing(self, key: str) -> Literal["best", "alike", "worse", ""]:
+        """Of a method: the best, not distinguishable from it at 5 %, or worse; "" where nothing can be shown."""
+        if not self.can_show or key not in {self.best, *self.p}:
+            return ""
+        return "best" if key == self.best else "alike" if key in self.alike() else "worse"
 
     def alike(self) -> frozenset[str]:
         """The methods not distinguishable from the best at 5 %, without the best itself."""
@@ -56,7 +75,10 @@ class ValueDecision:
 
 @dataclass(frozen=True)
 class Decision:
-    """What can be said of each value of a comparison. ``left_out``: values without a decision, and why."""
+    """What can be said of each value of a comparison. ``left_out``: values without a decision, and why.
+
+    ``caution``: what to mind of all limits, since it is of the units that were drawn; or "".
+    """
 
     comparison: Comparison
     values: dict[str, ValueDecision]
@@ -64,6 +86,7 @@ class Decision:
     notes: tuple[str, ...] = ()
     resamples: int = RESAMPLES
     seed: int = 0
+    caution: str = ""
 
 
 def decide(comparison: Comparison, resamples: int = RESAMPLES, seed: int = 0) -> Decision:
@@ -87,7 +110,7 @@ def decide(comparison: Comparison, resamples: int = RESAMPLES, seed: int = 0) ->
         except RunError as error:
             left_out[name] = str(error)
     notes = tuple(f"without {title}: {why}" for title, why in ground.left_out.items())
-    return Decision(comparison, values, left_out, notes, resamples, seed)
+    return Decision(comparison, values, left_out, notes, resamples, seed, ground.slides.caution or "")
 
 
 def _decide(comparison: Comparison, value: Value, ground: Ground, seed: int) -> ValueDecision:
@@ -103,11 +126,13 @@ def _decide(comparison: Comparison, value: Value, ground: Ground, seed: int) -> 
     tests = len(others) - len(untold)
     limits = [(one.row, one.interval(ground.slides.count)) for one in drawn]
     seeds_drawn = all(len(one.runs) >= SEEDS for one in methods)
-    ranks, unranked = _ranks(methods, value, seed if seeds_drawn else None)
+    ranks: dict[str, tuple[float, ...]] = {}
+    unranked = ""
+    if can_show(ground.slides.count, len(others), len(ground.swaps.exchanged)):
+        ranks, unranked = _ranks(methods, value, seed if seeds_drawn else None)
     cautions = [
-        ground.slides.caution,
         f"without {_sentence(gone)}" if gone else "",
-        limit_of_tests(ground.swaps, tests, ALPHA) if tests else "",
+        limit_of_tests(ground.swaps, tests, ALPHA, ground.slides.unit) if tests else "",
         f"a value is infinite: no difference can be told from {best.row.title} to {', '.join(untold)}"
         if untold
         else "",
@@ -124,6 +149,7 @@ def _decide(comparison: Comparison, value: Value, ground: Ground, seed: int) -> 
         caution="; ".join(text for text in cautions if text),
         resamples=best.draws.shape[1],
         seeds_drawn=seeds_drawn and bool(ranks),
+        unit=ground.slides.unit,
     )
 
 

@@ -17,6 +17,7 @@ from vsbench.report.figures.scatter import scatter
 from vsbench.report.figures.sheets import image_sheets
 from vsbench.report.provenance.places import Places
 from vsbench.report.tables import Comparison
+from vsbench.stats.slides import counted
 
 Draw = Callable[[Comparison, Path], list[Drawn]]  # raises RunError or DataError where there is nothing to draw
 FIGURES: dict[str, Draw] = {
@@ -28,6 +29,7 @@ FIGURES: dict[str, Draw] = {
     "features": feature_map,
     "cost": cost,
 }
+OF_MANY = ("differences by slide", "features")  # they single out a best method, or clusters: nothing of few images is
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,11 @@ def draw_all(decision: Decision, folder: Path, places: Places) -> Gallery:
     drawn: list[Drawn] = []
     missing: list[str] = []
     name = decision.comparison.name
+    few = not any(value.can_show for value in decision.values.values())
     for what, draw in {**FIGURES, "ranks": ranks}.items():
         try:
+            if few and what in OF_MANY:
+                raise RunError(f"{counted(*decision.comparison.units)} can't show a difference")
             drawn += draw(decision.comparison, folder)
         except (RunError, DataError) as error:  # results often travel without their images
             missing.append(f"{name}: no {what}; {places.sentence(str(error)).removeprefix(f'{name}: ')}")

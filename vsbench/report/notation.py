@@ -102,6 +102,11 @@ def prose(text: str) -> str:
     return " ".join(_breakable(word) if len(word) > 16 else _join(word) for word in words)
 
 
+def without_mend(text: str) -> str:
+    """``prose`` of why something is not there, without what to type against it: that is for the terminal."""
+    return prose(re.sub(r" \([^()]*\b(?:vsbench|pip) [^()]*\)|; (?:run|give|add|take) [^;()]*$", "", text)).rstrip(".")
+
+
 def code(text: str) -> str:
     """``prose`` in typewriter type, for protocol ids and digests."""
     return rf"\texttt{{{prose(text)}}}"

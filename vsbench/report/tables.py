@@ -11,11 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from vsbench.errors import RunError
+from vsbench.errors import RunError, UsageError
 from vsbench.files import digest
 from vsbench.metric import Best, penalty
+from vsbench.names import brief, checked_name
 from vsbench.records.run import read_record
 from vsbench.records.summary import Summary
+from vsbench.stats.paired import can_show
+from vsbench.stats.slides import Unit
 
 SUMMARY = "evaluation/*/summary.json"  # below a run folder
 COMMON = "size-"  # how the protocols begin that bring all images to one size
@@ -124,9 +127,22 @@ class Comparison:
         return f"{self.dataset}-{self.stain}"
 
     @property
+    def title(self) -> str:
+        """What the data set is called: as most runs on its images say, else by the data set's own name."""
+        runs = (run for row in self.rows if self.same_data(row) for run in row.runs)
+        return most_common(run.data_name for run in runs if run.data_name) or self.dataset
+
+    @property
     def typical(self) -> EvaluatedRun:
         """A run on the data of this comparison, for what all of them share."""
         return next(row.runs[0] for row in self.rows if self.same_data(row))
+
+    @property
+    def units(self) -> tuple[int, Unit]:
+        """How many independent units its images are of, as ``stats.slides.group`` counts them where all are known."""
+        run = self.typical
+        slides = run.n_slides or 0
+        return (slides, "slide") if slides > 1 else (run.n, "image")
 
     @property
     def warnings(self) -> dict[str, list[Row]]:
@@ -154,7 +170,8 @@ class Comparison:
     def ranks(self, value: str, places: int) -> dict[str, int]:
         """1 (best) and 2 (second) by row key, among methods that may be compared; numbers equal in print share a rank.
 
-        Empty where fewer than two such methods have the value, where all are equal, and for counts.
+        Empty where fewer than two such methods have the value, where all are equal, for counts, and where so few units
+        can't show any difference: a mark would say more than is known.
         """
         means = {
             row.key: row.cell(value).mean for row in self.rows if row.is_method and not self.difference(row, value)
@@ -162,6 +179,8 @@ class Comparison:
         best = self.columns[value].best
         printed = {key: penalty(float(f"{m:.{places}f}"), best) for key, m in means.items() if m is not None}
         if len(set(printed.values())) < 2 or not self.columns[value].is_score:
+            return {}
+        if not can_show(self.units[0], len(printed) - 1):
             return {}
         podium = sorted(set(printed.values()))[:2]
         return {key: podium.index(number) + 1 for key, number in printed.items() if number in podium}
@@ -208,6 +227,29 @@ def load_results(
             what, them = ("evaluation", "it") if count == 1 else ("evaluations", "them")
             left_out(f"left out: {count} {what} in the protocol {name}; --protocol {name} shows {them}")
     return runs
+
+
+def renamed(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> list[EvaluatedRun]:
+    """The runs with what their data sets are called: ``NAME`` where all are of one data set, or ``GROUP=NAME``.
+
+    A group is a folder of runs, ``<dataset>-<stain>``. Raises UsageError for one that is not there, for a NAME alone
+    where there are several data sets, and for what is no name.
+    """
+    found, there = list(runs), {run.folder.parents[1].name: run.dataset for run in runs}
+    for text in names:
+        group, name = text.rpartition("=")[::2]
+        checked_name(name, "--data-name")
+        if not group and len(set(there.values())) > 1:
+            raise UsageError(
+                f"--data-name {name}: there are several data sets; say GROUP={name}, of {', '.join(there)}"
+            )
+        if group and group not in there:
+            raise UsageError(f"--data-name {brief(text)}: no such group of runs; there are {', '.join(there)}")
+        found = [
+            run.model_copy(update={"data_name": name}) if group in ("", run.folder.parents[1].name) else run
+            for run in found
+        ]
+    return found
 
 
 def unevaluated(results: Path) -> list[Path]:

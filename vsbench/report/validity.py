@@ -142,7 +142,7 @@ def _part(validity: Validity, table: pd.DataFrame, names: Sequence[str], place: 
         f"Rank correlation of values with the true error, {escape(record['dataset'])}, "
         f"{escape(stain_name(record['stain']))}{part}."
     )
-    under = [*notes.lines(), *map(prose, _explanation()), f"{prose(_data_line(validity))}."]
+    under = [*map(prose, _explanation()), f"{prose(_data_line(validity))}."]
     tabular = [
         rf"\footnotesize\begin{{tabular}}{{@{{}}ll{'r' * len(COLUMNS)}@{{}}}}",
         r"\toprule",
@@ -153,7 +153,7 @@ def _part(validity: Validity, table: pd.DataFrame, names: Sequence[str], place: 
         r"\end{tabular}",
     ]
     label = f"tab:validity-{slug(record['dataset'] + '-' + record['stain'])}-{place}"
-    return table_float(caption, label, tabular, under)
+    return table_float(caption, label, tabular, notes, under)
 
 
 def _panel(axes: Axes, numbers: pd.DataFrame, texts: pd.DataFrame, scale: Axes | None = None) -> None:

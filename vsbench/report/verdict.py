@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vsbench.evaluation.compare import ALPHA
 from vsbench.metric import penalty
 from vsbench.report.decision import Decision, ValueDecision
 from vsbench.report.light import turned
 from vsbench.report.tables import Row
-from vsbench.stats.paired import least_p
 from vsbench.stats.ranks import rank_summary
 
 MAIN_VALUES = ("iod_mae", "r_avg", "fid", "phv_avg", "truth_mae")  # the stain, the pathology, the look, the truth
@@ -26,10 +24,11 @@ def decision_table(decision: Decision, values: Sequence[str] | None = None) -> p
     """One line per value and method, best expected rank first; of all values, or of ``values``.
 
     ``mean`` and ``sd`` over seeds; ``low`` and ``high``: 95 % limits over slides; ``standing``: best, alike (not
-    distinguishable from it at 5 %) or worse; ``rank``, ``rank_low`` and ``rank_high``: the expected rank, and the
-    central 95 % of ranks over resamples; ``first``, and ``share_1``, ``share_2``, …: share of resamples at each rank;
-    ``behind_balanced``: methods that it is ahead of, and behind in the value's balanced companion (``report.light``).
-    Empty where a number does not exist. A value without a decision has one line without a method: ``caution`` says why.
+    distinguishable from it at 5 %) or worse, and empty where so few units can't show it; ``rank``, ``rank_low`` and
+    ``rank_high``: the expected rank, and the central 95 % of ranks over resamples; ``first``, and ``share_1``,
+    ``share_2``, …: share of resamples at each rank; ``behind_balanced``: methods that it is ahead of, and behind in the
+    value's balanced companion (``report.light``). ``units``: how many independent ones, of ``unit_kind``. Empty where a
+    number does not exist. A value without a decision has one line without a method: ``caution`` says why.
     """
     comparison, lines = decision.comparison, []
     for name in comparison.columns if values is None else values:
@@ -48,7 +47,7 @@ def decision_table(decision: Decision, values: Sequence[str] | None = None) -> p
             for row in ranked(decision, decided)
         ]
     table = pd.DataFrame(lines)
-    return table.astype({name: "Int64" for name in ("seeds", "slides", "resamples", "seed") if name in table})
+    return table.astype({name: "Int64" for name in ("seeds", "units", "resamples", "seed") if name in table})
 
 
 def ranked(decision: Decision, decided: ValueDecision) -> list[Row]:
@@ -75,17 +74,6 @@ def sentences(decision: Decision) -> list[str]:
     return [f"{decision.comparison.name}: nothing can be decided: {reasons}."]
 
 
-def units(decision: Decision, decided: ValueDecision) -> str:
-    """``12 slides``, or what stands in their place: images, where slides are unknown or one."""
-    what = "slide" if (decision.comparison.typical.n_slides or 0) > 1 else "image"
-    return f"{decided.slides} {what}{'s' * (decided.slides != 1)}"
-
-
-def nothing_to_show(decision: Decision, decided: ValueDecision) -> bool:
-    """Whether no data could show a difference: too few slides for so many methods."""
-    return least_p(decided.slides, decision.resamples) * len(decided.p) >= ALPHA
-
-
 def percent(share: float) -> str:
     """A share, never rounded to none or all."""
     if 0 < share < 0.01:
@@ -104,27 +92,38 @@ def p_text(p: float) -> str:
 
 def _line(decision: Decision, decided: ValueDecision, row: Row) -> dict[str, object]:
     cell, (low, high) = row.cell(decided.value), decided.intervals.get(row.key, (np.nan, np.nan))
-    standing = "best" if row.key == decided.best else "alike" if row.key in decided.alike() else "worse"
     line: dict[str, object] = {"method": row.key, "title": row.title, "seeds": len(row.runs), "mean": cell.mean}
-    line |= {"sd": cell.sd, "low": low, "high": high, "p": decided.p.get(row.key), "standing": standing}
+    line |= {
+        "sd": cell.sd,
+        "low": low,
+        "high": high,
+        "p": decided.p.get(row.key),
+        "standing": decided.standing(row.key),
+    }
     if shares := decided.ranks.get(row.key):
         rank = rank_summary(np.array(shares))
         line |= {"rank": rank.mean, "rank_low": rank.low, "rank_high": rank.high, "first": rank.first}
         line |= {f"share_{place}": share for place, share in enumerate(shares, start=1)}
-    line |= {"slides": decided.slides, "resamples": decided.resamples, "seeds_drawn": decided.seeds_drawn}
-    return line | {"seed": decision.seed, "caution": decided.caution}
+    line |= {
+        "units": decided.slides,
+        "unit_kind": decided.unit,
+        "resamples": decided.resamples,
+        "seeds_drawn": decided.seeds_drawn,
+    }
+    caution = "; ".join(filter(None, (decision.caution, decided.caution)))
+    return line | {"seed": decision.seed, "caution": caution}
 
 
 def _says(decision: Decision, decided: ValueDecision) -> str:
     titles = {row.key: row.title for row in decision.comparison.rows}
-    best, given = titles[decided.best], units(decision, decided)
+    best, given = titles[decided.best], decided.units
     if not decided.p:
         return f"{best} is the only method that compares: there is nothing to choose from."
+    if not decided.can_show:
+        return f"{given} can't show a difference among {len(decided.p) + 1} methods."
     lead = f"{best} has the best mean"
     if decided.ranks:
         lead += f" and is first in {percent(decided.ranks[decided.best][0])} of resamples"
-    if nothing_to_show(decision, decided):
-        return f"{lead}, but {given} can't show a difference among {len(decided.p) + 1} methods."
     groups: dict[bool, list[str]] = {True: [], False: []}
     for key in sorted(decided.p, key=lambda key: (-np.nan_to_num(decided.p[key], nan=1.0), titles[key])):
         p = f"p = {p_text(decided.p[key])}".replace("= <", "< ").replace("p = --", "no p")
@@ -134,7 +133,7 @@ def _says(decision: Decision, decided: ValueDecision) -> str:
         said += f" Not distinguishable from it at 5 %: {_some(groups[True])}."
     if groups[False]:
         said += f" Not the best, at 5 %: {_some(groups[False][::-1])}."
-    if given.endswith(("image", "images")):
+    if decided.unit != "slide":
         said += " Images are taken for independent here; where they share a slide, this is too sure."
     return said
 

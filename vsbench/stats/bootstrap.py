@@ -26,6 +26,10 @@ from vsbench.stats.moments import ROUNDING, Array, Pooled
 Kind = Literal["bca", "percentile", "centred"]
 RESAMPLES = 10_000
 MAX_UNDEFINED = 0.05  # share of resamples without a value above which the rest would stand for something else
+LIMITS = (
+    "95 %: quantiles of resamples of the units (kind percentile), moved to have the value as their mean for distances "
+    "of features (kind centred); both with the tails of √(S/(S − 1)) · t of S − 1 degrees of freedom, S units"
+)
 CHUNK = 1_000_000  # drawn numbers in memory at once
 
 
@@ -33,7 +37,7 @@ CHUNK = 1_000_000  # drawn numbers in memory at once
 class Interval:
     """A value of all images with its limits, NaN where these do not exist; ``caution`` says why, or what to mind.
 
-    ``slides``: number of independent units; ``excluded``: images without a number, left out.
+    ``units``: number of independent ones, slides or images; ``excluded``: images without a number, left out.
     """
 
     estimate: float
@@ -41,7 +45,7 @@ class Interval:
     high: float
     level: float
     kind: Kind
-    slides: int
+    units: int
     resamples: int
     excluded: int = 0
     caution: str | None = None
@@ -161,7 +165,7 @@ def _interval(
     low, high = np.quantile(defined, ndtr(z))
     cautions = [f"{lost} of {len(replicates)} resamples have no value and are left out"] if lost else []
     if max(ndtr(z[0]), ndtr(-z[1])) * len(defined) < 1:
-        cautions.append(f"{slides} slides: limits are the extremes of {len(defined)} resamples, and may be too narrow")
+        cautions.append(f"limits are the extremes of {len(defined)} resamples, and may be too narrow")
     return replace(nothing, low=float(low), high=float(high), caution="; ".join(cautions) or None)
 
 

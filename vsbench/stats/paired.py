@@ -13,10 +13,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from vsbench.stats.bootstrap import Interval, Kind, bootstrap_all
+from vsbench.stats.bootstrap import RESAMPLES, Interval, Kind, bootstrap_all
 from vsbench.stats.moments import Array, Pooled, difference
+from vsbench.stats.slides import Unit, counted
 
 T = TypeVar("T")
+ALPHA = 0.05  # family-wise error at which a difference counts as shown
 EXACT = 12  # up to this number of slides all 2^S exchanges are made
 TIE = 1e-12  # of the values: exchanges that give the same difference but for rounding
 
@@ -73,15 +75,23 @@ def least_p(slides: int, exchanges: int) -> float:
     return 2.0 ** (1 - slides) if slides <= EXACT else 1 / (1 + exchanges)
 
 
-def limit_of_tests(swaps: Swaps, tests: int, alpha: float) -> str:
+def can_show(slides: int, tests: int, exchanges: int = RESAMPLES) -> bool:
+    """Whether one of so many tests of so many slides can fall below 5 % after Holm's correction, whatever the data.
+
+    Exchanges of S slides give p ≥ 2^(1 − S): one test needs six slides, three need seven, sixteen need ten.
+    """
+    return tests > 0 and least_p(slides, exchanges) * tests < ALPHA
+
+
+def limit_of_tests(swaps: Swaps, tests: int, alpha: float, unit: Unit = "slide") -> str:
     """What no data could show, with so few slides or so many tests; "" where there is no such limit."""
     exchanges, slides = swaps.exchanged.shape
     least = least_p(slides, exchanges)
     if least >= alpha:
-        return f"{slides} slide{'s' * (slides != 1)} can't give a p below {least:.3g}: nothing can be shown"
-    if least * tests <= alpha:
+        return f"{counted(slides, unit)} can't give a p below {least:.3g}: nothing can be shown"
+    if least * tests < alpha:
         return ""
-    given, corrected = f"{slides} slides" if swaps.exact else f"{exchanges} exchanges", min(1.0, least * tests)
+    given, corrected = counted(slides, unit) if swaps.exact else f"{exchanges} exchanges", min(1.0, least * tests)
     return f"{given} give no p below {least:.2g}, or {corrected:.2g} by Holm's correction for {tests} tests"
 
 

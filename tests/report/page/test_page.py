@@ -117,7 +117,8 @@ def test_a_row_on_other_images_and_a_reference_ahead_say_so(tree: Any) -> None:
     }
     assert said["usigan"] == ["measured on other images (N = 6, data ffffffffffff): not ranked"]
     assert said["he"] == ["a reference, and better than every method: mind what this value rewards"]
-    assert [row["method"] for row in board["rows"] if row["cells"]["r_p"].get("mark")] == ["asp"]
+    # of three slides none is marked as best
+    assert not [row["method"] for row in board["rows"] if row["cells"]["r_p"].get("mark")]
 
 
 def test_printed_numbers_are_rows_of_their_own_with_their_doubts(tree: Any, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def _draw(
             _draw_panel(axes, panel, look(comparison, panel.row), slides)
             lowest = place + columns >= len(panels)
             axes.tick_params(labelsize=6, length=2, pad=2, labelbottom=lowest, labelleft=column == 0)
-        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         middle = (LEFT + COLUMN_WIDTH) / 2 / COLUMN_WIDTH
         figure.text(middle, 0.04 / height, "mean of generated and real: DAB density (OD)", fontsize=6.5, ha="center")

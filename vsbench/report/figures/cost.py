@@ -162,7 +162,7 @@ def _draw(
                 axes.set_xlabel(scale.label if lowest else "", fontsize=6.5, labelpad=2)
                 axes.set_ylabel(_quality(comparison, value) if column == 0 else "", fontsize=6.5, labelpad=3)
                 _draw_points(axes, _points(table, of, value), scale, looks, letters)
-        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         _draw_key(figure, looks, letters, keys, foot - FOOT)
         write(figure, drawn, table)

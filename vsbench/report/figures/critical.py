@@ -79,7 +79,7 @@ def critical_differences(comparison: Comparison, folder: Path) -> list[Drawn]:
     height = sum(panel.height for panel in panels) + 0.2
     with style():
         figure = new_figure(COLUMN_WIDTH, height)
-        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         figure.text(0.5, 1 - 0.13 / height, title, fontsize=7, ha="center", parse_math=False)
         top = height - 0.2
         for panel in panels:

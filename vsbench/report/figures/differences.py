@@ -122,7 +122,7 @@ def _draw(comparison: Comparison, panels: list[Panel], drawn: Drawn, slides: lis
             )
             for label in axes.get_yticklabels():
                 label.set(parse_math=False, fontsize=6)
-        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         write(figure, drawn, _data(panels, slides))
 

@@ -21,6 +21,11 @@ class Drawn:
         return self.stem.with_name(f"{self.stem.name}.{suffix}")
 
     @property
+    def kind(self) -> str:
+        """``scatter``, ``images``: what the name of its files begins with."""
+        return self.stem.name.partition("-")[0]
+
+    @property
     def files(self) -> list[Path]:
         """All three files."""
         return [self.file(suffix) for suffix in ("pdf", "png", "csv")]

@@ -239,7 +239,7 @@ def _figure(comparison: Comparison, found: Features, places: list[Array], apart:
         axes.set_title(f"{name}\n{told:.0f} %", fontsize=6, pad=2, parse_math=False, linespacing=1.1)
         sns.despine(ax=axes, top=False, right=False)
     what = DESCRIPTOR if found.what == DESCRIBED else "network features"
-    title = f"{shorten(comparison.dataset, 20)}, {shorten(stain_name(comparison.stain), 20)}: t-SNE of {what}"
+    title = f"{shorten(comparison.title, 20)}, {shorten(stain_name(comparison.stain), 20)}: t-SNE of {what}"
     figure.text(0.01, 1 - 0.03 / height, title, ha="left", va="top", fontsize=7, parse_math=False)
     handles = [Line2D([], [], **_look(comparison, group).marked(3.5)) for group in found.groups[:2]]
     figure.legend(

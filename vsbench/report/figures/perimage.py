@@ -29,8 +29,7 @@ def methods_with_tables(comparison: Comparison, *names: str) -> tuple[list[Row],
 
 def units(slides: Slides) -> str:
     """``12 slides``, or what stands in their place: images, where slides are unknown or one."""
-    images = len(slides.index) == slides.count
-    return f"{slides.count} {'image' if images else 'slide'}{'s' * (slides.count != 1)}"
+    return slides.counted
 
 
 def mind(slides: Slides, *cautions: str | None) -> str:
@@ -42,6 +41,6 @@ def mind(slides: Slides, *cautions: str | None) -> str:
 def unit_names(ground: Ground) -> list[str]:
     """What each independent unit is called: its slide, or its image where that stands for a slide."""
     table = next(iter(ground.tables.values()))
-    images = len(ground.slides.index) == ground.slides.count
+    images = ground.slides.unit == "image"
     slide = table["slide"].where(table["slide"].notna() & (not images), table.index.to_series())
     return [str(slide.iloc[place]) for place in np.unique(ground.slides.index, return_index=True)[1]]

@@ -15,7 +15,7 @@ from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.names import short_names
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, look, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
-from vsbench.report.verdict import decision_table, main_values, nothing_to_show, ranked, units
+from vsbench.report.verdict import decision_table, main_values, ranked
 from vsbench.stats.ranks import rank_summary
 
 CAPTION = (
@@ -41,7 +41,7 @@ def rank_bars(decision: Decision, folder: Path) -> list[Drawn]:
     missing = tuple(
         f"{name} (no ranks of two methods or more)" for name in names if name not in {v.value for v in shown}
     )
-    drawn = Drawn(folder / f"ranks-{slug(comparison.name)}", CAPTION.format(how=_how(decision, shown)), missing)
+    drawn = Drawn(folder / f"ranks-{slug(comparison.name)}", CAPTION.format(how=_how(shown)), missing)
     heights = [HEAD + LINE * len(value.ranks) + GAP for value in shown]
     colours = _colours(max(len(value.ranks) for value in shown))  # a rank has one colour in all panels
     height = TOP + sum(heights) + KEY
@@ -50,7 +50,7 @@ def rank_bars(decision: Decision, folder: Path) -> list[Drawn]:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, COLUMN_WIDTH), ylim=(0, height))  # so that all that is drawn is in inches
         axes.axis("off")
-        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         axes.text(COLUMN_WIDTH / 2, height - 0.13, title, fontsize=7, ha="center", parse_math=False)
         top = height - TOP
         for value, own in zip(shown, heights, strict=True):
@@ -105,14 +105,10 @@ def _is_dark(colour: str) -> bool:
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
 
 
-def _how(decision: Decision, shown: list[ValueDecision]) -> str:
+def _how(shown: list[ValueDecision]) -> str:
     drawn = {value.seeds_drawn for value in shown}
-    given = " or ".join(dict.fromkeys(f"{v.resamples} resamples of {units(decision, v)}" for v in shown))
+    given = " or ".join(dict.fromkeys(f"{v.resamples} resamples of {v.units}" for v in shown))
     trainings = "trainings are drawn too" if drawn == {True} else "trainings are not drawn, their mean is ranked"
     if len(drawn) > 1:
         trainings = "trainings are drawn too where each method has three or more"
-    text = f"From {given}; {trainings}."
-    few = [v for v in shown if v.p and nothing_to_show(decision, v)]
-    if len(few) == len(shown):
-        text += f" {units(decision, few[0])} can't show a difference: the shares describe these, and prove nothing."
-    return text
+    return f"From {given}; {trainings}."

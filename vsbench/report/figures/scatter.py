@@ -77,7 +77,7 @@ def scatter(comparison: Comparison, folder: Path) -> list[Drawn]:
         labels = {value: mathtext(comparison.columns[value].label) for value in ("r_c", "r_p")}
         axes.set_xlabel(f"{labels['r_c']} (%): structure of the H&E kept", labelpad=2)
         axes.set_ylabel(f"{labels['r_p']} (%): DAB as in the real IHC", labelpad=1)
-        title = f"{shorten(comparison.dataset, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
         axes.set_title(title, fontsize=7, parse_math=False)
         sns.despine(ax=axes)
         write(figure, drawn, table)

@@ -16,6 +16,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from vsbench.cells import neutral_table
 from vsbench.files import atomic, write_text
@@ -119,3 +120,9 @@ def write(figure: Figure, drawn: Drawn, table: pd.DataFrame) -> None:
     for suffix in ("pdf", "png"):
         save(figure, drawn.file(suffix))
     write_text(drawn.file("csv"), neutral_table(table).to_csv(index=False, lineterminator="\n"))
+
+
+def width_of(png: Path) -> float:
+    """How wide a figure is that was written here, in inches."""
+    with Image.open(png) as image:
+        return image.width / DPI

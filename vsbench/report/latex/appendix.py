@@ -37,7 +37,8 @@ def appendix(comparisons: Sequence[Comparison]) -> str:
         rows: dict[tuple[str, str], list[Record]] = {}
         for record in own:
             rows.setdefault((record["kind"], record["title"]), []).append(record)
-        lines += [f"\\subsection*{{{escape(dataset)}}}", *_data(own)]
+        titles = ", ".join(dict.fromkeys(record["data_name"] for record in own))
+        lines += [f"\\subsection*{{{escape(titles)}}}", *_data(own)]
         lines += [line for group in rows.values() for line in _block(group, len(evaluated) == 1)]
         if any(kind == "reference" for kind, _ in rows):
             lines.append(_heading("References, which every evaluation measures too"))
@@ -271,7 +272,9 @@ def _learnt(record: Record) -> str | None:
 
 def _bootstrap(record: Record) -> str | None:
     settings = record["bootstrap"]
-    return settings and f"{settings.get('resamples')} resamples of slides, seed {settings.get('seed')}"
+    if not settings:
+        return None
+    return f"{settings['resamples']} resamples of {settings.get('unit') or 'slide'}s, seed {settings['seed']}"
 
 
 def _range(values: Iterable[float | None], unit: float, places: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vsbench.metric import penalty
 from vsbench.report.decision import ValueDecision
 from vsbench.report.latex.frame import ALIKE, MARKS, Footnotes, raised, room
-from vsbench.report.notation import decimals, heading, number, plain, prose, unit
+from vsbench.report.notation import decimals, heading, number, prose, unit
 from vsbench.report.printed import Block, PrintedNumber
 from vsbench.report.tables import Cell, Column, Comparison, Row
 
@@ -19,18 +19,25 @@ ITALIC = r"\textit{%s}"  # what the literature printed: told from measured numbe
 class TableColumn:
     """A column: two lines of heading, cells by row key, and cells of the literature by (paper, method).
 
-    ``dash`` is for a row without a number. ``width``: about how many characters it takes, with the gap between columns.
+    ``dash`` is for a row without a number. ``cell_width``: about how many characters a number takes, with its spread
+    and the gap between columns. ``ranked``: whether the best is marked.
     """
 
     comparison: Comparison
     column: Column
     head: str
     unit: str
-    width: float
+    cell_width: float
+    ranked: bool
     dash: str
     cells: dict[str, str]
     blocks: tuple[Block, ...]
     literature: dict[tuple[str, str], str]
+
+    @staticmethod
+    def head_of(column: Column) -> str:
+        """The label of a value, with the end that is best."""
+        return f"{heading(column.label)}\\,{ARROWS[column.best]}" if column.is_score else heading(column.label)
 
 
 def table_column(
@@ -63,9 +70,9 @@ def table_column(
             continue
         remarks = remark(comparison, column, row, cell)
         signs = []
-        if decision and row.is_method and ranks and has_best(comparison, column, decision) and not is_open(decision):
-            # where it is open, a sign on every method would say less than the remark under the table
-            signs = [ALIKE] if rank != 1 and row.key in decision.alike() else []
+        if decision and row.is_method and ranks and has_best(comparison, column, decision):
+            if not is_open(decision):  # where it is, a sign on every method would say less than the line below
+                signs = [ALIKE] if rank != 1 and row.key in decision.alike() else []
             remarks = remarks or _untested(row, decision)
         signs += [notes.letter(text) for text in remarks]
         text = MARKS.get(rank, "%s") % number(cell.mean, places) + room(places, most)
@@ -73,16 +80,15 @@ def table_column(
     literature = {key: printed_cell(n, most, notes) + widest for key, n in printed.items()}
     shown = [f"{cell.mean:.{places}f}" for cell in cells.values() if cell.mean is not None]
     longest = max(map(len, [*shown, *(n.digits for n in printed.values())]), default=0)
-    width = 2 + max(len(plain(column.label)) + 2, len(column.unit), longest + SPREAD_SIZE * _count(widest))
-    head = f"{heading(column.label)}\\,{ARROWS[column.best]}" if column.is_score else heading(column.label)
     return TableColumn(
-        comparison, column, head, unit(column.unit), width, f"--{widest}", texts, tuple(blocks), literature
-    )
+        comparison, column, TableColumn.head_of(column), unit(column.unit),
+        2 + longest + SPREAD_SIZE * _count(widest), bool(ranks), f"--{widest}", texts, tuple(blocks), literature,
+    )  # fmt: skip
 
 
 def is_open(decision: ValueDecision) -> bool:
-    """Whether no method could be shown to be worse than the best, and the decision has a caution that says why."""
-    return bool(decision.p and decision.caution) and len(decision.alike()) == len(decision.p)
+    """Whether no method was shown to be worse than the best."""
+    return bool(decision.p) and len(decision.alike()) == len(decision.p)
 
 
 def has_best(comparison: Comparison, column: Column, decision: ValueDecision) -> bool:

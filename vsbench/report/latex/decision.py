@@ -10,7 +10,7 @@ from vsbench.report.latex.frame import MARKS, Footnotes, table_float
 from vsbench.report.latex.remarks import measured_remarks, printed_stain
 from vsbench.report.notation import BETTER, decimals, escape, heading, number, prose, shorten, slug, unit
 from vsbench.report.tables import Row
-from vsbench.report.verdict import main_values, p_text, percent, ranked, sentences, units
+from vsbench.report.verdict import main_values, p_text, percent, ranked, sentences
 from vsbench.stats.ranks import rank_summary
 
 LEAST_SHARE = 0.05  # of a rank, to be printed
@@ -29,12 +29,17 @@ AVERAGED = "a method's number is the mean over its seeds: what another training 
 DRAWN = "trainings are drawn too, three or more of each method: so few make their spread look smaller than it is"
 
 
+def shown_values(decision: Decision) -> list[str]:
+    """The main values in which data could show a difference: of the others the sentences say all there is to say."""
+    return [name for name in main_values(decision) if name in decision.values and decision.values[name].can_show]
+
+
 def decision_latex(decision: Decision) -> str:
     """Floats of booktabs tables, as many as the methods and main values need.
 
-    Raises RunError where nothing was decided.
+    Raises RunError where nothing was decided, or nothing could be shown.
     """
-    names = main_values(decision)
+    names = shown_values(decision)
     if not names:
         raise RunError(sentences(decision)[0].rstrip("."))
     heights = {name: len(ranked(decision, decision.values[name])) + 1 for name in names}
@@ -56,9 +61,9 @@ def _float(decision: Decision, names: Sequence[str], part: int, parts: int) -> s
         lines += [" & ".join(_cells(decision, decided, row, notes)) + r" \\" for row in ranked(decision, decided)]
     lines += [r"\bottomrule", r"\end{tabular}"]
     which = f" (part {part} of {parts})" if parts > 1 else ""
-    caption = f"Which method on {escape(comparison.dataset)}, {printed_stain(comparison)}{which}. Best mean in bold."
+    caption = f"Which method on {escape(comparison.title)}, {printed_stain(comparison)}{which}. Best mean in bold."
     label = f"tab:decision-{slug(comparison.name)}" + (f"-{part}" if parts > 1 else "")
-    return table_float(caption, label, lines, [*notes.lines(), *_under(decision, names)])
+    return table_float(caption, label, lines, notes, _under(decision, names))
 
 
 def _cells(decision: Decision, decided: ValueDecision, row: Row, notes: Footnotes) -> list[str]:
@@ -92,6 +97,7 @@ def _under(decision: Decision, names: Sequence[str]) -> list[str]:
         prose(TEST),
         prose(RANKS),
         *_resampling(decision, names),
+        *([f"{prose(decision.caution)}."] if decision.caution else []),
         *(f"Mind in {', '.join(labels)}: {prose(text)}." for text, labels in cautions.items() if text),
         *(f"{prose(note)}." for note in decision.notes),
         *measured_remarks([(comparison, comparison.columns[name]) for name in names]),
@@ -103,7 +109,7 @@ def _resampling(decision: Decision, names: Sequence[str]) -> list[str]:
     found: dict[str, list[str]] = {}
     for name in names:
         decided = decision.values[name]
-        how = f"{decided.resamples} resamples of {units(decision, decided)} (seed {decision.seed})"
+        how = f"{decided.resamples} resamples of {decided.units} (seed {decision.seed})"
         text = f"{how}; {DRAWN if decided.seeds_drawn else AVERAGED}."
         found.setdefault(text, []).append(heading(decision.comparison.columns[name].label))
     return [f"{', '.join(labels)}: {prose(text)}" if len(found) > 1 else prose(text) for text, labels in found.items()]

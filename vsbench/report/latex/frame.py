@@ -7,6 +7,8 @@ below each other because each cell reserves the room that the widest of its colu
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from vsbench.files import digest
+
 MARKS = {1: r"\textbf{%s}", 2: r"\underline{%s}"}  # best and second best
 ALIKE = r"\dag"  # not distinguishable from the best
 
@@ -58,11 +60,15 @@ def headings(groups: Sequence[tuple[str, int]], before: int = 1) -> list[str]:
     return [" & ".join([*[""] * before, *(centred(text, count) for text, count in groups)]) + r" \\", "".join(rules)]
 
 
-def table_float(caption: str, label: str, tabular: Sequence[str], under: Sequence[str]) -> str:
-    """A float of one table and the lines under it, all LaTeX; what is wider or higher than the page is made smaller."""
+def table_float(caption: str, label: str, tabular: Sequence[str], notes: Footnotes, under: Sequence[str]) -> str:
+    """A float of one table, its notes and the lines under it; what is wider or higher than the page is made smaller.
+
+    A line may stand under many tables of a document: it is written so that the document prints it where it comes first.
+    """
     return "\n".join(
         [
             "% Needs booktabs and graphicx.",
+            r"\providecommand{\vsbenchline}[2]{#2\par}\providecommand{\vsbenchlinesend}{}",
             r"\begin{table*}[htbp]",
             r"\sbox2{\begin{minipage}{\linewidth}",
             r"\centering\small\setlength{\tabcolsep}{4pt}",
@@ -73,7 +79,9 @@ def table_float(caption: str, label: str, tabular: Sequence[str], under: Sequenc
             r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
             r"\par\smallskip",
             r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
-            *(f"{line}\\par" for line in under),
+            *(f"{line}\\par" for line in notes.lines()),
+            *(rf"\vsbenchline{{{digest([line])[:12]}}}{{{line}}}" for line in dict.fromkeys(under)),
+            r"\vsbenchlinesend",
             r"\end{minipage}",
             r"\end{minipage}}%",
             r"\centering",

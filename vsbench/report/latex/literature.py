@@ -127,10 +127,10 @@ def _table(paper: Paper, name: str, rows: Sequence[Row], comparisons: Sequence[C
     caption += f" {ITALICS}{BELOW if ours else ''}."
     if any(printed.ranks(*column) for panel in panels for column in panel):
         caption += f" {RANKING}"
-    under = [*notes.lines(), *(f"{heading(text)}." for text in of_all)]
+    under = [f"{heading(text)}." for text in of_all]
     under.append(" ".join([f"{prose(paper.source).rstrip('.')}.", *([PROTOCOL] if ours else [])]))
     under += measured_remarks(ours) if ours else []
-    return table_float(caption, f"tab:literature-{slug(f'{paper.name}-{name}')}", lines, under)
+    return table_float(caption, f"tab:literature-{slug(f'{paper.name}-{name}')}", lines, notes, under)
 
 
 def _panel(

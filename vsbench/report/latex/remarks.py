@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from vsbench.report.decision import Decision
 from vsbench.report.latex.columns import TableColumn, has_best, is_open
 from vsbench.report.latex.frame import ALIKE
-from vsbench.report.notation import code, escape, heading, prose, stain_name
+from vsbench.report.light import sentences
+from vsbench.report.notation import code, escape, heading, prose, stain_name, without_mend
 from vsbench.report.printed import place
 from vsbench.report.tables import Column, Comparison, Row
+from vsbench.stats.slides import counted
 
 TEST = "paired: images exchanged slide by slide, Holm's correction over the methods"
 BRACKETS = (
@@ -28,6 +30,7 @@ def remarks(rows: Sequence[Row], columns: Columns, interval: bool = False) -> li
         *_not_evaluated(rows, comparisons),
         *_absences(rows, columns),
         *_unbeaten(columns),
+        *_light(columns),
         *_seeds(comparisons, interval),
         _protocols(columns),
         *map(_provenance, comparisons),
@@ -46,12 +49,12 @@ def _not_evaluated(rows: Sequence[Row], comparisons: Iterable[Comparison]) -> li
         there = {row.key for row in comparison.rows}
         missing = [prose(row.title) for row in rows if row.key not in there]
         if missing:
-            lines.append(f"--: not evaluated on {printed_stain(comparison)}: {', '.join(missing)}.")
+            lines.append(f"Not evaluated on {printed_stain(comparison)}: {', '.join(missing)}.")
     return lines
 
 
 def _absences(rows: Sequence[Row], columns: Columns) -> list[str]:
-    """One line per reason, with the values and rows it holds for."""
+    """One line: the reasons, with the values and rows they hold for."""
     everywhere = _stains(columns)
     found: dict[str, dict[str, dict[str, list[str]]]] = {}  # reason → label → row → stains
     for comparison, column in columns:
@@ -60,7 +63,7 @@ def _absences(rows: Sequence[Row], columns: Columns) -> list[str]:
             for reason in dict.fromkeys(reason for _, reason in cell.missing if cell.mean is None):
                 places = found.setdefault(reason, {}).setdefault(heading(column.label), {})
                 places.setdefault(prose(row.title), []).append(printed_stain(comparison))
-    lines = []
+    parts = []
     for reason, labels in found.items():
         groups: dict[str, list[str]] = {}  # values that are empty in the same rows are named together
         for label, places in labels.items():
@@ -68,8 +71,21 @@ def _absences(rows: Sequence[Row], columns: Columns) -> list[str]:
             where = "all rows" if all_rows else _enumerate(places, everywhere)
             groups.setdefault(where, []).append(label)
         names = "; ".join(f"{', '.join(labels_)} ({where})" for where, labels_ in groups.items())
-        lines.append(f"--: {names}: {prose(reason).rstrip('.')}.")
-    return lines
+        parts.append(f"{names}: {without_mend(reason)}")
+    return [f"--: {'; '.join(parts)}."] if parts else []
+
+
+def nowhere(columns: Iterable[tuple[Comparison, Column]]) -> list[str]:
+    """One line for the values that no row of any of these columns has, by reason; they need no column of dashes."""
+    reasons: dict[str, dict[str, None]] = {}  # reasons → labels
+    found: dict[str, dict[str, None]] = {}  # label → reasons
+    for comparison, column in columns:
+        told = found.setdefault(heading(column.label), {})
+        told.update((without_mend(why), None) for row in comparison.rows for _, why in row.cell(column.value).missing)
+    for label, told in found.items():
+        reasons.setdefault("; ".join(told) or "not measured", {})[label] = None
+    parts = [f"{', '.join(labels)} ({reason})" for reason, labels in reasons.items()]
+    return [f"No row has: {'; '.join(parts)}."] if parts else []
 
 
 def _unbeaten(columns: Columns) -> list[str]:
@@ -80,7 +96,8 @@ def _unbeaten(columns: Columns) -> list[str]:
             labels = ahead.setdefault(prose(row.title), {})
             labels.setdefault(heading(column.label), []).append(printed_stain(comparison))
     everywhere = _stains(columns)
-    return [f"Better than every method: {row} in {_enumerate(labels, everywhere)}." for row, labels in ahead.items()]
+    parts = [f"{row} in {_enumerate(labels, everywhere)}" for row, labels in ahead.items()]
+    return [f"Better than every method: {'; '.join(parts)}."] if parts else []
 
 
 def measured_remarks(columns: Columns) -> list[str]:
@@ -91,37 +108,47 @@ def measured_remarks(columns: Columns) -> list[str]:
 
 def decided(columns: Columns, decisions: Mapping[str, Decision], interval: bool) -> list[str]:
     """What the sign of methods like the best means, and where nothing can be shown; nothing without decisions."""
-    slides: set[int] = set()  # of the columns where the sign may stand
+    signed: list[str] = []  # units of the columns where the sign may stand
     found: dict[str, dict[str, list[str]]] = {}  # sentence → label → stains
+    everywhere = _stains(columns)
+    lines: list[str] = []
+    powerless: dict[str, None] = {}  # where no data could show a difference
     for comparison, column in columns:
         decision = decisions.get(comparison.name)
         has_methods = any(row.is_method and row.cell(column.value).mean is not None for row in comparison.rows)
         if decision is None or not column.is_score or not has_methods:
             continue
+        where = f" ({printed_stain(comparison)})" if len(everywhere) > 1 else ""
         value = decision.values.get(column.value)
+        if interval and decision.caution:
+            lines.append(f"Limits{where}: {prose(decision.caution)}.")
         if value is None:
-            sentence = f"Not tested: %s: {prose(decision.left_out.get(column.value, 'no decision'))}"
-        elif value.p and not has_best(comparison, column, value):
+            sentence = f"Not tested: %s: {without_mend(decision.left_out.get(column.value, 'no decision'))}"
+        elif not value.p:
+            continue
+        elif not value.can_show:
+            powerless[f"{value.units} and {len(value.p) + 1} methods{where}"] = None
+            continue
+        elif not has_best(comparison, column, value):
             sentence = "Not tested: %s: the best method could not be resampled"
         elif is_open(value):
-            sentence = f"No method can be shown to be worse than the best in %s: {prose(value.caution)}"
-        elif value.p:
-            slides.add(value.slides)
-            sentence = f"Mind in %s: {prose(value.caution)}" if value.caution else ""
+            sentence = "No method was shown to be worse than the best: %s"
+            sentence += f" ({prose(value.caution)})" if value.caution else ""
         else:
-            continue
+            signed.append(value.units)
+            sentence = f"Mind in %s: {prose(value.caution)}" if value.caution else ""
         if sentence:
             places = found.setdefault(sentence, {}).setdefault(heading(column.label), [])
             places.append(printed_stain(comparison))
-    everywhere = _stains(columns)
-    count = " to ".join(map(str, sorted({min(slides), max(slides)}))) if slides else ""
-    units = f"{count} slide{'s' * (count != '1')}"
+    units = " or ".join(dict.fromkeys(signed))
     sign = rf"\textsuperscript{{{ALIKE}}}\,Not distinguishable from the best method at 5\,\% ({TEST}; {units})."
     shown = {id(comparison): decisions[comparison.name] for comparison, _ in columns if comparison.name in decisions}
     rows = dict.fromkeys(note for decision in shown.values() for note in decision.notes)
     return [
-        *([sign] if slides else []),
+        *([sign] if signed else []),
         *([BRACKETS] if interval else []),
+        *([f"No method is marked where no data could show a difference: {', '.join(powerless)}."] if powerless else []),
+        *dict.fromkeys(lines),
         *(f"{text.rstrip('.').replace('%s', _enumerate(places, everywhere), 1)}." for text, places in found.items()),
         *(f"Tested {prose(note).rstrip('.')}." for note in rows),
     ]
@@ -143,6 +170,15 @@ def literature(columns: Sequence[TableColumn]) -> list[str]:
         where = "; ".join(f"{spot}: {_enumerate(labels, everywhere)}" for spot, labels in spots.items())
         lines.append(f"{text}. {where}. {PROTOCOL}")
     return lines
+
+
+def _light(columns: Columns) -> list[str]:
+    """Where grey glass decides which of two methods is ahead."""
+    return [
+        f"{heading(column.label)} on {printed_stain(comparison)}: {prose(said)}."
+        for comparison, column in columns
+        for said in sentences(comparison, [column.value]).values()
+    ]
 
 
 def _seeds(comparisons: Sequence[Comparison], interval: bool) -> list[str]:
@@ -179,7 +215,7 @@ def _protocols(columns: Columns) -> str:
 
 def _provenance(comparison: Comparison) -> str:
     run = comparison.typical
-    slides = "slides unknown" if run.n_slides is None else f"{run.n_slides} slide{'s' * (run.n_slides != 1)}"
+    slides = "slides unknown" if run.n_slides is None else counted(run.n_slides, "slide")
     sizes = ", ".join(run.sizes).replace("x", "×")
     versions = ", ".join(sorted({run.vsbench for row in comparison.rows for run in row.runs}))
     text = f"{stain_name(comparison.stain)}: N = {run.n} {run.split} pairs of {sizes} pixels, {slides};"

@@ -147,4 +147,4 @@ def _float(table: SuiteTable, lines: list[str], notes: Footnotes) -> str:
     if comparison is not None:
         columns = [comparison.columns[value] for value in table.values if value in comparison.columns]
         told += remarks(comparison.rows, [(comparison, column) for column in columns])
-    return table_float(caption, f"tab:suite-{slug(study.name)}", lines, [*notes.lines(), *told])
+    return table_float(caption, f"tab:suite-{slug(study.name)}", lines, notes, told)

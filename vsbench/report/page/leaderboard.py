@@ -46,7 +46,7 @@ class Leaderboard:
             run = row.runs[0]
             notes = [self.texts(text) for text in dict.fromkeys(text for r in row.runs for text in r.warnings)]
             self.rows.append({
-                "dataset": comparison.dataset,
+                "dataset": comparison.title,
                 "stain": stain_name(comparison.stain),
                 "protocol": run.protocol,
                 "kind": KINDS[row.kind],
@@ -88,22 +88,22 @@ class Leaderboard:
         name = column.value
         decided = decision.values.get(name) if decision else None
         why = decision.left_out.get(name, "") if decision else ""
-        caution = decided.caution if decided else f"no decision, the best by its mean alone: {why}" if why else ""
+        caution = f"no decision, the best by its mean alone: {why}" if why else ""
+        if decision and decided:
+            caution = "; ".join(filter(None, (decision.caution, decided.caution)))
         means = [mean for row in comparison.rows if (mean := row.cell(name).mean) is not None]
         places = decimals(name, column.unit, means)
-        best = (
-            {decided.best}
-            if decided and decided.p
-            else {k for k, rank in comparison.ranks(name, places).items() if rank == 1}
-        )
-        alike = decided.alike() if decided else frozenset()
+        standing = {row.key: decided.standing(row.key) for row in comparison.rows} if decided else {}
+        best = {key for key, place in standing.items() if place == "best"}
+        if not decided:
+            best = {key for key, rank in comparison.ranks(name, places).items() if rank == 1}
         unbeaten = {row.key for row in comparison.unbeaten(name)}
         cells = {}
         for row in comparison.rows:
             cell = self._cell(comparison, row, name, places, facts[row.key])
             if row.key in best:
                 cell["mark"] = "best"
-            elif row.key in alike:
+            elif standing.get(row.key) == "alike":
                 cell["mark"] = "alike"
             if row.key in unbeaten:
                 cell.setdefault("notes", []).append(self.texts(UNBEATEN))

@@ -25,19 +25,18 @@ def rank_data(decision: Decision) -> dict[str, Any]:
             }
             for name, sentence in zip(names, said, strict=False)
         ],
-        "notes": [*([] if names else said), *decision.notes],
+        "notes": [*([] if names else said), *filter(None, [decision.caution]), *decision.notes],
     }
 
 
 def _ranks(decision: Decision, decided: ValueDecision) -> list[dict[str, Any]]:
     """Per method its title, the share of 1st, 2nd, … and the text of it, and where it stands to the best."""
-    alike = decided.alike()
     return [
         {
             "method": row.title,
             "shares": [round(share, 4) for share in decided.ranks.get(row.key, ())],
             "said": _said(decided.ranks.get(row.key, ())),
-            "mark": "best" if row.key == decided.best else "alike" if row.key in alike else "",
+            "mark": decided.standing(row.key).replace("worse", ""),
             "p": p_text(decided.p[row.key]).replace("--", "none") if row.key in decided.p else "",
         }
         for row in ranked(decision, decided)

@@ -70,7 +70,7 @@ def write_page(
         written += paths
         drawn = galleries.get(comparison.name, ())
         details.append({
-            "dataset": comparison.dataset,
+            "dataset": comparison.title,
             "warnings": [text for text, rows in comparison.warnings.items() if len(rows) == len(comparison.rows)],
             "decision": rank_data(decision) if decision else None,
             "explorer": offer,

@@ -71,7 +71,7 @@ def training(record: TrainedRecord, places: Places) -> Command:
         words += [word for key, flag in KEEPING.items() for word in _option(flag, getattr(kept, key), defaults[key])]
     if kind := re.match(r"(cpu|mps), ", record.device or ""):
         words += ["--device", kind[1]]
-    words += data_words(record.dataset, record.dataset_options, places, notes)
+    words += data_words(record, places, notes)
     words += ["--stain", record.stain, "--seed", str(record.seed)]
     for key in ("preset", "execution", "precision", "world"):
         if getattr(record, key) is None:
@@ -102,7 +102,7 @@ def importing(record: ImportedRecord, places: Places) -> Command:
     words += [word for text in settings for word in ("--set", text)]
     if record.row != row_name(record.method, record.variant or "", "imported", None):
         words += ["--label", record.row]
-    words += [*data_words(record.dataset, record.dataset_options, places, notes), "--stain", record.stain]
+    words += [*data_words(record, places, notes), "--stain", record.stain]
     notes.append(f"{words[3]} stands for your file of the SHA-256 {record.origin_digest}; it was trained elsewhere")
     return Command(tuple(words), tuple(notes), given)
 
@@ -122,7 +122,7 @@ def evaluation(record: RunRecord | None, summary: Summary, folder: str, places: 
         place = places.text(record.images)
         words += ["--images", place, "--name", summary.row]
         words += _option("--suffix", record.suffix, None)
-        words += data_words(record.dataset, record.dataset_options, places, notes)
+        words += data_words(record, places, notes)
         words += ["--stain", summary.stain]
         if place.startswith(ELSEWHERE):
             notes.append(f"{place} stands for your folder of the same images")
@@ -143,12 +143,12 @@ def _weights(record: TrainedRecord, places: Places) -> str:
     return f"{RESULTS}/{place}" if place.startswith("runs/") else place
 
 
-def data_words(dataset: str, options: dict[str, Any] | None, places: Places, notes: list[str]) -> list[str]:
-    """``--dataset`` and its options; paths outside the data roots are only named, with a note."""
-    words = ["--dataset", dataset]
-    if options is None:
+def data_words(record: RunRecord, places: Places, notes: list[str]) -> list[str]:
+    """``--dataset``, its name and its options; paths outside the data roots are only named, with a note."""
+    words = ["--dataset", record.dataset, *_option("--data-name", record.data_name, None)]
+    if record.dataset_options is None:
         notes.append("options of the data set are not recorded")
-    for key, value in (options or {}).items():
+    for key, value in (record.dataset_options or {}).items():
         portable = places.option(value)
         if isinstance(portable, str) and portable.startswith(ELSEWHERE):
             notes.append(f"{key}={portable} stands for a path of your own")

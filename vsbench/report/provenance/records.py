@@ -71,6 +71,7 @@ def _record(comparison: Comparison, title: str, run: EvaluatedRun, places: Place
     return places.value(
         {
             "dataset": comparison.dataset,
+            "data_name": comparison.title,
             "stain": comparison.stain,
             "split": run.split,
             "row": run.row,
