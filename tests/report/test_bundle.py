@@ -236,6 +236,19 @@ def test_only_a_bundle_is_replaced(bundle: Bundle, place: Tree) -> None:
         bundle("b.tar")
 
 
+@pytest.mark.parametrize("name", ["per_image.csv", "run.json"])
+def test_a_damaged_file_of_a_run_is_named_and_the_old_bundle_stays(bundle: Bundle, place: Tree, name: str) -> None:
+    path = bundle()
+    before = path.read_bytes()
+    file = next(place.results.rglob(name))
+    whole = file.read_bytes()
+    for content in (b"\xff" + whole, whole + b'\x84"/'):
+        file.write_bytes(content)
+        with pytest.raises(RunError, match=rf"{name}: damaged .*no --bundle"):
+            bundle()
+    assert path.read_bytes() == before
+
+
 def test_a_full_disk_leaves_the_old_bundle(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     path = bundle()
     before = path.read_bytes()

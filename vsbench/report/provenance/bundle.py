@@ -15,6 +15,7 @@ from textwrap import fill
 from vsbench import __version__, registry
 from vsbench.errors import PluginError, RunError, UsageError
 from vsbench.files import atomic, require_replaceable
+from vsbench.names import said
 from vsbench.report.provenance.places import RULE, Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.tables import Comparison, runs_of
@@ -50,7 +51,7 @@ def write_bundle(
 
     ``report_files`` lie under ``out``, the runs of ``comparisons`` under ``results``. Left out of the report, and named
     in README.txt: figures that hold pixels, and pages. Raises UsageError for another suffix than .zip and RunError
-    where ``path`` is something else than a bundle, or cannot be written.
+    where ``path`` is something else than a bundle, or cannot be written, and where a run's file is damaged.
     """
     require_bundle(path)
     places = Places.of(runs_of(comparisons))
@@ -60,7 +61,12 @@ def write_bundle(
         files.setdefault("report/provenance.json", _json(made))
         files.setdefault("report/provenance.csv", as_csv(made).encode())
     for file in _run_files(comparisons):
-        files[file.relative_to(results).as_posix()] = _text(file, places)
+        try:
+            files[file.relative_to(results).as_posix()] = _text(file, places)
+        except (OSError, ValueError, csv.Error) as error:
+            raise RunError(
+                f"{file}: damaged ({said(error)}), so no --bundle; evaluate the run again, or remove it"
+            ) from None
     files["README.txt"] = _readme(comparisons, left_out).encode()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files["MANIFEST"] = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()
