@@ -4,11 +4,14 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vsbench.checks._training import stained_batch, step
 from vsbench.checks.methods import maker
+from vsbench.data.decode import read_rgb
 from vsbench.method import Batch
 from vsbench.registry import load
 
@@ -59,3 +62,25 @@ def test_a_floor_runs_whatever_a_networks_layers_are_called(monkeypatch: pytest.
 
     method = maker(load("vsbench.methods", name))(width=4)
     floor(method, stained_batch(method))()
+
+
+def test_the_true_ihc_stains_the_right_cells_and_glass_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What ``benchmarks.presets`` measures of images that are known: the truth, the best that H&E allows, and glass."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks.presets import Truth
+
+    dataset = load("vsbench.datasets", "phantom").from_options({"slides_test": 1, "tiles_per_slide": 2, "size": 192})
+    truth = Truth.of(dataset, tmp_path)
+    found = {}
+    for name in ("truth", "best", "glass"):
+        images = tmp_path / name
+        images.mkdir()
+        for pair in truth.pairs:
+            image = np.full((192, 192, 3), 255, np.uint8) if name == "glass" else read_rgb(getattr(pair, name))
+            Image.fromarray(image).save(images / f"{pair.id}.png")
+        found[name] = truth.measured(images)
+    assert found["truth"]["cell AUC"] > 0.99
+    assert min(found["truth"]["sensitivity"], found["truth"]["specificity"]) > 0.95
+    assert 0.8 < found["best"]["cell AUC"] < found["truth"]["cell AUC"]
+    assert 0.5 < found["truth"]["sharpness"] < 2
+    assert found["glass"] == {"cell AUC": 0.5, "sensitivity": 0, "specificity": 1, "sharpness": 0}
