@@ -17,7 +17,8 @@ EARLY, LATE = Place(1, 200, 200), Place(400, 200, 200)
 
 def small(**options: Any) -> Any:
     torch.manual_seed(0)
-    return SRC(SRC.configure("cpu", {"width": 4, "blocks": 1, "taps": (0, 4, 8, 12), "patches": 16, **options}))
+    few = {"width": 4, "blocks": 1, "taps": (0, 4, 8, 12), "patches": 16, "lambda_identity": 0.1}
+    return SRC(SRC.configure("cpu", few | options))
 
 
 def losses(method: Any, place: Place) -> dict[str, Tensor]:
