@@ -67,18 +67,18 @@ def test_a_floor_runs_whatever_a_networks_layers_are_called(monkeypatch: pytest.
 def test_the_true_ihc_stains_the_right_cells_and_glass_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What ``benchmarks.presets`` measures of images that are known: the truth, the best that H&E allows, and glass."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
-    from benchmarks.presets import Truth
+    from benchmarks.presets import Judge
 
     dataset = load("vsbench.datasets", "phantom").from_options({"slides_test": 1, "tiles_per_slide": 2, "size": 192})
-    truth = Truth.of(dataset, tmp_path)
+    judge = Judge(dataset.pairs(tmp_path, "ki67", "test"))
     found = {}
     for name in ("truth", "best", "glass"):
         images = tmp_path / name
         images.mkdir()
-        for pair in truth.pairs:
+        for pair in judge.pairs:
             image = np.full((192, 192, 3), 255, np.uint8) if name == "glass" else read_rgb(getattr(pair, name))
             Image.fromarray(image).save(images / f"{pair.id}.png")
-        found[name] = truth.measured(images)
+        found[name] = judge.measured(images)
     assert found["truth"]["cell AUC"] > 0.99
     assert min(found["truth"]["sensitivity"], found["truth"]["specificity"]) > 0.95
     assert 0.8 < found["best"]["cell AUC"] < found["truth"]["cell AUC"]
