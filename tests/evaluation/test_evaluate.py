@@ -481,6 +481,6 @@ def test_each_value_of_the_table_has_an_interval(place: Path) -> None:
         interval = values[name].interval
         assert interval is not None
         assert interval["low"] <= values[name].value <= interval["high"]
-        assert (interval["level"], interval["slides"]) == (0.95, 4)
+        assert (interval["level"], interval["units"], interval["unit"]) == (0.95, 4, "image")
         assert "slides unknown" in interval["caution"]
     assert values["fid"].interval == {"low": None, "high": None, "reason": values["fid"].reason}

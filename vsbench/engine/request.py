@@ -47,7 +47,6 @@ class Request:
     options: dict[str, Any] = field(default_factory=dict)
     dataset_options: dict[str, Any] = field(default_factory=dict)
     data_root: Path | None = None
-    data_name: str | None = None
     seed: int = 0
     label: str | None = None
     results: Path = Path("results")
@@ -57,6 +56,7 @@ class Request:
     validation_share: float = 0.2
     cache_tiles: Path | None = None
     start_from: Path | None = None
+    data_name: str | None = None
 
     def __post_init__(self) -> None:
         if self.select not in get_args(Select):

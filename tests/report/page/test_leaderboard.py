@@ -81,12 +81,12 @@ def test_a_value_that_one_row_lacks_is_no_constant(show: Any, tree: Any) -> None
 
 def test_the_legend_is_of_what_is_there(show: Any, tree: Any) -> None:
     legend = "['best', 'alike', 'spread', 'notes'].filter(name => find('legend-' + name).checkVisibility())"
-    tree.add("asp", {"r_p": 50.0})
+    tree.add("asp", {"r_p": 50.0}, n_slides=12)
     assert show().js(legend) == []
-    tree.add("cut", {"r_p": 60.0}, seed=0)
-    tree.add("cut", {"r_p": 62.0}, seed=1)
+    tree.add("cut", {"r_p": 60.0}, seed=0, n_slides=12)
+    tree.add("cut", {"r_p": 62.0}, seed=1, n_slides=12)
     assert show().js(legend) == ["best", "spread"]
-    tree.add("src", {"r_p": "blank"})
+    tree.add("src", {"r_p": "blank"}, n_slides=12)
     assert show().js(legend) == ["best", "spread", "notes"]
 
 
