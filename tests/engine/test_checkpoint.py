@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from vsbench.engine.checkpoint import (
     Checkpoint,
@@ -95,6 +95,14 @@ def flip_a_bit_of_a_weight(path: Path) -> None:
 def grow_to_a_terabyte(path: Path) -> None:
     """Of holes: it takes no room, and hours to read."""
     os.truncate(path, 1 << 40)
+
+
+def require_written(dtype: torch.dtype) -> None:
+    """Skip where this release of safetensors writes no such numbers: then nobody can have been given a file of them."""
+    try:
+        save({"x": torch.zeros(1, dtype=dtype)})
+    except KeyError:
+        pytest.skip(f"this safetensors writes no {dtype}")
 
 
 def flip(path: Path, place: int) -> None:
@@ -399,7 +407,9 @@ def test_weights_that_are_no_finite_numbers_are_refused(
         # Copies: some releases of safetensors map the file, which is written over below.
         tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118  not a dict
     for key in (min(tensors), max(tensors)):
-        save_file(tensors | {key: spoil(tensors[key].clone())}, path, metadata)
+        spoilt = spoil(tensors[key].clone())
+        require_written(spoilt.dtype)
+        save_file(tensors | {key: spoilt}, path, metadata)
         with pytest.raises(RunError, match=rf"cut\.safetensors: {key} {reason}"):
             load_method(path)
         with pytest.raises(RunError, match=reason):
@@ -416,7 +426,8 @@ def test_counts_are_whole_numbers(build: Build, tmp_path: Path) -> None:
         metadata = {key: value for key, value in file.metadata().items() if key != "digest"}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
     key = next(key for key in tensors if key.endswith("num_batches_tracked"))
-    for dtype in (torch.complex64, torch.float32):
+    for dtype in (torch.float32, torch.complex64):
+        require_written(dtype)
         save_file(tensors | {key: tensors[key].to(dtype)}, path, metadata)
         with pytest.raises(RunError, match=rf"{key} holds {str(dtype).removeprefix('torch.')}"):
             load_method(path)

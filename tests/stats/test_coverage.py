@@ -1,17 +1,23 @@
 """From how many units on limits mean something is derived here: how often they hold the truth, by simulation."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.bootstrap import few_units
 from vsbench.stats.bootstrap import bootstrap, resample_counts
 from vsbench.stats.moments import concordance, pearson
 from vsbench.stats.paired import ALPHA, can_show, least_p
 from vsbench.stats.slides import ENOUGH, Slides
 
 
-def test_limits_are_said_to_mean_something_from_the_least_number_at_which_they_hold_nine_in_ten() -> None:
+def test_limits_are_said_to_mean_something_from_the_least_number_at_which_they_hold_nine_in_ten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Of every statistic: means of even and of skewed errors, a relative dose, r and the concordance."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from benchmarks.bootstrap import few_units
+
     enough, one_less = (few_units(units, trials=20_000) for units in (ENOUGH, ENOUGH - 1))
     assert round(min(enough.values()), 2) >= 0.9
     assert round(min(one_less.values()), 2) < 0.9
