@@ -108,6 +108,8 @@ def test_a_key_repeats_what_it_has_and_names_each_showing_once(results: Path, tm
     for place, field, value, said in (
         (repeat, "again", "/dev/zero", "no first showing"),
         (repeat, "again", content["items"][repeat]["name"], "no first showing"),
+        (repeat, "again", None, "neither is said to repeat"),
+        (repeat, "method", "another", "no first showing of it"),
         (0, "name", content["items"][1]["name"], "one name"),
     ):
         items = [item | ({field: value} if number == place else {}) for number, item in enumerate(content["items"])]

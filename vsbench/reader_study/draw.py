@@ -46,6 +46,11 @@ class Item(BaseModel):
     digest: str
 
     @property
+    def shows(self) -> tuple[str, str, str]:
+        """Which image."""
+        return self.group, self.method, self.id
+
+    @property
     def tissue(self) -> tuple[str, str]:
         """What methods have in common."""
         return self.group, self.id
@@ -65,13 +70,16 @@ class Key(BaseModel):
 
     @model_validator(mode="after")
     def _repeats_are_of_items(self) -> "Key":
-        shown = [item.name for item in self.items]
-        if len(set(shown)) < len(shown):
+        if len({item.name for item in self.items}) < len(self.items):
             raise ValueError("two items have one name")
-        first = {item.name for item in self.items if item.again is None}
+        first = {item.name: item.shows for item in self.items if item.again is None}
+        if len(set(first.values())) < len(first):
+            raise ValueError("two items show one image, and neither is said to repeat the other")
         for item in self.items:
-            if item.again is not None and item.again not in first:
-                raise ValueError(f"item {brief(item.name)} repeats {brief(item.again)}, which is no first showing")
+            if item.again is not None and first.get(item.again) != item.shows:
+                raise ValueError(
+                    f"item {brief(item.name)} repeats {brief(item.again)}, which is no first showing of it"
+                )
         return self
 
 
