@@ -360,3 +360,24 @@ def test_the_document_compiles_and_prints_hostile_names(
     text = subprocess.run(command, cwd=out, capture_output=True, text=True, check=True).stdout
     assert text.count(hostile) >= 2
     assert "∞" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"options": {"crop_size": "{1}"}}, "crop_size"),
+        ({"options": {"variant": []}}, "variant"),
+        ({"preset": "nonesuch"}, "nonesuch"),
+        ({"suite": "nonesuch"}, "nonesuch"),
+        ({"method": "nonesuch"}, "nonesuch"),
+    ],
+)
+def test_a_study_that_cannot_be_is_named_by_its_file(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    before = Path(__file__).parents[1] / "records/results-0.1.0/report/suites/usigan+cpu-table8-folder-ki67.json"
+    file = tmp_path / "report/suites/study.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(before.read_bytes())
+    assert len(read_studies(tmp_path)) == 1
+    file.write_text(json.dumps(json.loads(before.read_text()) | change))
+    with pytest.raises(RunError, match=rf"study\.json: .*{said}"):
+        read_studies(tmp_path)

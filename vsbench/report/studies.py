@@ -7,7 +7,8 @@ report lists it with its study.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vsbench.evaluation.ablate import Study, StudyRow
+from vsbench.errors import RunError, UserError
+from vsbench.evaluation.ablate import Study, StudyRow, study_rows
 from vsbench.records.study import StudyRecord
 from vsbench.report.tables import EvaluatedRun
 
@@ -39,10 +40,23 @@ def record_of(study: Study, rows: Iterable[StudyRow], seeds: Sequence[int]) -> S
 
 
 def read_studies(results: Path) -> list[StudyRecord]:
-    """All studies of a results folder in the order of their files. RunError naming a file that is damaged."""
+    """All studies of a results folder in the order of their files.
+
+    Raises RunError naming a file that is damaged, or whose rows can't be: of a method or suite that is not here, or
+    with settings that none has.
+    """
     files = sorted((results / FOLDER).glob("*.json"))
-    whole = [file for file in files if not file.name.startswith(".")]  # the others an interrupted writer left behind
-    return [StudyRecord.read(file) for file in whole]
+    found = []
+    for file in files:
+        if file.name.startswith("."):  # an interrupted writer left it behind
+            continue
+        record = StudyRecord.read(file)
+        try:
+            study_rows(study_of(record, results))
+        except UserError as error:
+            raise RunError(f"{file}: {error}; {record.mend}") from None
+        found.append(record)
+    return found
 
 
 def set_apart(
