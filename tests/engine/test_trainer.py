@@ -166,8 +166,9 @@ def test_a_bad_image_is_named(train: Train, data_root: Path, tmp_path: Path) -> 
 
 
 def switched_on(run: Run, losses: tuple[str, ...]) -> list[str]:
-    """A preset may leave out a term that needs a file of weights; its column is empty."""
-    off = {"g_content"} if run.record.config.get("lambda_content") == 0 else set()
+    """A preset may leave out a term, as one that needs a file of weights; its column is empty."""
+    terms = {"g_content": "lambda_content", "g_identity": "lambda_identity"}
+    off = {loss for loss, weight in terms.items() if run.record.config.get(weight) == 0}
     return [loss for loss in losses if loss not in off]
 
 

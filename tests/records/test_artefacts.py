@@ -156,3 +156,10 @@ def test_a_request_is_yaml_and_back() -> None:
 def test_a_request_that_cannot_be_is_refused_by_name(text: str, named: str) -> None:
     with pytest.raises(UsageError, match=named):
         Request.from_yaml(text)
+
+
+def test_a_speed_that_nobody_measured_is_none() -> None:
+    stamp = Stamp(weights="0" * 64, he="0" * 64, device="cpu", images=3, seconds=0.5)
+    assert stamp.images_per_s == 6
+    for seconds in (0.0, 5e-324, None):
+        assert stamp.model_copy(update={"seconds": seconds}).images_per_s is None

@@ -1,5 +1,6 @@
 """``images/<split>.json``: what the generated images beside it were made from, and how long that took."""
 
+import math
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -21,4 +22,5 @@ class Stamp(Artefact):
     @property
     def images_per_s(self) -> float | None:
         """None where it is not recorded, as of images made before it was."""
-        return self.images / self.seconds if self.images and self.seconds else None
+        rate = self.images / self.seconds if self.images and self.seconds else math.inf
+        return rate if math.isfinite(rate) else None  # of a time so short that nobody measured it
