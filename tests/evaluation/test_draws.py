@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vsbench.cli.app import app
+from vsbench.cli.display import TrainingDisplay
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import load_method, weights_of
 from vsbench.engine.request import Request
@@ -31,16 +32,6 @@ SMALL: dict[str, Any] = {
     "steps": 1, "crop_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1, "blocks": 1, "patches": 16,
     "num_timesteps": 3, "taps": (0, 4, 8),
 }  # fmt: skip
-
-
-class Silent:
-    """Shows nothing."""
-
-    def say(self, line: str) -> None:
-        pass
-
-    def step(self, title: str, progress: object) -> None:
-        pass
 
 
 @dataclass
@@ -73,7 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, taps in (("unsb", (0, 4, 8)), ("cut", (0, 4, 8))):
         options = {k: v for k, v in (SMALL | {"taps": taps}).items() if method == "unsb" or k != "num_timesteps"}
         request = Request(method, "folder", "er", "cpu", options, data_root=folder / "own", results=folder / "results")
-        start(request, make_fabric("cpu", 1, "32-true"), False, 0, Rhythm(), Silent())
+        start(request, make_fabric("cpu", 1, "32-true"), False, 0, Rhythm(), TrainingDisplay(quiet=True))
     return folder
 
 

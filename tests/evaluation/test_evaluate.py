@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vsbench.cli.display import TrainingDisplay
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints, load_method, save_weights
 from vsbench.engine.request import Request
@@ -39,16 +40,6 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Silent:
-    """Shows nothing."""
-
-    def say(self, line: str) -> None:
-        pass
-
-    def step(self, title: str, progress: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Own folders of pairs (``own``: three to train on, four to test) and a CUT trained on them for one step."""
@@ -60,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pixels = rng.integers(0, 256, (SIDE // 4, SIDE // 4, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
                 Image.fromarray(pixels).save(folder / "own" / side / split / f"{name}.png")
     request = Request("cut", "folder", "er", "cpu", OPTIONS, data_root=folder / "own", results=folder / "results")
-    start(request, make_fabric("cpu", 1, "32-true"), False, 0, Rhythm(), Silent())
+    start(request, make_fabric("cpu", 1, "32-true"), False, 0, Rhythm(), TrainingDisplay(quiet=True))
     return folder
 
 

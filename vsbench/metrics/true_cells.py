@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vsbench.data.true_cells import TrueCells
 from vsbench.metric import Absent, Image, Metric, Sample, Update, Value
 from vsbench.metrics._correlation import pearson
-from vsbench.stain.density import DAB, HAEMATOXYLIN, optical_density, stain_matrix
+from vsbench.stain.dab import DAB_EXPONENTS
+from vsbench.stain.density import optical_density
 
 LEAST, WIDTH, BINS = -0.5, 0.004, 512  # optical density: where the first bin of mean DAB begins, and how wide each is
 MIN_IMAGES = 3  # two points always lie on a line
@@ -114,10 +115,7 @@ def amounts_of_dab(image: Image, pixels: NDArray[np.intp]) -> NDArray[np.float64
 
     Neither rounded nor cut at 0, unlike Fiji's 8-bit image: cells paler than their counterstain are told apart, too.
     """
-    stains = stain_matrix(HAEMATOXYLIN, DAB)
-    rest = np.sqrt(np.maximum(0, 1 - (stains**2).sum(axis=0)))
-    weights = np.linalg.inv(np.vstack([stains, rest / np.linalg.norm(rest)]))[:, 1]
-    by_level = np.outer(optical_density(np.arange(256)), weights)  # what a level of R, G and B adds
+    by_level = np.outer(optical_density(np.arange(256)), DAB_EXPONENTS)  # what a level of R, G and B adds
     rgb = image.reshape(-1, 3)[pixels]
     return by_level[rgb[:, 0], 0] + by_level[rgb[:, 1], 1] + by_level[rgb[:, 2], 2]
 

@@ -103,7 +103,7 @@ def specificity_scores(first: Features, second: Features, true: Features) -> Sco
 
 def share_error_scores(first: Features, second: Features, true: Features) -> Scores:
     """Of the error: an image's own; NaN where it has no cells."""
-    at = int(_thresholds(_both(true).sum(axis=0)[None])[0])
+    at = _threshold_of_all(true)
 
     def scores(part: Features) -> Array:
         made, wanted, some = _shares(part)
@@ -114,7 +114,7 @@ def share_error_scores(first: Features, second: Features, true: Features) -> Sco
 
 def share_correlation_scores(first: Features, second: Features, true: Features) -> Scores:
     """Of r: z_x z_y − r (z_x² + z_y²) / 2, the shares standardised over both methods' images; NaN without cells."""
-    at = int(_thresholds(_both(true).sum(axis=0)[None])[0])
+    at = _threshold_of_all(true)
     (one, wanted, some), (other, *_) = _shares(first), _shares(second)
     x, y = np.stack([one[:, at], other[:, at]]), np.stack([wanted, wanted])
     x, y = (np.where(some, part, np.nan) for part in (x, y))
@@ -157,6 +157,10 @@ def _thresholds(true: Array) -> Places:
     return np.argmax(at_most[:, 1] - at_most[:, 0], axis=1)
 
 
+def _threshold_of_all(true: Features) -> int:
+    return int(_thresholds(_both(true).sum(axis=0)[None])[0])
+
+
 def _stained(made: Array, true: Array, kind: int) -> Array:
     """(R,): share of the cells of a kind that lie above the threshold."""
     of_kind = made[:, kind]
@@ -174,7 +178,7 @@ def _shares(fake: Features) -> tuple[Array, Array, Array]:
 
 
 def _kind_scores(first: Features, second: Features, true: Features, kind: int, sign: float) -> Scores:
-    at = int(_thresholds(_both(true).sum(axis=0)[None])[0])
+    at = _threshold_of_all(true)
     one, other = (_both(part)[:, kind] for part in (first, second))
     scale = sign * len(one) / one.sum()
     return scale * one[:, at + 1 :].sum(axis=1), scale * other[:, at + 1 :].sum(axis=1)

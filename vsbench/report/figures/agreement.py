@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vsbench.errors import RunError
 from vsbench.report.figures.drawn import Drawn
-from vsbench.report.figures.perimage import methods_with_tables, mind, units
+from vsbench.report.figures.perimage import methods_with_tables, mind
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
 from vsbench.report.notation import shorten, signed, slug, stain_name
 from vsbench.report.resampled import Ground
@@ -62,7 +62,7 @@ def agreement(comparison: Comparison, folder: Path) -> list[Drawn]:
         raise RunError(f"{comparison.name}: no method with mean densities in its per-image table: {why}")
     few = 1 < ground.slides.count <= FEW and ground.slides.count < len(ground.slides.index)
     cautions = [interval.caution for p in panels for interval in (p.bias, p.lower, p.upper)]
-    caption = CAPTION.format(units=units(ground.slides)) + few * SLIDES + mind(ground.slides, *cautions)
+    caption = CAPTION.format(units=ground.slides.counted) + few * SLIDES + mind(ground.slides, *cautions)
     x, y = _limits(panels)
     sheets = -(-len(panels) // METHODS)
     drawn = []

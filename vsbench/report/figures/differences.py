@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from vsbench.errors import RunError
 from vsbench.metric import Value, penalty
 from vsbench.report.figures.drawn import Drawn
-from vsbench.report.figures.perimage import declared, methods_with_tables, mind, unit_names, units
+from vsbench.report.figures.perimage import declared, methods_with_tables, mind, unit_names
 from vsbench.report.figures.style import COLUMN_WIDTH, look, new_figure, style, write
 from vsbench.report.notation import mathtext, shorten, slug, stain_name
 from vsbench.report.resampled import Ground, draw
@@ -70,7 +70,7 @@ def differences(comparison: Comparison, folder: Path) -> list[Drawn]:
     if not panels:
         more = "; ".join(reasons) or "evaluate a second one on the same images"
         raise RunError(f"{comparison.name}: differences need two methods with a per-image table: {more}")
-    caption = CAPTION.format(units=units(ground.slides)) + (BEYOND if ground.slides.count > FEW else "")
+    caption = CAPTION.format(units=ground.slides.counted) + (BEYOND if ground.slides.count > FEW else "")
     caption += mind(ground.slides, *(gap.mean.caution for panel in panels for gap in panel.gaps))
     drawn = Drawn(folder / f"differences-{slug(comparison.name)}", caption, tuple(reasons))
     _draw(comparison, panels, drawn, unit_names(ground))

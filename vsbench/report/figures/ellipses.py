@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import chi2, f
 
 from vsbench.errors import RunError
-from vsbench.report.figures.perimage import declared, mind, units
+from vsbench.report.figures.perimage import declared, mind
 from vsbench.report.resampled import common_ground, draw
 from vsbench.report.tables import Comparison
 from vsbench.stats.bootstrap import MAX_UNDEFINED, RESAMPLES
@@ -85,7 +85,7 @@ def ellipses(comparison: Comparison) -> Ellipses:
         except RunError as error:
             missing[row.key] = str(error)
     rough = slides.count < ENOUGH
-    caption = (ROUGH if rough else SOUND).format(units=units(slides)) + mind(slides)
+    caption = (ROUGH if rough else SOUND).format(units=slides.counted) + mind(slides)
     return Ellipses(found, missing, caption if found else "")
 
 

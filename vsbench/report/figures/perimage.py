@@ -27,11 +27,6 @@ def methods_with_tables(comparison: Comparison, *names: str) -> tuple[list[Row],
     return [row for row in methods if row.title not in ground.left_out], ground, missing
 
 
-def units(slides: Slides) -> str:
-    """``12 slides``, or what stands in their place: images, where slides are unknown or one."""
-    return slides.counted
-
-
 def mind(slides: Slides, *cautions: str | None) -> str:
     """A sentence for a caption on what to mind of intervals over these slides, each caution once; or ""."""
     found = list(dict.fromkeys(filter(None, (slides.caution, *cautions))))

@@ -1,5 +1,6 @@
 """Which images of a run the failure explorer shows: those at both ends of the error in stain, or the worst and best."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,8 +19,20 @@ FALSE = 0.001  # of an image's area, stained beyond that: no longer noise
 Shown = list[tuple[int, str]]  # number of the pair, and its value as text
 
 
+class Groups(ABC):
+    """The images of one run to show, by heading."""
+
+    @abstractmethod
+    def groups(self) -> dict[str, Shown]:
+        """By heading, in the order of the page."""
+
+    def pairs(self) -> Iterator[int]:
+        """The numbers of all pairs."""
+        yield from (number for group in self.groups().values() for number, _ in group)
+
+
 @dataclass(frozen=True)
-class Choice:
+class Choice(Groups):
     """The images of one run to show, by a number for which one end is good."""
 
     worst: Shown
@@ -30,13 +43,9 @@ class Choice:
         """By heading, the worst first."""
         return {"Worst": self.worst, "Median": self.median, "Best": self.best}
 
-    def pairs(self) -> Iterator[int]:
-        """The numbers of all pairs."""
-        yield from (number for group in self.groups().values() for number, _ in group)
-
 
 @dataclass(frozen=True)
-class Ends:
+class Ends(Groups):
     """The images of one run to show by their error in stain, which has a sign: both ends fail."""
 
     less: Shown
@@ -47,10 +56,6 @@ class Ends:
         """By heading; what no image is like is left out."""
         named = {"Too little stain": self.less, "Too much stain": self.more, "Nearest to the real IHC": self.nearest}
         return {heading: shown for heading, shown in named.items() if shown}
-
-    def pairs(self) -> Iterator[int]:
-        """The numbers of all pairs."""
-        yield from (number for group in self.groups().values() for number, _ in group)
 
 
 def choose(table: pd.DataFrame, column: str, best: Best) -> Choice:
