@@ -246,6 +246,13 @@ def test_a_damaged_file_of_a_run_is_named_and_the_old_bundle_stays(bundle: Bundl
         file.write_bytes(content)
         with pytest.raises(RunError, match=rf"{name}: damaged .*no --bundle"):
             bundle()
+    os.truncate(file, 1 << 40)
+    with pytest.raises(RunError, match=rf"{name}: damaged \(1,099,511,627,776 bytes"):
+        bundle()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(RunError, match=rf"{name}: damaged \(Is a directory"):
+        bundle()
     assert path.read_bytes() == before
 
 

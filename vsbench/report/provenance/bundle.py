@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ from textwrap import fill
 
 from vsbench import __version__, registry
 from vsbench.errors import PluginError, RunError, UsageError
-from vsbench.files import atomic, require_replaceable
+from vsbench.files import atomic, read_text, require_replaceable
 from vsbench.names import said
 from vsbench.report.provenance.places import RULE, Places
 from vsbench.report.provenance.records import as_csv, records
@@ -23,6 +24,7 @@ from vsbench.report.tables import Comparison, runs_of
 MARK = b"vsbench bundle"  # the comment of the ZIP file: what we wrote, we may replace
 DATE = (1980, 1, 1, 0, 0, 0)  # of every file inside: the earliest that ZIP knows
 TEXTS = (".tex", ".csv", ".json", ".md", ".txt")
+LARGEST = 1 << 28  # bytes of a text: a table of a million images
 FEW = 20  # names that README.txt gives of one folder
 PICTURE = b"/Subtype /Image"  # how a PDF says that pixels follow
 LEFT_OUT = r"\emph{(a figure that shows images of a data set, which is left out here)}"
@@ -124,7 +126,7 @@ def _content(file: Path, places: Places) -> bytes | None:
 
 def _text(file: Path, places: Places) -> bytes:
     """A text file with its paths rewritten; only where there are any do its bytes change."""
-    text = file.read_text(encoding="utf-8")
+    text = read_text(file, LARGEST)
     if file.suffix == ".tex":
         return places.latex(text).encode()
     if file.suffix == ".json":
@@ -156,7 +158,7 @@ def _run_files(comparisons: Sequence[Comparison]) -> list[Path]:
             run.summary.with_name("per_image.csv"),
         )
     ]
-    return [file for file in wanted if file.is_file()]
+    return [file for file in wanted if os.path.lexists(file)]  # what is there and no file is damaged, not missing
 
 
 def _readme(comparisons: Sequence[Comparison], left_out: Sequence[str]) -> str:
