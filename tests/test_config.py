@@ -42,6 +42,9 @@ def refusal(**options: object) -> str:
         ("[0, 4, 8]", [0, 4, 8]),
         ("[]", []),
         ("{size: 96}", {"size": 96}),
+        ("{}", {}),
+        ("{size: {width: 96}, taps: [0, 4]}", {"size": {"width": 96}, "taps": [0, 4]}),  # values that no set can hold
+        ("{{split}: A}", "{{split}: A}"),
         ("a=b", "a=b"),
         ("{split}A", "{split}A"),  # no YAML, but a name of the data set "folder"
         (r"(\d+)_", r"(\d+)_"),

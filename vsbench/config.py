@@ -71,7 +71,7 @@ def _value(text: str) -> Any:
         value = parse_yaml(text)
     except ValueError:
         return text
-    if isinstance(value, dict) and set(value.values()) == {None}:  # {stain} in a path is no mapping
+    if isinstance(value, dict) and value and all(v is None for v in value.values()):  # {stain} in a path is no mapping
         return text
     if value == text.strip() and EXPONENT.fullmatch(value):  # a string that was not quoted
         return float(value)
