@@ -17,7 +17,7 @@ from torch.optim import Adam, Optimizer
 
 from vsbench.losses.adversarial import least_squares
 from vsbench.method import Batch, Card, Layers, Loader, Method, MethodConfig, Phase, Weight, Width
-from vsbench.nn import ImagePool, PatchDiscriminator, ResnetGenerator
+from vsbench.nn import ImagePool, PatchDiscriminator, ResnetGenerator, kept_images
 
 from ._tiles import MIST
 
@@ -155,4 +155,4 @@ class CycleGAN(Method[Config]):
         """Take the image pools back."""
         device = next(self.parameters()).device
         for name, pool in self.pools.items():
-            pool.images = [image.to(device) for image in state[name]]
+            pool.images = kept_images(state[name], self.config.crop_size, device)

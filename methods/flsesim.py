@@ -41,7 +41,7 @@ from vsbench.method import (
     Whole,
     Width,
 )
-from vsbench.nn import ImagePool, PatchDiscriminator, ResnetGenerator, VGGFeatures, initialise
+from vsbench.nn import ImagePool, PatchDiscriminator, ResnetGenerator, VGGFeatures, initialise, kept_images
 from vsbench.nn.vgg import as_imagenet, random_features
 
 from ._colour_jitter import colour_jitter
@@ -222,7 +222,7 @@ class FLSeSim(Method[Config]):
     def load_training_state(self, state: dict[str, Any]) -> None:
         """Take the image pool back."""
         device = next(self.parameters()).device
-        self.pool.images = [image.to(device) for image in state["pool"]]
+        self.pool.images = kept_images(state["pool"], self.config.crop_size, device)
 
 
 class Projections(nn.Module):

@@ -37,7 +37,7 @@ from vsbench.method import (
     Weight,
     Whole,
 )
-from vsbench.nn import BridgeGenerator, PatchSampler, TimedDiscriminator
+from vsbench.nn import BridgeGenerator, PatchSampler, TimedDiscriminator, kept_images
 from vsbench.ranks import gather, ranks, share
 
 from ._contrastive import CutConfig
@@ -225,4 +225,5 @@ class UNSB(Method[Config]):
     def load_training_state(self, state: dict[str, Any]) -> None:
         """Take it back."""
         device = next(self.parameters()).device
-        self.previous = state["previous"].to(device) if state else None
+        kept = kept_images([state["previous"]] if state else [], self.config.crop_size, device)
+        self.previous = kept[0] if kept else None

@@ -439,6 +439,12 @@ EDITS: dict[str, Callable[[dict[str, Any]], object]] = {  # of a training state 
     "of another kind": lambda s: s["optimizers"]["generators"]["state"][0].update(
         exp_avg=torch.zeros((), dtype=torch.cfloat)
     ),
+    "of one number": lambda s: s["optimizers"]["generators"]["state"][0].update(exp_avg=torch.zeros(())),
+    "no tensor": lambda s: s["optimizers"]["generators"]["state"][0].update(exp_avg=[0.0]),
+    "steps of many numbers": lambda s: s["optimizers"]["generators"]["state"][0].update(
+        step=s["optimizers"]["generators"]["state"][0]["exp_avg"]
+    ),
+    "no rate": lambda s: s["optimizers"]["generators"]["param_groups"][0].update(lr="x"),
     "not finite": lambda s: s["optimizers"]["generators"]["state"][0]["step"].fill_(torch.nan),
     "other settings": lambda s: s["optimizers"]["generators"]["param_groups"][0].update(betas="x"),
     "no optimizers": lambda s: s.update(optimizers=[]),
@@ -450,6 +456,10 @@ EDITS: dict[str, Callable[[dict[str, Any]], object]] = {  # of a training state 
     "no time": lambda s: s["engine"].update(seconds=float("nan")),
     "weights of another": lambda s: s["engine"].update(own={"x": torch.zeros(2)}),
     "no pools": lambda s: s.update(method={}),
+    "no images": lambda s: s["method"].update(ihc=[1.0]),
+    "images of another size": lambda s: s["method"].update(ihc=[torch.zeros(3, 2, 2)]),
+    "images of whole numbers": lambda s: s["method"].update(ihc=[x.int() for x in s["method"]["ihc"]]),
+    "images that are not finite": lambda s: s["method"].update(ihc=[x / 0 for x in s["method"]["ihc"]]),
 }
 
 

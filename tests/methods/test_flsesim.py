@@ -110,7 +110,7 @@ def test_projections_learn_what_the_generator_is_then_held_to() -> None:
 def test_the_pool_is_part_of_the_training_state() -> None:
     method = small(pool_size=3)
     for number in range(5):
-        method.pool.exchange(torch.full((1, 3, 4, 4), float(number)))
+        method.pool.exchange(torch.full((1, 3, *2 * (method.config.crop_size,)), float(number)))
     other = small(pool_size=3)
     other.load_training_state(method.training_state())
     assert [float(x.mean()) for x in other.pool.images] == [float(x.mean()) for x in method.pool.images]

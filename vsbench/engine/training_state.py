@@ -72,6 +72,10 @@ def restore(state: Mapping[str, Any], method: Method[Any], optimizers: Mapping[s
 def _require_of(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
     """Raise where a state is not this optimizer's: what is wrong with it would show at the next step only, or never."""
     groups = optimizer.param_groups
+    for there in saved["param_groups"]:
+        for key in there.keys() & {"lr", "initial_lr"}:
+            if not isinstance(there[key], float):
+                raise ValueError(key)
     for group, there in zip(groups, saved["param_groups"], strict=True):
         if changed := [key for key in there if key not in CHANGES and key in group and there[key] != group[key]]:
             raise ValueError(changed[0])
@@ -79,24 +83,24 @@ def _require_of(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> N
     needed = _slots(optimizer)
     for number, slots in saved["state"].items():
         shape = parameters[number].shape
-        if slots.keys() != needed:
-            raise KeyError(*(slots.keys() ^ needed))
+        if slots.keys() != needed.keys():
+            raise KeyError(*(slots.keys() ^ needed.keys()))
         for name, slot in slots.items():
-            if isinstance(slot, Tensor) and not (
-                slot.shape in ((), shape) and slot.is_floating_point() and slot.isfinite().all()
-            ):
+            if not isinstance(slot, Tensor) or slot.shape != (shape if needed[name].dim() else ()):
+                raise ValueError(name)
+            if not slot.is_floating_point() or not slot.isfinite().all():
                 raise ValueError(name)
 
 
-def _slots(optimizer: torch.optim.Optimizer) -> set[str]:
-    """Names of what the optimizer keeps of a parameter that it has moved."""
+def _slots(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What the optimizer keeps, by name, of a parameter of one number that it has moved once."""
     parameter = torch.zeros(1, requires_grad=True)
     parameter.grad = torch.zeros(1)
     fresh = copy.copy(optimizer)
     fresh.state = defaultdict(dict)
     fresh.param_groups = [{**optimizer.param_groups[0], "params": [parameter]}]
     fresh.step()
-    return set(fresh.state[parameter])
+    return dict(fresh.state[parameter])
 
 
 def _random_state() -> dict[str, Any]:

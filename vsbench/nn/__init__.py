@@ -4,7 +4,7 @@ from vsbench.nn.bridge import BridgeGenerator, TimedDiscriminator
 from vsbench.nn.init import initialise
 from vsbench.nn.patches import PatchSampler
 from vsbench.nn.patchgan import MultiscaleDiscriminator, PatchDiscriminator
-from vsbench.nn.pool import ImagePool
+from vsbench.nn.pool import ImagePool, kept_images
 from vsbench.nn.resnet import ResnetGenerator
 from vsbench.nn.spectral import advance_spectral_norm, iterated_further, one_spectral_norm
 from vsbench.nn.tiled import TiledConvolution
@@ -25,5 +25,6 @@ __all__ = [
     "advance_spectral_norm",
     "initialise",
     "iterated_further",
+    "kept_images",
     "one_spectral_norm",
 ]

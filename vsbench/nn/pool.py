@@ -1,5 +1,8 @@
 """Earlier generated images, which a discriminator may see again (Shrivastava et al., CVPR 2017)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,3 +37,13 @@ class ImagePool:
             else:
                 returned.append(image)
         return share(torch.stack(returned))
+
+
+def kept_images(found: Sequence[Any], side: int, device: torch.device) -> list[Tensor]:
+    """(…, 3, side, side) images that a training state holds, on ``device``. Raises ValueError for what is none."""
+    for image in found:
+        if not isinstance(image, Tensor) or image.shape[-3:] != (3, side, side):
+            raise ValueError(f"kept images are 3 × {side} × {side}")
+        if not image.is_floating_point() or not image.isfinite().all():
+            raise ValueError("kept images are finite numbers")
+    return [image.to(device) for image in found]
