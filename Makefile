@@ -7,7 +7,7 @@ TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_
 
 MINUTES ?= 1
 
-.PHONY: demo test test-matrix fuzz check install format clean
+.PHONY: demo test test-matrix fuzz leaderboard check install format clean
 
 demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
 	$(BIN)/vsbench demo
@@ -20,6 +20,10 @@ test-matrix: .venv/.dev   ## the fast part on the oldest and newest Python, and 
 
 fuzz: .venv/.dev    ## reads damaged and hostile files for so many MINUTES; finds are printed, and kept in .fuzz
 	$(BIN)/python tests/fuzz --minutes $(MINUTES)
+
+leaderboard: .venv/.demo   ## the rows of results/leaderboard that are missing, two at a time (hours; goes on where it was)
+	$(BIN)/python -m benchmarks.leaderboard
+	$(BIN)/python -m benchmarks.chosen
 
 check: .venv/.dev   ## formatting, lint, types
 	$(BIN)/ruff format --check $(SOURCES)

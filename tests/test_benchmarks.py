@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.stats
 import torch
 from PIL import Image
 
@@ -84,3 +86,42 @@ def test_the_true_ihc_stains_the_right_cells_and_glass_none(monkeypatch: pytest.
     assert 0.8 < found["best"]["cell AUC"] < found["truth"]["cell AUC"]
     assert 0.5 < found["truth"]["sharpness"] < 2
     assert found["glass"] == {"cell AUC": 0.5, "sensitivity": 0, "specificity": 1, "sharpness": 0}
+
+
+def test_what_would_have_chosen_right_is_ranked_as_scipy_ranks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks.chosen import chosen
+
+    rng = np.random.default_rng(0)
+    methods = [f"m{number}" for number in range(9)]
+    truth = dict(zip(methods, rng.uniform(0.5, 0.9, (9, 3)), strict=True))
+    told = {"as_true": (1.0, "high"), "turned": (-1.0, "low"), "bias": (0.4, "zero"), "noise": (0.0, "high")}
+    noise = rng.normal(size=(9, 3))
+    lines = []
+    for method, values in truth.items():
+        for seed, auc in enumerate(values):
+            place = methods.index(method)
+            numbers = {"cell_auc": auc, "still": 1.0} | {
+                name: noise[place, seed] if share == 0 else share * (auc - 1) for name, (share, _) in told.items()
+            }
+            bests = {"cell_auc": "high", "still": "low"} | {name: best for name, (_, best) in told.items()}
+            lines += [
+                {"stain": "ki67", "method": method, "seed": seed, "value": name, "number": number, "protocol": "p",
+                 "best": bests[name]} for name, number in numbers.items()
+            ]  # fmt: skip
+    lines.append({**lines[0], "value": "absent", "number": np.nan})
+    found = chosen(pd.DataFrame(lines)).set_index("value")
+    means = {method: values.mean() for method, values in truth.items()}
+    best = max(means, key=lambda m: means[m])
+    for name in ("as_true", "turned", "bias"):
+        assert found.loc[name, "rho"] == pytest.approx(1.0)
+        assert (found.loc[name, "first"], found.loc[name, "cost_cell_auc"]) == (best, 0.0)
+    expected = scipy.stats.spearmanr(noise.mean(axis=1), list(means.values())).statistic
+    assert found.loc["noise", "rho"] == pytest.approx(expected)
+    assert -1 <= found.loc["noise", "low"] < expected < found.loc["noise", "high"] <= 1
+    first = methods[int(noise.mean(axis=1).argmax())]
+    assert found.loc["noise", "cost_cell_auc"] == pytest.approx(means[best] - means[first])
+    assert np.isnan(found.loc["still", "rho"])
+    assert "absent" not in found.index
+    few = pd.DataFrame([line for line in lines if line["method"] in methods[:4]])
+    assert chosen(few)["rho"].isna().all()
