@@ -94,11 +94,10 @@ def _rho(a: Array, b: Array) -> Array:
 
 def lines(found: pd.DataFrame) -> Iterator[str]:
     """The table as text."""
-    for line in found.itertuples():
-        rho = f"{line.rho:5.2f} [{line.low:5.2f}, {line.high:5.2f}]" if line.rho == line.rho else "  n/a"
-        yield f"{line.stain:5} {line.value:28} {rho:22} {line.methods:2} methods, first {line.first:12} costs " + (
-            f"{line.cost_cell_auc:.3f}"
-        )
+    for line in found.to_dict("records"):
+        limits = f"{line['rho']:5.2f} [{line['low']:5.2f}, {line['high']:5.2f}]" if pd.notna(line["rho"]) else "  n/a"
+        of = f"{line['methods']} methods, first {line['first']}, costs {line['cost_cell_auc']:.3f}"
+        yield f"{line['stain']:5} {line['value']:28} {limits:22} {of}"
 
 
 def main() -> None:
