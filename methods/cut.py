@@ -12,7 +12,7 @@ FastCUT leaves the identity term out, weights the other with 10, and mirrors the
 from vsbench.method import Card
 
 from ._contrastive import Contrastive, CutConfig, cut_networks
-from ._tiles import MIST
+from ._tiles import MIST, PHANTOM
 
 
 class Config(CutConfig):
@@ -43,11 +43,9 @@ class CUT(Contrastive[Config]):
     }
     presets = {
         "mist": MIST,
-        "cpu": {
-            "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
-            "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 700, "lr": 1e-3,
-        },
-    }  # fmt: skip
+        "cpu": PHANTOM,
+        "small": PHANTOM | {"steps": 2400},
+    }
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, *cut_networks(config), mirror=config.mirror)

@@ -20,7 +20,7 @@ from vsbench.method import Card, Count, Positive
 from vsbench.precision import full_precision
 
 from ._contrastive import Contrastive, CutConfig, Features, cut_networks
-from ._tiles import MIST
+from ._tiles import MIST, PHANTOM
 
 FAINT = 1e-8  # what every weight has at least, as released: its logarithm is taken
 
@@ -64,12 +64,9 @@ class MoNCE(Contrastive[Config]):
     presets = {
         "horse2zebra_2022": {"eta": 0.1, "batch_size": 12},  # the released script
         "mist": MIST,
-        "cpu": {
-            "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
-            "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 500, "lr": 1e-3,
-            "iterations": 10,
-        },
-    }  # fmt: skip
+        "cpu": PHANTOM | {"iterations": 10},
+        "small": PHANTOM | {"iterations": 10, "steps": 2000},
+    }
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, *cut_networks(config), mirror=config.mirror)

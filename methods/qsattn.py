@@ -25,7 +25,7 @@ from vsbench.nn.patches import rows_at
 from vsbench.precision import full_precision
 
 from ._contrastive import Contrastive, CutConfig, Features, cut_networks
-from ._tiles import MIST
+from ._tiles import MIST, PHANTOM
 
 CHUNK = 1024  # positions whose attention is there at a time: all of it would be positions × positions
 
@@ -72,11 +72,9 @@ class QSAttn(Contrastive[Config]):
     }
     presets = {
         "mist": MIST,
-        "cpu": {
-            "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
-            "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 500, "lr": 1e-3,
-        },
-    }  # fmt: skip
+        "cpu": PHANTOM,
+        "small": PHANTOM | {"steps": 2000},
+    }
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, *cut_networks(config))

@@ -27,7 +27,7 @@ from vsbench.nn.patches import unit_length
 from vsbench.precision import full_precision
 
 from ._contrastive import Contrastive, CutConfig, Seen, cut_networks
-from ._tiles import MIST
+from ._tiles import MIST, PHANTOM
 
 Gamma = Annotated[float, Field(ge=1e-3, le=1e6)]
 
@@ -76,12 +76,9 @@ class SRC(Contrastive[Config]):
     }
     presets = {
         "mist": MIST,
-        # No identity term: it takes a third of a step, and teaches "dark stays dark" before D has seen the stain.
-        "cpu": {
-            "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "batch_size": 2, "load_size": 0,
-            "crop_size": 64, "decay_phase": "crop", "steps": 1200, "lr": 1e-3, "lambda_identity": 0.0,
-        },
-    }  # fmt: skip
+        "cpu": PHANTOM,
+        "small": PHANTOM | {"steps": 2000},
+    }
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, *cut_networks(config))

@@ -42,7 +42,7 @@ from vsbench.ranks import gather, ranks, share
 
 from ._contrastive import CutConfig
 from ._optimizers import adams
-from ._tiles import MIST
+from ._tiles import MIST, PHANTOM
 
 
 class Config(CutConfig):
@@ -98,11 +98,9 @@ class UNSB(Method[Config]):
     official_unused = (r"conv_block\.1\.", r"Dense_time", r"\.style\.", "time_embed")  # the card says why
     presets = {
         "mist": MIST,
-        "cpu": {
-            "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "discriminator_layers": 2,
-            "batch_size": 2, "load_size": 0, "crop_size": 64, "decay_phase": "crop", "steps": 700, "lr": 1e-3,
-        },
-    }  # fmt: skip
+        "cpu": PHANTOM | {"num_timesteps": 2},
+        "small": PHANTOM | {"num_timesteps": 2},
+    }
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -141,7 +141,10 @@ def build_report(
         galleries = {one.comparison.name: one.gallery.drawn for one in shown}
         written += write_page(out, comparisons, by_name, galleries, papers, warn)
     for one in shown:
-        turned = [f"{one.comparison.name}: {value}: {said}" for value, said in of_light(one.comparison).items()]
+        alike: dict[str, list[str]] = {}  # a family's values mostly turn the same pairs round
+        for value, said in of_light(one.comparison).items():
+            alike.setdefault(said, []).append(value)
+        turned = [f"{one.comparison.name}: {', '.join(values)}: {said}" for said, values in alike.items()]
         for sentence in (*problems(one.comparison), *turned, *one.missing, *complaints(one.gallery)):
             warn(sentence)
     if bundle is not None:
