@@ -13,5 +13,5 @@ MIST: dict[str, Any] = {
 # What was tried: results/examples/phantom/presets.md.
 PHANTOM: dict[str, Any] = {
     "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 128, "lambda_identity": 0.0, "load_size": 0,
-    "crop_size": 128, "decay_phase": "crop", "steps": 1200, "lr": 1e-3,
+    "crop_size": 128, "decay_phase": "crop", "steps": 1200, "lr": 1e-3, "average": 0.99,
 }  # fmt: skip

@@ -87,7 +87,7 @@ CPU: dict[str, Any] = {
     "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
     "discriminator_layers": 3, "load_size": 0, "crop_size": 96, "decay_phase": "crop", "steps": 1600, "lr": 1e-3,
     "spectral_generator": False, "spectral_discriminator": False, "lambda_identity": 0.0, "lambda_tcyc": 20.0,
-    "lambda_cc": 2.0, "alpha": 1.0, "density_sum_weight": 20.0, "iterations": 10,
+    "lambda_cc": 2.0, "alpha": 1.0, "density_sum_weight": 20.0, "iterations": 10, "average": 0.99,
 }  # fmt: skip
 
 
