@@ -13,11 +13,16 @@ import vsbench
 from vsbench.registry import load_all
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = {"vsbench": "vsbench", "vsbench.methods": "methods", "vsbench.datasets": "datasets"}
+FOLDERS = {
+    "vsbench": "vsbench",
+    "vsbench.methods": "methods",
+    "vsbench.datasets": "datasets",
+    "vsbench.published": "results/published",
+}
 
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
-    ("cells", "environment", "errors", "numbers", "precision", "ranks"),
+    ("cells", "environment", "errors", "numbers", "precision", "published", "ranks"),
     ("files", "markers", "names"),
     ("bounds", "plain_yaml"),
     ("config",),

@@ -14,7 +14,12 @@ import pytest
 from vsbench.registry import CONTRACTS, names
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = {"vsbench": "vsbench", "methods": "vsbench/methods", "datasets": "vsbench/datasets"}  # tree → wheel
+FOLDERS = {  # tree → wheel
+    "vsbench": "vsbench",
+    "methods": "vsbench/methods",
+    "datasets": "vsbench/datasets",
+    "results/published": "vsbench/published",
+}
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 WHERE = """
 import importlib.util, json, vsbench
@@ -71,7 +76,7 @@ def test_the_wheel_holds_the_tree_and_nothing_else(wheel: Path) -> None:
     expected = {
         f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, inside in FOLDERS.items()
-        for pattern in ("*.py", "py.typed", "*.csv", "*.html", "*.css", "*.js")
+        for pattern in ("*.py", "py.typed", "*.csv", "*.yaml", "*.html", "*.css", "*.js")
         for path in (ROOT / folder).rglob(pattern)
     }
     with zipfile.ZipFile(wheel) as archive:
@@ -99,3 +104,14 @@ def test_a_method_loads_from_the_wheel(environment: Path, tmp_path: Path) -> Non
     card = json.loads(run(environment / SCRIPTS / "vsbench", "methods", name, "--json", cwd=tmp_path))
     assert card["name"] == name
     assert card["settings"]
+
+
+def test_the_ledger_comes_with_the_wheel_and_own_numbers_on_top(environment: Path, tmp_path: Path) -> None:
+    command = [environment / SCRIPTS / "vsbench", "published", "list", "--json"]
+    (shipped,) = json.loads(run(*command, cwd=tmp_path))
+    assert (shipped["paper"], len(shipped["rows"])) == ("usigan", 669)
+    own = tmp_path / "results" / "published"
+    own.mkdir(parents=True)
+    (own / "own.csv").write_text("table,dataset,stain,method,metric,value,flag,note\nI,mist,er,A,fid,1.0,,\n")
+    (own / "own.yaml").write_text("source: Someone et al. 2026\n")
+    assert [paper["paper"] for paper in json.loads(run(*command, cwd=tmp_path))] == ["own", "usigan"]

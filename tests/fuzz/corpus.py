@@ -112,7 +112,7 @@ def make_configs(root: Path) -> Path:
     (root / "user.yaml").write_text("data_root: /somewhere\n", encoding="utf-8")
     (root / "list.txt").write_text("S0_x0\nS1_x1\n", encoding="utf-8")
     published = REPOSITORY / "results/published"
-    shutil.copytree(published, root / "published")
+    shutil.copytree(published, root / "published", ignore=shutil.ignore_patterns("__*"))
     return root
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from vsbench.errors import UserError
 from vsbench.registry import load as load_plugin
-from vsbench.report.published import COLUMNS, Paper, audit, flags, load, load_all
+from vsbench.report.published import COLUMNS, Paper, audit, flags, load, load_all, shipped
+from vsbench.report.published import ledger as merged
 
 LEDGER = Path(__file__).parents[2] / "results" / "published"
 NUMBER = re.compile(r"(?<![\w.,\\-])\d[\d,]*(?:\.\d+)?%?(?!\w)")  # in running text; no part of a name or of a word
@@ -288,11 +289,12 @@ def test_the_commands_print_findings_and_numbers_as_printed(vsbench, tmp_path: P
         vsbench("published", *words, "--results", tmp_path)
         for words in (["list", "--json"], ["audit"], ["audit", "--json"])
     )
-    assert [row["value"] for row in json.loads(listed.stdout)[0]["rows"]] == ["81.63", "4612", "0.4560"]
+    papers = {paper["paper"]: paper["rows"] for paper in json.loads(listed.stdout)}
+    assert [row["value"] for row in papers["paper"]] == ["81.63", "4612", "0.4560"]
     assert "Table I mist er MoNCE phv_avg 4612: phv_avg is from 0 to 1" in told.stdout
     assert "paper.csv, line 3: flag is '', by the rules 'range'" in told.stdout
     assert "paper.csv, line 4: flag is 'copy', by the rules ''" in told.stdout
-    (finding,) = json.loads(as_json.stdout)
+    (finding,) = (found for found in json.loads(as_json.stdout) if found["paper"] == "paper")
     assert (finding["rule"], [row["line"] for row in finding["rows"]]) == ("range", [3])
     assert [run.returncode for run in (listed, told, as_json)] == [0, 0, 0]
 
@@ -303,3 +305,30 @@ def test_a_folder_without_numbers_is_an_error_in_one_line(vsbench, tmp_path: Pat
     assert refused.stdout == ""
     assert "no published numbers" in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["published", "list"], ["published", "audit"]])
+def test_the_ledger_is_found_where_there_is_none(vsbench, words: list[str]) -> None:
+    ran = vsbench(*words)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("usigan: ")
+
+
+def test_what_ships_is_what_the_repository_has() -> None:
+    assert shipped().resolve() == LEDGER
+    assert merged() == load_all(LEDGER)
+
+
+def test_own_papers_come_on_top_and_one_of_the_same_name_counts_and_is_told(tmp_path: Path) -> None:
+    write(tmp_path, *CLEAN)
+    said: list[str] = []
+    assert [paper.name for paper in merged(tmp_path, said.append)] == ["paper", "usigan"]
+    for suffix in ("csv", "yaml"):
+        (tmp_path / f"usigan.{suffix}").write_bytes((LEDGER / f"usigan.{suffix}").read_bytes())
+    assert merged(tmp_path, said.append)[1] == load(LEDGER / "usigan.csv")
+    assert said == []
+    for suffix in ("csv", "yaml"):
+        (tmp_path / f"paper.{suffix}").rename(tmp_path / f"usigan.{suffix}")
+    (paper,) = merged(tmp_path, said.append)
+    assert len(paper.rows) == len(CLEAN)
+    assert said == [f"{tmp_path / 'usigan.csv'} stands in the place of the usigan that ships with vsbench"]

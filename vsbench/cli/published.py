@@ -1,30 +1,36 @@
 """``vsbench published``: the numbers that papers printed, and where a paper contradicts itself."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsbench.cli.options import RESULTS, Results
 from vsbench.cli.output import say, say_json
+from vsbench.cli.report import PUBLISHED, printed_papers
 
 if TYPE_CHECKING:
-    from vsbench.report.published import Row
+    from vsbench.report.published import Paper, Row
 
-app = typer.Typer(help="Numbers that papers printed, as data in results/published.", no_args_is_help=True)
+app = typer.Typer(help="Numbers that papers printed, as data; your own on top.", no_args_is_help=True)
+Own = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        help=f"Your own numbers are in published/ of this folder, on top of those that ship; else {PUBLISHED}.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_papers(results: Results = RESULTS, as_json: AsJson = False) -> None:
+def list_papers(results: Own = None, as_json: AsJson = False) -> None:
     """List the papers: source, tables, how many numbers, how many of them flagged.
 
     With --json every number, as printed, with its place.
     """
-    from vsbench.report.published import load_all
-
-    papers = load_all(results / "published")
+    papers = _papers(results)
     if as_json:
-        _print_json([{"paper": p.name, "source": p.source, "rows": [_record(row) for row in p.rows]} for p in papers])
+        say_json([{"paper": p.name, "source": p.source, "rows": [_record(row) for row in p.rows]} for p in papers])
         return
     for paper in papers:
         tables = dict.fromkeys(row.table for row in paper.rows)
@@ -35,7 +41,7 @@ def list_papers(results: Results = RESULTS, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def audit(results: Results = RESULTS, as_json: AsJson = False) -> None:
+def audit(results: Own = None, as_json: AsJson = False) -> None:
     """Find contradictions in what was printed, by rule.
 
     A finding is no proof of a mistake: two numbers may be equal by chance, and one training may have been evaluated
@@ -43,10 +49,10 @@ def audit(results: Results = RESULTS, as_json: AsJson = False) -> None:
     """
     from vsbench.report import published
 
-    papers = published.load_all(results / "published")
+    papers = _papers(results)
     findings = {paper.name: published.audit(paper) for paper in papers}
     if as_json:
-        _print_json(
+        say_json(
             [
                 {"paper": f.paper, "rule": f.rule, "says": f.says, "rows": [_record(row) for row in f.rows]}
                 for found in findings.values()
@@ -70,12 +76,11 @@ def audit(results: Results = RESULTS, as_json: AsJson = False) -> None:
                 say(f"  note: {paper.name}.csv, line {row.line}: flag is {row.flag!r}, by the rules {flag!r}")
 
 
+def _papers(results: Path | None) -> "list[Paper]":
+    return printed_papers(None if results is None else results / "published")
+
+
 def _record(row: "Row") -> dict[str, str | int]:
     from vsbench.report.published import COLUMNS
 
     return {"line": row.line, **{column: getattr(row, column) for column in COLUMNS}}
-
-
-def _print_json(value: object) -> None:
-
-    say_json(value)

@@ -29,7 +29,9 @@ def report(
     html: Annotated[bool, typer.Option(help="Write the page, index.html.")] = True,
     published: Annotated[
         Path | None,
-        typer.Option("--published", help=f"Folder of printed numbers; else {PUBLISHED} where it is."),
+        typer.Option(
+            "--published", help=f"Your own printed numbers, on top of those that ship; else {PUBLISHED} where it is."
+        ),
     ] = None,
     data_name: Annotated[
         list[str] | None,
@@ -105,12 +107,12 @@ def main_files(written: Sequence[Path], folder: Path) -> list[str]:
 
 
 def printed_papers(folder: Path | None) -> "list[Paper]":
-    """The papers in a folder; of the usual one where it is there, else none."""
-    from vsbench.report.published import load_all
+    """The papers that ship with vsbench, and on top those in a folder: the one given, else the usual one's."""
+    from vsbench.report.published import ledger
 
-    if folder is None and not PUBLISHED.is_dir():
-        return []
-    return load_all(folder or PUBLISHED)
+    if folder is None and any(PUBLISHED.glob("*.csv")):
+        folder = PUBLISHED
+    return ledger(folder, print_warning)
 
 
 def print_warning(sentence: str) -> None:

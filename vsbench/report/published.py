@@ -13,10 +13,14 @@ all. A method named with its reference number is written without it.
     mark      best or second, where the print marks it so; the column may be left out
 
 The rules know no paper: they compare what stands in the rows.
+
+The ledger ships with vsbench (``results/published`` of the repository); a user's own papers come on top.
 """
 
+import importlib.resources
 import io
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -110,12 +114,30 @@ class Finding:
     rows: tuple[Row, ...]
 
 
+def shipped() -> Path:
+    """The folder of the ledger that ships with vsbench."""
+    return Path(str(importlib.resources.files("vsbench.published")))
+
+
+def ledger(own: Path | None = None, warn: Callable[[str], None] = warnings.warn) -> list[Paper]:
+    """The papers that ship with vsbench, and on top those of the folder ``own``, by name.
+
+    Of one name the own one counts; where it says something else, ``warn`` is told. Raises UserError as ``load_all``.
+    """
+    papers = {paper.name: paper for paper in load_all(shipped())}
+    for paper in [] if own is None else load_all(own):
+        if papers.setdefault(paper.name, paper) != paper:
+            warn(f"{own / paper.name}.csv stands in the place of the {paper.name} that ships with vsbench")
+            papers[paper.name] = paper
+    return [papers[name] for name in sorted(papers)]
+
+
 def load_all(folder: Path) -> list[Paper]:
     """The papers of a folder by name. UserError where there is none, or where a file is not as it must be."""
     files = sorted(folder.glob("*.csv"))
     if not files:
         raise UserError(
-            f"{folder}: no published numbers (*.csv) here; give the folder that holds published/ as --results"
+            f"{folder}: no published numbers (*.csv) here; leave it out for those that ship with vsbench alone"
         )
     return [load(file) for file in files]
 
