@@ -1,1 +1,1 @@
-"""The ledger of printed numbers as a package without code, so that it ships with vsbench: a CSV and a YAML per paper."""
+"""The ledger as a package without code, so that it ships with vsbench: papers, and in reruns/ what others ran again."""

@@ -8,7 +8,7 @@ import typer
 from vsbench.bounds import SEED
 from vsbench.cli.options import Device
 from vsbench.cli.output import note, say
-from vsbench.cli.report import print_warning, printed_papers
+from vsbench.cli.report import ledger, print_warning
 
 METHODS = ("pix2pix", "cyclegan", "cut", "usigan")
 DATASET, STAIN = "phantom", "ki67"
@@ -30,6 +30,7 @@ def demo(
     from vsbench.evaluation.evaluate import evaluate_runs
     from vsbench.evaluation.instrument import Instrument
     from vsbench.report.build import build_report
+    from vsbench.report.spread import spreads_of
 
     fabric = make_fabric(device, 1, "32-true")
     runs = []
@@ -48,7 +49,10 @@ def demo(
     for failure in failures:
         note(f"error: {failure}")
     print_outcomes(outcomes)
-    written = build_report(out, out / "report", latex=True, papers=printed_papers(None), warn=print_warning)
+    numbers = ledger(None)
+    written = build_report(
+        out, out / "report", latex=True, papers=numbers.papers, spreads=spreads_of(numbers), warn=print_warning
+    )
     say()
     say("The phantom is procedural tissue: what is learned on it says nothing about real stains.")
     say("Written:")

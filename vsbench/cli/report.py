@@ -11,7 +11,7 @@ from vsbench.cli.options import RESULTS, Results, checked_names
 from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
-    from vsbench.report.published import Paper
+    from vsbench.report.ledger import Ledger
 
 FILES = ("summary.csv", "decision.csv", "provenance.csv", "provenance.json")
 LATEX = ("main.tex", "supplement.tex")
@@ -64,6 +64,7 @@ def report(
     from vsbench.files import only_ours
     from vsbench.report.ablations import suite_report
     from vsbench.report.build import build_report
+    from vsbench.report.spread import spreads_of
 
     folder = out or results / "report"
     for option, given in (("--bundle", bundle), ("--protocol", protocol)):
@@ -77,6 +78,7 @@ def report(
         if suite is not None:
             written = suite_report(results, suite, folder, method, print_warning)
         else:
+            numbers = ledger(published)
             written = build_report(
                 results,
                 folder,
@@ -84,7 +86,8 @@ def report(
                 figures=figures,
                 page=html,
                 interval=interval,
-                papers=printed_papers(published),
+                papers=numbers.papers,
+                spreads=spreads_of(numbers) if latex else None,
                 names=data_name or [],
                 bundle=bundle,
                 protocol=protocol,
@@ -106,13 +109,13 @@ def main_files(written: Sequence[Path], folder: Path) -> list[str]:
     return lines + [f"{part} ({count} file{'s' * (count != 1)})" for part, count in inside.items()]
 
 
-def printed_papers(folder: Path | None) -> "list[Paper]":
-    """The papers that ship with vsbench, and on top those in a folder: the one given, else the usual one's."""
-    from vsbench.report.published import ledger
+def ledger(folder: Path | None) -> "Ledger":
+    """What ships with vsbench, and on top what is in a folder: the one given, else the usual one where it has some."""
+    from vsbench.report.ledger import has_numbers, read_ledger
 
-    if folder is None and any(PUBLISHED.glob("*.csv")):
+    if folder is None and has_numbers(PUBLISHED):
         folder = PUBLISHED
-    return ledger(folder, print_warning)
+    return read_ledger(folder, print_warning)
 
 
 def print_warning(sentence: str) -> None:

@@ -14,6 +14,7 @@ from vsbench.files import write_json, write_text
 from vsbench.report.ablations import suite_report
 from vsbench.report.decision import Decision, decide
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.spread import draw_spreads
 from vsbench.report.figures.style import width_of
 from vsbench.report.gallery import Gallery, complaints, draw_all
 from vsbench.report.latex.appendix import appendix
@@ -21,6 +22,7 @@ from vsbench.report.latex.comparison import full_tables, main_table
 from vsbench.report.latex.decision import decision_latex, shown_values
 from vsbench.report.latex.document import Figure, document, figures_in_rows, section
 from vsbench.report.latex.literature import literature_tables
+from vsbench.report.latex.spread import spread_tables
 from vsbench.report.light import sentences as of_light
 from vsbench.report.notation import escape, heading, slug, stain_name, without_mend
 from vsbench.report.page.write import write_page
@@ -28,6 +30,7 @@ from vsbench.report.provenance.bundle import require_bundle, write_bundle
 from vsbench.report.provenance.places import Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.published import Paper
+from vsbench.report.spread import Spreads
 from vsbench.report.studies import read_studies, set_apart
 from vsbench.report.tables import Comparison, compare, load_results, problems, renamed, tidy, unevaluated
 from vsbench.report.verdict import decision_table, sentences
@@ -77,6 +80,7 @@ def build_report(
     page: bool = True,
     interval: bool = False,
     papers: Sequence[Paper] = (),
+    spreads: Spreads | None = None,
     names: Sequence[str] = (),
     bundle: Path | None = None,
     protocol: str | None = None,
@@ -87,9 +91,10 @@ def build_report(
     Always the data: ``summary.csv``, ``decision.csv``, ``provenance.{csv,json}``, and what ablation studies gave.
     ``figures``: ``figures/``. ``page``: ``index.html`` with ``page/``. ``latex``: ``tables/``, ``main.tex`` with what
     is read, and ``supplement.tex`` with what is looked up; with ``interval`` tables have 95 % limits over slides, not
-    deviations over seeds. ``papers``: their numbers stand beside. ``names``: what data sets are called, as
-    ``tables.renamed`` takes them. ``bundle``: a ZIP file of all that may be passed on. ``protocol``: which evaluations,
-    where runs have several; else those at the images' own size.
+    deviations over seeds. ``papers``: their numbers stand beside. ``spreads``: how far they and reruns lie apart, for
+    the supplement. ``names``: what data sets are called, as ``tables.renamed`` takes them. ``bundle``: a ZIP file of
+    all that may be passed on. ``protocol``: which evaluations, where runs have several; else those at the images' own
+    size.
 
     ``warn`` is told, one sentence each, what is not comparable, not evaluated or could not be drawn. Raises UserError
     where no run that is in order is evaluated.
@@ -120,10 +125,13 @@ def build_report(
         "decision.csv": neutral_table(pd.concat(tables, ignore_index=True)).to_csv(index=False) if tables else "",
         "provenance.csv": as_csv(made),
     }
+    of_spreads: list[Drawn] = []
     if latex:
         parts |= _tables(shown, by_name, papers, interval, places)
-        literature = {f"tables/{name}": text for name, text in literature_tables(papers, whole).items()}
-        supplement = _supplement(shown, papers, list(literature))
+        printed = literature_tables(papers, whole) | (spread_tables(spreads) if spreads else {})
+        literature = {f"tables/{name}": text for name, text in printed.items()}
+        of_spreads += draw_spreads(spreads, out / "figures") if spreads and figures else []
+        supplement = _supplement(shown, list(literature), of_spreads)
         parts |= literature | {
             "main.tex": document("Virtual staining: results", _paper(shown, list(parts))),
             "supplement.tex": document("Virtual staining: all values, and how to repeat them", supplement),
@@ -133,6 +141,7 @@ def build_report(
     write_json(out / "provenance.json", made)
     written = [
         *(out / name for name in (*parts, "provenance.json")),
+        *(path for drawn in of_spreads for path in drawn.files),
         *(path for one in shown for path in one.gallery.files),
     ]
     for suite in dict.fromkeys(study.suite for study in studies):
@@ -214,19 +223,26 @@ def _in_words(decision: Decision) -> str:
     return " ".join(heading(f"{', '.join(labels)}: {says}") for says, labels in found.items())
 
 
-def _supplement(shown: Sequence[Shown], papers: Sequence[Paper], literature: Sequence[str]) -> list[str]:
+def _supplement(shown: Sequence[Shown], literature: Sequence[str], spreads: Sequence[Drawn]) -> list[str]:
     """What is looked up: all values and the further figures, the tables of papers, and how to repeat every row."""
     body, said = [section("All values")], _Said()
     for one in shown:
         body.append(f"\\input{{{_full_file(one.comparison)}}}")
         body += figures_in_rows([said.figure(drawn, one.comparison) for drawn in one.further_figures])
-    if papers:
+    if literature:
         body += [r"\clearpage", section("As printed in the literature"), *(f"\\input{{{name}}}" for name in literature)]
+        body += figures_in_rows([_as_figure(drawn, heading(drawn.caption)) for drawn in spreads])
     return [*body, r"\clearpage", appendix([one.comparison for one in shown])]
 
 
 def _where(comparison: Comparison) -> str:
     return f"{comparison.title}, {stain_name(comparison.stain)}"
+
+
+def _as_figure(drawn: Drawn, caption: str) -> Figure:
+    """A figure of the document; ``caption`` is LaTeX."""
+    path = f"figures/{drawn.file('pdf').name}"
+    return Figure(path, caption, f"fig:{drawn.stem.name}", width_of(drawn.file("png")))
 
 
 class _Said:
@@ -249,9 +265,7 @@ class _Said:
             caption += f" Without {'; '.join(new)}."
         for sentence in (*told, *absent):
             self.first.setdefault(sentence, self.figures)
-        caption = f"{escape(_where(comparison))}: {caption}"
-        label = f"fig:{drawn.stem.name}"
-        return Figure(f"figures/{drawn.file('pdf').name}", caption, label, width_of(drawn.file("png")))
+        return _as_figure(drawn, f"{escape(_where(comparison))}: {caption}")
 
 
 def _paper_file(dataset: str) -> str:

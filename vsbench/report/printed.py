@@ -121,6 +121,12 @@ def doubts(paper: Paper) -> dict[int, tuple[str, ...]]:
     return {line: tuple(dict.fromkeys(texts)) for line, texts in found.items() if texts}
 
 
+@cache
+def impossible(paper: Paper) -> frozenset[int]:
+    """The lines of numbers that their metric cannot have."""
+    return frozenset(finding.rows[0].line for finding in audit(paper) if finding.rule == "range")
+
+
 def label(metric: str) -> str:
     """A metric's label; its own word where no metric of that name is known."""
     known = declared().get(metric)

@@ -13,14 +13,10 @@ all. A method named with its reference number is written without it.
     mark      best or second, where the print marks it so; the column may be left out
 
 The rules know no paper: they compare what stands in the rows.
-
-The ledger ships with vsbench (``results/published`` of the repository); a user's own papers come on top.
 """
 
-import importlib.resources
 import io
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +34,7 @@ from vsbench.names import brief, said
 from vsbench.plain_yaml import read_yaml
 
 LARGEST = 1 << 24  # bytes of a table
+LONGEST = 40  # characters of a number
 COLUMNS = ("table", "dataset", "stain", "method", "metric", "value", "flag", "note")
 MARKS = ("best", "second")
 RULES = {
@@ -114,51 +111,18 @@ class Finding:
     rows: tuple[Row, ...]
 
 
-def shipped() -> Path:
-    """The folder of the ledger that ships with vsbench."""
-    return Path(str(importlib.resources.files("vsbench.published")))
-
-
-def ledger(own: Path | None = None, warn: Callable[[str], None] = warnings.warn) -> list[Paper]:
-    """The papers that ship with vsbench, and on top those of the folder ``own``, by name.
-
-    Of one name the own one counts; where it says something else, ``warn`` is told. Raises UserError as ``load_all``.
-    """
-    papers = {paper.name: paper for paper in load_all(shipped())}
-    for paper in [] if own is None else load_all(own):
-        if papers.setdefault(paper.name, paper) != paper:
-            warn(f"{own / paper.name}.csv stands in the place of the {paper.name} that ships with vsbench")
-            papers[paper.name] = paper
-    return [papers[name] for name in sorted(papers)]
-
-
 def load_all(folder: Path) -> list[Paper]:
-    """The papers of a folder by name. UserError where there is none, or where a file is not as it must be."""
-    files = sorted(folder.glob("*.csv"))
-    if not files:
-        raise UserError(
-            f"{folder}: no published numbers (*.csv) here; leave it out for those that ship with vsbench alone"
-        )
-    return [load(file) for file in files]
+    """The papers of a folder by name. UserError where a file is not as it must be."""
+    return [load(file) for file in sorted(folder.glob("*.csv"))]
 
 
 def load(path: Path) -> Paper:
     """A paper from its CSV file and the YAML file beside it. UserError names the file, the line and the fault."""
     source, same = _sidecar(path.with_suffix(".yaml"))
-    try:
-        text = io.StringIO(read_text(path, LARGEST))
-        table = pd.read_csv(text, dtype=str, keep_default_na=False, skip_blank_lines=False)
-    except (OSError, ValueError) as error:  # pandas' own are ValueErrors too
-        raise UserError(f"{path}: can't be read as CSV in UTF-8 ({said(error)}); mend it") from None
-    if tuple(table.columns) not in (COLUMNS, (*COLUMNS, "mark")):
-        raise UserError(f"{path}: the first line must be {','.join(COLUMNS)}, and may end in ,mark")
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
-        raise UserError(f"{path}: lines have more than {len(table.columns)} fields; quote a value that holds a comma")
     rows: list[Row] = []
     places: dict[tuple[str, ...], int] = {}
-    for line, cells in enumerate(table.to_dict("records"), start=2):
-        fields = {str(column): str(cell) for column, cell in cells.items()}
-        if fault := _fault(fields):
+    for line, fields in read_rows(path, (COLUMNS, (*COLUMNS, "mark"))):
+        if fault := row_fault(fields):
             raise UserError(f"{path}, line {line}: {fault}")
         key = tuple(fields[column] for column in COLUMNS[:5])
         if key in places:
@@ -170,6 +134,22 @@ def load(path: Path) -> Paper:
             card = path.with_suffix(".yaml")
             raise UserError(f"{card}: same: no method {brief(name)} in {path.name}; write it as there")
     return Paper(path.stem, source, tuple(rows))
+
+
+def read_rows(path: Path, heads: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line and fields of each row of a CSV file whose first line is one of ``heads``. UserError names what is wrong."""
+    try:
+        text = io.StringIO(read_text(path, LARGEST))
+        table = pd.read_csv(text, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except (OSError, ValueError) as error:  # pandas' own are ValueErrors too
+        raise UserError(f"{path}: can't be read as CSV in UTF-8 ({said(error)}); mend it") from None
+    if tuple(table.columns) not in heads:
+        may = f", and may end in ,{heads[-1][-1]}" if len(heads) > 1 else ""
+        raise UserError(f"{path}: the first line must be {','.join(heads[0])}{may}")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
+        raise UserError(f"{path}: lines have more than {len(table.columns)} fields; quote a value that holds a comma")
+    for line, cells in enumerate(table.to_dict("records"), start=2):
+        yield line, {str(column): str(cell) for column, cell in cells.items()}
 
 
 def audit(paper: Paper) -> list[Finding]:
@@ -213,10 +193,13 @@ def _sidecar(path: Path) -> tuple[str, dict[str, str]]:
     return source.strip(), same
 
 
-def _fault(fields: dict[str, str]) -> str | None:
+def row_fault(fields: dict[str, str]) -> str | None:
+    """What is wrong with the fields of a row, and how to mend it."""
     for column in ("table", "metric", "value"):
         if not fields[column].strip():
             return f"no {column}; fill it in, or remove the line"
+    if len(fields["value"]) > LONGEST:
+        return f"value {brief(fields['value'])} has more than {LONGEST} characters; write the number as it was printed"
     if not _NUMBER.fullmatch(fields["value"]):
         return f"value {brief(fields['value'])} is no number; leave out the line of a number that was not printed"
     if unknown := [flag for flag in fields["flag"].split() if flag not in RULES]:

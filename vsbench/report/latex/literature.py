@@ -16,8 +16,8 @@ from vsbench.report.latex.frame import MARKS, Footnotes, centred, headings, room
 from vsbench.report.latex.remarks import PROTOCOL, measured_remarks
 from vsbench.report.measured import Beside, Found, beside
 from vsbench.report.notation import decimals, escape, heading, number, prose, shorten, slug, stain_name, unit
-from vsbench.report.printed import PrintedNumber, declared, doubts, is_table, short_source
-from vsbench.report.published import Paper, Row, audit, flags
+from vsbench.report.printed import PrintedNumber, declared, doubts, impossible, is_table, short_source
+from vsbench.report.published import Paper, Row
 from vsbench.report.tables import Column, Comparison
 
 LONGEST_NAME = 40
@@ -112,8 +112,7 @@ def _table(paper: Paper, name: str, rows: Sequence[Row], comparisons: Sequence[C
         numbers[label, place, row.metric] = PrintedNumber(row, own)
         groups.setdefault((label, place), []).append(row)
     found = {key: find(paper, group, comparisons) for key, group in groups.items()}
-    impossible = frozenset(line for line, flag in flags(audit(paper)).items() if "range" in flag.split())
-    printed, notes = _Printed(numbers, found, impossible), Footnotes()
+    printed, notes = _Printed(numbers, found, impossible(paper)), Footnotes()
     alignment, heads, labels = _labels(printed.rows, counts)
     panels = printed.panels
     columns = alignment + "r" * max(map(len, panels))
