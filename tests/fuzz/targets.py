@@ -35,7 +35,10 @@ from vsbench.records.data import TrainingData
 from vsbench.records.images import Stamp
 from vsbench.records.summary import Summary
 from vsbench.registry import load
-from vsbench.report.published import audit, load_all
+from vsbench.report.ledger import read_ledger
+from vsbench.report.published import audit
+from vsbench.report.spread import spreads_of
+from vsbench.report.spread_text import pairs_table
 from vsbench.report.studies import read_studies, study_of
 from vsbench.report.tables import compare, load_results, problems, tidy
 
@@ -137,9 +140,11 @@ def lists(folder: Path, file: Path) -> None:
 
 
 def published(folder: Path, file: Path) -> None:
-    """Printed numbers and their card."""
-    for paper in load_all(folder / "published"):
+    """Printed numbers and reruns with their cards, and how far they lie apart."""
+    ledger = read_ledger(folder / "published", lambda _: None)
+    for paper in ledger.papers:
         audit(paper)
+    pairs_table(spreads_of(ledger).columns)
 
 
 def manifest(folder: Path, file: Path) -> None:
@@ -271,7 +276,7 @@ TARGETS = {
     "settings": Target("configs", "set.txt", settings, 2, named=False),
     "request": Target("configs", "request.yaml", request, 2, named=False),
     "list": Target("configs", "list.txt", lists, 0.3),
-    "published": Target("configs", "published/*", published, 1),
+    "published": Target("configs", "published/**/*.*", published, 1),
     "ledger": Target("configs", ".vsbench-files", ledger, 0.3),
     "manifest": Target("prepared", "**/vsbench-manifest.json", manifest, 1),
     "tile": Target("prepared", "**/*.png", tiles, 0.5),

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from vsbench.cli.report import printed_papers, report
+from vsbench.cli.report import ledger, report
 from vsbench.errors import UsageError, UserError
 from vsbench.files import file_digest
 from vsbench.records.summary import Summary
@@ -102,7 +102,7 @@ def test_options_that_do_nothing_are_refused(tree: Tree, tmp_path: Path) -> None
     for options in (("--suite", "table4", "--bundle", tmp_path / "b.zip"), ("--method", "cut")):
         assert isinstance(run("--results", tree.results, *options).exception, UsageError)
     with pytest.raises(UserError, match="no published numbers"):
-        printed_papers(tmp_path)
+        ledger(tmp_path)
 
 
 def test_tables_need_no_images(tree: Tree) -> None:

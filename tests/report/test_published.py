@@ -9,8 +9,8 @@ import pytest
 
 from vsbench.errors import UserError
 from vsbench.registry import load as load_plugin
-from vsbench.report.published import COLUMNS, Paper, audit, flags, load, load_all, shipped
-from vsbench.report.published import ledger as merged
+from vsbench.report.ledger import read_ledger, shipped
+from vsbench.report.published import COLUMNS, Paper, audit, flags, load, load_all
 
 LEDGER = Path(__file__).parents[2] / "results" / "published"
 NUMBER = re.compile(r"(?<![\w.,\\-])\d[\d,]*(?:\.\d+)?%?(?!\w)")  # in running text; no part of a name or of a word
@@ -289,8 +289,8 @@ def test_the_commands_print_findings_and_numbers_as_printed(vsbench, tmp_path: P
         vsbench("published", *words, "--results", tmp_path)
         for words in (["list", "--json"], ["audit"], ["audit", "--json"])
     )
-    papers = {paper["paper"]: paper["rows"] for paper in json.loads(listed.stdout)}
-    assert [row["value"] for row in papers["paper"]] == ["81.63", "4612", "0.4560"]
+    (rows,) = (one["rows"] for one in json.loads(listed.stdout) if one.get("paper") == "paper")
+    assert [row["value"] for row in rows] == ["81.63", "4612", "0.4560"]
     assert "Table I mist er MoNCE phv_avg 4612: phv_avg is from 0 to 1" in told.stdout
     assert "paper.csv, line 3: flag is '', by the rules 'range'" in told.stdout
     assert "paper.csv, line 4: flag is 'copy', by the rules ''" in told.stdout
@@ -316,19 +316,19 @@ def test_the_ledger_is_found_where_there_is_none(vsbench, words: list[str]) -> N
 
 def test_what_ships_is_what_the_repository_has() -> None:
     assert shipped().resolve() == LEDGER
-    assert merged() == load_all(LEDGER)
+    assert read_ledger().papers == tuple(load_all(LEDGER))
 
 
 def test_own_papers_come_on_top_and_one_of_the_same_name_counts_and_is_told(tmp_path: Path) -> None:
     write(tmp_path, *CLEAN)
     said: list[str] = []
-    assert [paper.name for paper in merged(tmp_path, said.append)] == ["paper", "usigan"]
+    assert [paper.name for paper in read_ledger(tmp_path, said.append).papers] == ["paper", "usigan"]
     for suffix in ("csv", "yaml"):
         (tmp_path / f"usigan.{suffix}").write_bytes((LEDGER / f"usigan.{suffix}").read_bytes())
-    assert merged(tmp_path, said.append)[1] == load(LEDGER / "usigan.csv")
+    assert read_ledger(tmp_path, said.append).papers[1] == load(LEDGER / "usigan.csv")
     assert said == []
     for suffix in ("csv", "yaml"):
         (tmp_path / f"paper.{suffix}").rename(tmp_path / f"usigan.{suffix}")
-    (paper,) = merged(tmp_path, said.append)
+    (paper,) = read_ledger(tmp_path, said.append).papers
     assert len(paper.rows) == len(CLEAN)
     assert said == [f"{tmp_path / 'usigan.csv'} stands in the place of the usigan that ships with vsbench"]

@@ -31,16 +31,22 @@ Own = Annotated[
 def list_papers(results: Own = None, as_json: AsJson = False) -> None:
     """List the papers and reruns: source, tables or states, how many numbers, how many of them flagged.
 
-    With --json every number of the papers, as printed, with its place.
+    With --json every number, as printed, with its place.
     """
+    from vsbench.report.reruns import HEAD
+
     found = _ledger(results)
     if as_json:
-        say_json(
-            [
-                {"paper": paper.name, "source": paper.source, "rows": [_record(row) for row in paper.rows]}
-                for paper in found.papers
-            ]
-        )
+        papers = [{"paper": p.name, "source": p.source, "rows": [_record(row) for row in p.rows]} for p in found.papers]
+        sources = [
+            {
+                "reruns": s.name,
+                **s.card.model_dump(exclude={"schema_", "same"}),
+                "rows": [_record(r, HEAD) for r in s.rows],
+            }
+            for s in found.reruns
+        ]
+        say_json([*papers, *sources])
         return
     for paper in found.papers:
         tables = dict.fromkeys(row.table for row in paper.rows)
@@ -155,16 +161,18 @@ def _print_columns(columns: "Sequence[Column]") -> None:
 
     footnotes = Footnotes()
 
+    def with_letters(name: str, notes: list[str]) -> str:
+        return f"{name} [{','.join(map(footnotes.letter, notes))}]" if notes else name
+
     def line(column: "Column", spread: "Spread") -> list[str]:
         method, *rest = text.cells(column, spread)
-        letters = ",".join(footnotes.letter(note) for note in text.notes(spread))
-        return [f"{method} [{letters}]" if letters else method, *rest]
+        return [with_letters(method, text.notes(spread)), *rest]
 
     for column in columns:
         if column.compares:
-            test = f" ({column.test})" if column.test else ""
+            title = f"{plain(label(column.metric))}, {text.place(column)}{f' ({column.test})' if column.test else ''}"
             say()
-            say(f"{plain(label(column.metric))}, {text.place(column)}{test}")
+            say(with_letters(title, text.remarks(column)))
             _print_table(text.HEAD, [line(column, spread) for spread in column.spreads])
             _wrapped(f"{text.sentence(column)}.", indent=2)
     for test, alone in groupby((c for c in columns if not c.compares), key=lambda column: column.test):
@@ -207,7 +215,7 @@ def _ledger(results: Path | None) -> "Ledger":
     return ledger(None if results is None else results / "published")
 
 
-def _record(row: "Row") -> dict[str, str | int]:
+def _record(row: "Row", columns: Sequence[str] = ()) -> dict[str, str | int]:
     from vsbench.report.published import COLUMNS
 
-    return {"line": row.line, **{column: getattr(row, column) for column in COLUMNS}}
+    return {"line": row.line, **{column: getattr(row, column) for column in columns or COLUMNS}}

@@ -3,8 +3,9 @@
 Compared is one method on one data set, stain and metric: its printed numbers with those of all reruns. Reruns that were
 trained on other images than the data set's own training pairs are left out; those measured on other test images stand
 apart, since there the gap is the protocol's as well. Second-hand printed numbers count where no paper of the ledger has
-one, and where they are not the very run of who gives them. A number that is given twice, be it rounded or cut, counts
-once. ``phv_avg`` of a run that gives the four layers alone is their mean.
+one, and where they are not the very run of who gives them. A number that a source gives twice, be it rounded or cut,
+counts once: of one run, or of so many digits that chance is no explanation. ``phv_avg`` of a run that gives the four
+layers alone is their mean.
 """
 
 from collections import Counter, defaultdict
@@ -14,14 +15,14 @@ from decimal import Decimal
 from itertools import combinations
 from statistics import median
 
-from vsbench.errors import UserError
+from vsbench.errors import UsageError
 from vsbench.metric import penalty
 from vsbench.names import brief
 from vsbench.records.reruns import Remark
 from vsbench.report.ledger import Ledger
 from vsbench.report.printed import blocks, declared, impossible
 from vsbench.report.printed import place as printed_place
-from vsbench.report.published import Paper
+from vsbench.report.published import COPY_DIGITS, Paper
 from vsbench.report.reruns import Rerun, Reruns
 
 THOUSANDFOLD = "_1e3"  # ends the name of a metric that is given times 1000
@@ -46,6 +47,11 @@ class Given:
         """Whether both can be one number, rounded or cut: apart by a unit of the coarser one's last place at most."""
         unit = Decimal(1).scaleb(max(_exponent(self.value), _exponent(other.value)))
         return abs(self.value - other.value) <= unit
+
+    def repeats(self, other: "Given") -> bool:
+        """Whether a source gives one number twice: of one run, or in so many digits that two runs don't agree in."""
+        digits = min(len(given.value.as_tuple().digits) for given in (self, other))
+        return self.file == other.file and self.is_as(other) and (self.run == other.run or digits >= COPY_DIGITS)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ class Spread:
 class Column:
     """The methods of a place that were run again on the same test images. ``test``: which; "" for the set's own.
 
-    ``claims``: the printed numbers of all methods there, by the paper's names; of the paper that has most.
+    ``claims``: the printed numbers of all methods there, by the paper's names; of the paper that has most. ``remarks``:
+    on all numbers of the data set.
     """
 
     dataset: str
@@ -101,6 +108,7 @@ class Column:
     test: str
     spreads: tuple[Spread, ...]
     claims: dict[str, float]
+    remarks: tuple[Remark, ...]
 
     @property
     def compares(self) -> bool:
@@ -152,10 +160,10 @@ class Spreads:
     sources: tuple[Reruns, ...]
 
     def of_metrics(self, metrics: Sequence[str]) -> "Spreads":
-        """The columns of these metrics alone; all where none is named. Raises UserError for one that no column has."""
+        """The columns of these metrics alone; all where none is named. Raises UsageError for one that no column has."""
         there = dict.fromkeys(column.metric for column in self.columns)
         if unknown := [metric for metric in metrics if metric not in there]:
-            raise UserError(f"{brief(unknown[0])}: neither printed nor run again; one of {', '.join(there)}")
+            raise UsageError(f"--metric {brief(unknown[0])}: not both printed and run again; one of {', '.join(there)}")
         return replace(self, columns=tuple(c for c in self.columns if not metrics or c.metric in metrics))
 
     def on(self, own_test: bool) -> tuple[Column, ...]:
@@ -175,7 +183,7 @@ def spreads_of(ledger: Ledger) -> Spreads:
             given = Given(value, source.name, row.where, row.run)
             if row.state == "printed":
                 if not row.training and not row.test:
-                    _add(second_hand[place][row.who], given, of_one_file=False)
+                    _add_printed(second_hand[place][row.who], given)
             elif not row.stain or row.training:
                 left_out[OTHER_TRAINING if row.training else NO_STAIN] += 1
             else:
@@ -186,7 +194,7 @@ def spreads_of(ledger: Ledger) -> Spreads:
         spreads = []
         for method, numbers in reruns[test, place].items():
             own = reruns.get(("", place), {}).get(method, [])
-            also = [n for n in second_hand[place][method] if not any(n.file == r.file and n.is_as(r) for r in own)]
+            also = [n for n in second_hand[place][method] if not any(map(n.repeats, own))]
             first = printed.get(method, [])
             if not first and not also:
                 left_out[NOT_PRINTED] += len(numbers)
@@ -197,7 +205,8 @@ def spreads_of(ledger: Ledger) -> Spreads:
                 Spread(method, tuple(first or also), tuple(numbers), tuple(also if first else ()), others, remarks)
             )
         if spreads:
-            columns.append(Column(*place, test, tuple(spreads), claims))
+            remarks = tuple(r for r in ledger.remarks if r.dataset == place[0] and not r.methods)
+            columns.append(Column(*place, test, tuple(spreads), claims, remarks))
     return Spreads(tuple(columns), dict(left_out), ledger.reruns)
 
 
@@ -210,7 +219,7 @@ def _printed(papers: Sequence[Paper], place: Place) -> tuple[dict[str, list[Give
         wrong = impossible(block.paper)
         rows = {m.name: row for m in block.methods if (row := m.numbers[metric].row).line not in wrong}
         for name, row in rows.items():
-            _add(printed[name], Given(row.number, block.paper.name, printed_place(row)), of_one_file=False)
+            _add_printed(printed[name], Given(row.number, block.paper.name, printed_place(row)))
         if len(rows) > len(claims):
             claims = {name: float(row.number) for name, row in rows.items()}
     return dict(printed), claims
@@ -229,9 +238,15 @@ def _means(rows: Iterable[Rerun]) -> Iterator[Rerun]:
                 yield replace(metrics[parts[0]], metric=mean, value=f"{value:f}")
 
 
-def _add(numbers: list[Given], given: Given, of_one_file: bool = True) -> None:
-    """Add a number that is not there yet; of reruns, those of two files are two."""
-    if not any(given.is_as(other) and (given.file == other.file or not of_one_file) for other in numbers):
+def _add(numbers: list[Given], given: Given) -> None:
+    """Add a number of a rerun, where its source has not given it already."""
+    if not any(map(given.repeats, numbers)):
+        numbers.append(given)
+
+
+def _add_printed(numbers: list[Given], given: Given) -> None:
+    """Add a printed number, where it is not there yet: whoever gives it, it is one."""
+    if not any(map(given.is_as, numbers)):
         numbers.append(given)
 
 

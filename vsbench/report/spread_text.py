@@ -78,7 +78,12 @@ def sentence(column: Column) -> str:
 def notes(spread: Spread) -> list[str]:
     """What is to be known of the numbers of a method: other printed ones, and remarks with their sources."""
     also = [f"also given as printed: {', '.join(map(_with_file, spread.second_hand))}"] if spread.second_hand else []
-    return [*also, *(f"{remark.says} ({remark.source})" for remark in spread.remarks)]
+    return [*also, *remarks(spread)]
+
+
+def remarks(of: Spread | Column) -> list[str]:
+    """What is said of the numbers of a method or place, and by whom."""
+    return [f"{remark.says} ({remark.source})" for remark in of.remarks]
 
 
 def overall(columns: Iterable[Column]) -> Iterator[str]:
@@ -109,7 +114,7 @@ def pairs_table(columns: Iterable[Column]) -> pd.DataFrame:
                 "method": spread.method, "printed": f"{printed.value:f}", "printed_in": printed.file,
                 "printed_at": printed.where, "rerun": f"{rerun.value:f}", "rerun_by": rerun.file,
                 "rerun_at": rerun.where, "run": rerun.run, "gap": f"{rerun.value - printed.value:f}",
-                "flags": "; ".join(notes(spread)),
+                "flags": "; ".join([*notes(spread), *remarks(column)]),
             }
             for column in columns
             for spread in column.spreads

@@ -64,17 +64,23 @@ def _methods(columns: Sequence[Column], own: bool) -> list[str]:
         for column in part:
             test = f" ({column.test})" if column.test else ""
             title = f"{heading(label(column.metric))}, {escape(f'{text.place(column)}{test}')}"
-            lines.append(rf"\addlinespace\multicolumn{{7}}{{@{{}}l}}{{\textit{{{title}}}}} \\")
+            title = rf"\textit{{{title}}}{_letters(text.remarks(column), notes)}"
+            lines.append(rf"\addlinespace\multicolumn{{7}}{{@{{}}l}}{{{title}}} \\")
             for spread in column.spreads:
                 name, *rest = text.cells(column, spread)
-                letters = ",".join(notes.letter(prose(note)) for note in text.notes(spread))
-                marks = rf"\textsuperscript{{{letters}}}" if letters else ""
-                lines.append(" & ".join([rf"\quad {escape(name)}{marks}", *map(escape, rest)]) + r" \\")
+                first = rf"\quad {escape(name)}{_letters(text.notes(spread), notes)}"
+                lines.append(" & ".join([first, *map(escape, rest)]) + r" \\")
         of = f" (part {i} of {len(parts)})" if len(parts) > 1 else ""
         caption = f"Printed numbers and reruns by method, on {TESTS[own]}{of}."
         label_ = f"tab:spread-methods{'' if own else '-other'}-{i}"
         tables.append(_float(caption, label_, 7, 1, lines, notes, [f"{prose(text.MEANING)}."]))
     return tables
+
+
+def _letters(texts: Sequence[str], notes: Footnotes) -> str:
+    """The raised letters of notes; empty for none."""
+    letters = ",".join(notes.letter(prose(text)) for text in texts)
+    return rf"\textsuperscript{{{letters}}}" if letters else ""
 
 
 def _head(heads: Sequence[str], left: int) -> str:
