@@ -120,6 +120,7 @@ def compare(
     from vsbench.files import only_ours
     from vsbench.report import spread_text as text
     from vsbench.report.notation import plain
+    from vsbench.report.printed import label
     from vsbench.report.spread import spreads_of
     from vsbench.report.spread_files import TABLES, write_spreads
 
@@ -136,9 +137,8 @@ def compare(
             if everything:
                 _print_columns(others)
             else:
-                _print_table(
-                    ("test", *text.SUMMARY[:4]), [[c.test, *map(plain, text.summary(c)[:4])] for c in others], left=3
-                )
+                body = [[f"{plain(label(c.metric))}, {text.place(c)}", c.test, *text.summary(c)[2:4]] for c in others]
+                _print_table(("metric, data", "test images", *text.SUMMARY[2:4]), body, left=2)
                 say()
         for line in text.overall(own):
             _wrapped(plain(line))
