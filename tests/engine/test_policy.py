@@ -2,8 +2,6 @@
 
 import csv
 import math
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,37 +156,3 @@ def test_the_first_of_equal_values_is_the_best(tmp_path: Path) -> None:
 def test_impossible_choices_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=str(next(iter(wrong.values())))):
         Request("cut", "folder", "er", **wrong)
-
-
-def test_tensorboard_gets_the_rows(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, float, int]] = []
-
-    class Writer:
-        def __init__(self, folder: str, purge_step: int) -> None:
-            assert (Path(folder).name, purge_step) == ("tensorboard", 1)
-
-        def add_scalar(self, tag: str, value: float, step: int) -> None:
-            written.append((tag, value, step))
-
-        def flush(self) -> None:
-            pass
-
-    module = types.ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = Writer  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    run = train(tmp_path, "pix2pix", rhythm={"tensorboard": True})
-    with run.log_file.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        assert ("loss/g_l1", float(row["g_l1"]), int(row["step"])) in written
-        assert ("training/lr", float(row["lr"]), int(row["step"])) in written
-    assert {step for _, _, step in written} == {1, 2, 3, 4}
-
-
-def test_tensorboard_that_is_missing_is_said_before_anything_is_written(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match=r'pip install "vsbench\[tensorboard\]"'):
-        train(tmp_path, "pix2pix", rhythm={"tensorboard": True})
-    assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsbench.bounds import SEED
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, Results, Stain, Workers
+from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, LogTo, Results, Stain, Workers
 from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def ablate(
         int,
         typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints, from which a run goes on."),
     ] = 1000,
+    log_to: LogTo = None,
     results: Results = RESULTS,
 ) -> None:
     """Train the rows of an ablation study one after another, evaluate them, and write their table.
@@ -49,6 +50,7 @@ def ablate(
     from vsbench.cli.options import make_fabric
     from vsbench.config import parse_settings
     from vsbench.engine.interrupt import Interrupted
+    from vsbench.engine.loggers import require_loggers
     from vsbench.engine.trainer import Rhythm
     from vsbench.evaluation.ablate import Study, chosen, require_ready, run_study, study_rows
     from vsbench.report.suites import suite_table, write_suite
@@ -71,6 +73,8 @@ def ablate(
         _print_plan(wanted, numbers)
         return
     require_ready(study, wanted)
+    require_loggers(log_to or ())
+    rhythm = Rhythm(checkpoint=checkpoint_every, log_to=tuple(log_to or ()))
     fabric = make_fabric(device, 1, precision)
     failures: list[str] = []
     failed: set[Path] = set()
@@ -78,7 +82,7 @@ def ablate(
     written = write_suite(table, results / "report" / "suites")  # now: reports must know what an interrupted study ran
     try:
         with TrainingDisplay() as display:
-            for done in run_study(wanted, numbers, fabric, workers, Rhythm(checkpoint=checkpoint_every), display):
+            for done in run_study(wanted, numbers, fabric, workers, rhythm, display):
                 failures += done.failures
                 failed |= done.failed
                 table = suite_table(study, rows, numbers, failed)

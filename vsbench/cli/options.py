@@ -63,6 +63,14 @@ DataOptions = Annotated[
     list[str] | None, typer.Option("--data", metavar="KEY=VALUE", help="Option of the data set; repeatable.")
 ]
 Workers = Annotated[int, typer.Option("--workers", min=0, max=WORKERS, help="Processes that prepare batches.")]
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log-to",
+        metavar="TOOL",
+        help="Log to tensorboard, wandb or mlflow too; repeatable. log.csv stays the record.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 RESULTS = Path("results")
 
@@ -77,6 +85,8 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
 
     Raises UsageError where the kind or the number is not here.
     """
+    import warnings
+
     import torch
     from lightning_fabric import Fabric
 
@@ -93,7 +103,9 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
     if devices > 1:
         share_threads(devices)
     try:
-        return Fabric(accelerator=kinds[name], devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
+        with warnings.catch_warnings():  # wherever SLURM's commands are, whether or not it is meant to be used
+            warnings.filterwarnings("ignore", message="The `srun` command is available")
+            return Fabric(accelerator=kinds[name], devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
     except (RuntimeError, ValueError) as error:
         asked = f"--device {name}, --devices {devices}, --precision {brief(precision)}"
         raise UsageError(f"{asked}: {said(error)}") from None

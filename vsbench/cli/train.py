@@ -14,6 +14,7 @@ from vsbench.cli.options import (
     DataRoot,
     DatasetName,
     Device,
+    LogTo,
     Results,
     Stain,
     Workers,
@@ -109,7 +110,8 @@ def train(
     validation_share: Annotated[
         float, typer.Option("--validation-share", help="How many of the training set's slides are held out.")
     ] = 0.2,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
+    log_to: LogTo = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="The same as --log-to tensorboard.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and what it takes; write nothing.")
     ] = False,
@@ -156,7 +158,9 @@ def train(
         cache_tiles=cache_tiles,
         start_from=start_from,
     )
-    rhythm = Rhythm(log_every, sheet_every, checkpoint_every, keep, keep_every, tensorboard)
+    rhythm = Rhythm(
+        log_every, sheet_every, checkpoint_every, keep, keep_every, (*(log_to or ()), *["tensorboard"] * tensorboard)
+    )
     fabric = make_fabric(device, devices, precision, nodes)
     if dry_run:
         plan = estimate(request, fabric, rhythm)

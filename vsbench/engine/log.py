@@ -1,4 +1,4 @@
-"""The training log: log.csv, one row per logged step, and the same for TensorBoard where it is asked for."""
+"""The training log: log.csv, one row per logged step."""
 
 import csv
 import math
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsbench.errors import RunError, UsageError
+from vsbench.errors import RunError
 from vsbench.files import ask, named, read_text, write_text
 from vsbench.names import said
 
@@ -42,16 +42,11 @@ class Tally:
 
 
 class TrainingLog:
-    """Appends rows to log.csv; a resumed run first forgets the rows after its checkpoint.
+    """Appends rows to log.csv; a resumed run first forgets the rows after its checkpoint."""
 
-    ``tensorboard`` is a folder for TensorBoard's own files.
-    """
-
-    def __init__(self, path: Path, losses: tuple[str, ...], step: int, tensorboard: Path | None = None) -> None:
+    def __init__(self, path: Path, losses: tuple[str, ...], step: int) -> None:
         self.path = path
         self.columns = (*HEAD, *losses)
-        # purge_step hides what was written after the checkpoint
-        self.events = None if tensorboard is None else summary_writer()(str(tensorboard), purge_step=step + 1)
         write_text(path, "\n".join([",".join(self.columns), *kept_rows(path, self.columns, step)]) + "\n")
 
     def append(self, row: dict[str, float | int]) -> None:
@@ -61,12 +56,6 @@ class TrainingLog:
             csv.DictWriter(file, self.columns, restval="", lineterminator="\n").writerow(row)
             file.flush()
             os.fsync(file.fileno())  # a checkpoint written after it must not outlive it
-        if self.events is not None:
-            for column, value in row.items():
-                if column != "step":
-                    group = "training" if column in HEAD else "loss"
-                    self.events.add_scalar(f"{group}/{column}", value, row["step"])
-            self.events.flush()
 
 
 def kept_rows(path: Path, columns: Sequence[str], step: int) -> list[str]:
@@ -104,14 +93,3 @@ def _is_number(cell: str) -> bool:
         return math.isfinite(float(cell))
     except ValueError:
         return False
-
-
-def summary_writer() -> Any:
-    """TensorBoard's class of writers. Raises UsageError where it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UsageError(
-            '--tensorboard: the package tensorboard is not installed; pip install "vsbench[tensorboard]"'
-        ) from None
-    return SummaryWriter

@@ -1,7 +1,7 @@
 """A run folder on disk: where it lies, what it holds, and that it never mixes two configurations.
 
 <results>/runs/<dataset>-<stain>/<method>[+<variant>][+<preset>]/seed-<n>/
-    run.json  data.json  log.csv  validation.csv  checkpoints/  samples/  tensorboard/
+    run.json  data.json  log.csv  validation.csv  checkpoints/  samples/  loggers/
     images/<split>/  evaluation/<protocol>/
 """
 
@@ -60,11 +60,6 @@ class Run:
     def validation_file(self) -> Path:
         """One row for each time the held-out pairs were measured."""
         return self.folder / "validation.csv"
-
-    @property
-    def tensorboard(self) -> Path:
-        """TensorBoard's own files."""
-        return self.folder / "tensorboard"
 
     @property
     def checkpoints(self) -> Path:

@@ -20,7 +20,7 @@ from vsbench.data.tile_cache import TileCache
 from vsbench.engine.checkpoint import checkpoints, remove_leftovers, start_from
 from vsbench.engine.fit import require_all
 from vsbench.engine.lock import locked_by_first
-from vsbench.engine.log import summary_writer
+from vsbench.engine.loggers import require_loggers
 from vsbench.engine.request import Request, Resolved, resolve
 from vsbench.engine.run import DATA, Run, require_one_row, require_same
 from vsbench.engine.step import prepare
@@ -60,8 +60,7 @@ def start(
     Ctrl-C or SIGTERM, with a checkpoint written.
     """
     require_whole("--workers", workers, 0, WORKERS)
-    if rhythm.tensorboard:
-        summary_writer()
+    require_loggers(rhythm.log_to)
     found = resolve(request)
     require_all(found)
     for sentence in found.set_aside:

@@ -18,13 +18,14 @@ from vsbench.data.workers import Ahead
 from vsbench.engine.average import WeightAverage, averaged
 from vsbench.engine.checkpoint import prune, restore_newest, save_checkpoint
 from vsbench.engine.interrupt import Interrupt, Interrupted, sheltered
-from vsbench.engine.log import Tally, TrainingLog
+from vsbench.engine.log import HEAD, Tally, TrainingLog
+from vsbench.engine.loggers import Loggers
 from vsbench.engine.run import Run
 from vsbench.engine.samples import draw_sheet
 from vsbench.engine.schedule import Schedule
 from vsbench.engine.step import Execution, broadcast, finite, take_step
 from vsbench.engine.surroundings import forget_peak_memory, peak_memory
-from vsbench.engine.validate import Validation
+from vsbench.engine.validate import METRIC, Validation
 from vsbench.errors import RunError, UserError
 from vsbench.method import Batch, Method
 
@@ -41,7 +42,7 @@ class Rhythm:
     checkpoint: int = 5000
     keep: int = 2  # the newest, and the one before it in case the newest gets damaged
     keep_every: int | None = None  # checkpoints of these steps are written, and stay
-    tensorboard: bool = False  # log for TensorBoard too
+    log_to: tuple[str, ...] = ()  # the tools of ``loggers.TOOLS`` that are told what is logged, too
 
     def __post_init__(self) -> None:
         for name in ("log", "sheet", "checkpoint"):
@@ -131,8 +132,9 @@ def train(
     if fabric.world_size > 1:
         broadcast(fabric, method)  # random numbers are equal on all ranks too: vsbench.ranks
     log = None  # what is written, the first of several processes writes
+    loggers = Loggers(rhythm.log_to if fabric.is_global_zero else (), run, start, display.say)
     if fabric.is_global_zero:
-        log = TrainingLog(run.log_file, method.card.losses, start, run.tensorboard if rhythm.tensorboard else None)
+        log = TrainingLog(run.log_file, method.card.losses, start)
         if validation is not None:
             validation.go_on_from(start)
             if validation.is_due(start, schedule.steps):  # it stopped at a bad image, before it was measured
@@ -181,11 +183,15 @@ def train(
                 last = done == schedule.steps
                 stop = interrupt.agreed(fabric)
                 if log is not None:
+                    told: dict[str, float] = {}
+                    sheet = None
                     if done % rhythm.log == 0 or last:
                         now = time.monotonic()
                         epoch = step // batches.draws.batches_per_epoch + 1
                         progress = Progress(done, schedule.steps, epoch, images / (now - since), tally.means)
-                        log.append(_row(progress, rate, fabric))
+                        row = _row(progress, rate, fabric)
+                        log.append(row)
+                        told |= {f"{'training' if n in HEAD else 'loss'}/{n}": v for n, v in row.items() if n != "step"}
                         display.step(training.title, progress)
                         since, images, tally = now, 0, Tally()
                     if done % rhythm.sheet == 0 or last:
@@ -195,7 +201,9 @@ def train(
                     measured = validation is not None and validation.is_due(done, schedule.steps)
                     if validation is not None and measured:
                         with averaged(average, method):
-                            validation.measure(done, method, fabric.device)
+                            told[f"validation/{METRIC}"] = validation.measure(done, method, fabric.device)
+                    if told or sheet is not None:
+                        loggers.tell(done, told, sheet)
                     if rhythm.writes_checkpoint(done) or measured or stop or last:
                         saved = done
                         save(done)
@@ -209,6 +217,8 @@ def train(
                     if not isinstance(error, Interrupted):
                         display.say(_stopped(done, schedule.steps))
             raise
+        finally:
+            loggers.close()
     return _spent(before, begun, fabric)
 
 

@@ -1,0 +1,219 @@
+"""Logs of other tools beside log.csv, which stays the record: TensorBoard, Weights & Biases, MLflow.
+
+Nothing leaves the machine unless the user's own settings say so: W&B writes offline where WANDB_MODE is not set, MLflow
+into the run folder where MLFLOW_TRACKING_URI is not. No trouble of theirs ends a training: it is said once, and that
+log ends. A resumed training goes on in the same log; a step that was told is not told again.
+"""
+
+import importlib
+import logging
+import os
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from vsbench.engine.run import Run
+from vsbench.errors import RunError, UsageError
+from vsbench.names import brief, said
+from vsbench.records.logger import LoggerState
+
+PROJECT = "vsbench"  # what holds all runs, in tools that have such a thing
+SHEET = "sheet"
+Tell = Callable[[str], None]
+
+
+class Logger(Protocol):
+    """The log of one run in a tool. ``id``: by which the tool finds it again."""
+
+    id: str
+
+    def numbers(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers of a step, by name."""
+
+    def sheet(self, file: Path, step: int) -> None:
+        """The sheet of a step."""
+
+    def close(self) -> None:
+        """All is told."""
+
+
+class TensorBoard:
+    """Its files lie in ``tensorboard/`` of the run folder; what they hold of later steps than ``start`` is hidden."""
+
+    module = "torch.utils.tensorboard"
+    forgets = True  # later steps are told again
+
+    def __init__(self, tool: Any, run: Run, id_: str | None, start: int) -> None:
+        self.id = id_ or ""
+        self.writer = tool.SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1)
+
+    def numbers(self, values: Mapping[str, float], step: int) -> None:  # noqa: D102 (as Logger has it)
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+        self.writer.flush()
+
+    def sheet(self, file: Path, step: int) -> None:  # noqa: D102
+        with Image.open(file) as image:
+            self.writer.add_image(SHEET, np.asarray(image), step, dataformats="HWC")
+
+    def close(self) -> None:  # noqa: D102
+        self.writer.close()
+
+
+class WandB:
+    """Offline it lies in ``wandb/`` of the run folder, for ``wandb sync``."""
+
+    module = "wandb"
+    forgets = False
+
+    def __init__(self, tool: Any, run: Run, id_: str | None, start: int) -> None:
+        self.tool, self.id = tool, id_ or uuid.uuid4().hex[:8]
+        settings = tool.Settings(silent=True, console="off", save_code=False, disable_git=True)
+        mode = os.environ.get("WANDB_MODE", "offline")
+        self.run = tool.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT), id=self.id, name=_name(run), dir=str(run.folder),
+            mode=mode, resume="allow", settings=settings,
+        )  # fmt: skip
+
+    def numbers(self, values: Mapping[str, float], step: int) -> None:  # noqa: D102
+        self.run.log(dict(values), step=step)
+
+    def sheet(self, file: Path, step: int) -> None:  # noqa: D102
+        self.run.log({SHEET: self.tool.Image(str(file))}, step=step)
+
+    def close(self) -> None:  # noqa: D102
+        self.run.finish()
+
+
+class MLflow:
+    """Without a server of the user's it lies in ``mlflow/`` of the run folder, as files: so with mlflow-skinny too."""
+
+    module = "mlflow"
+    forgets = False
+
+    def __init__(self, tool: Any, run: Run, id_: str | None, start: int) -> None:
+        logging.getLogger(self.module).setLevel(logging.ERROR)  # hints of a library are not the user's
+        here = (run.folder / "mlflow").absolute()
+        self.tool = tool
+        self.client = tool.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", here.as_uri()))
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+        known = self.client.get_experiment_by_name(name)
+        experiment = known.experiment_id if known is not None else self.client.create_experiment(name)
+        self.id = id_ or self.client.create_run(experiment, run_name=_name(run)).info.run_id
+        self.client.update_run(self.id, "RUNNING")
+
+    def numbers(self, values: Mapping[str, float], step: int) -> None:  # noqa: D102
+        now = int(1000 * time.time())
+        self.client.log_batch(self.id, [self.tool.entities.Metric(n, v, now, step) for n, v in values.items()])
+
+    def sheet(self, file: Path, step: int) -> None:  # noqa: D102
+        self.client.log_artifact(self.id, str(file), "samples")
+
+    def close(self) -> None:  # noqa: D102
+        self.client.set_terminated(self.id)
+
+
+TOOLS: dict[str, Any] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
+# where the user has not said otherwise: what tools would send home by themselves, and MLflow's logs as plain files
+SETTINGS = {
+    "WANDB_ERROR_REPORTING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+}
+
+
+def require_loggers(names: Sequence[str]) -> None:
+    """Raise UsageError for a name that is none of ``TOOLS``, or one whose package is not installed."""
+    for name in names:
+        if name not in TOOLS:
+            raise UsageError(f"--log-to {brief(name)}: one of {', '.join(TOOLS)}")
+        _imported(name)
+
+
+class Loggers:
+    """The logs of other tools that a training from step ``start`` on is told to; none for no ``names``."""
+
+    def __init__(self, names: Sequence[str], run: Run, start: int, say: Tell) -> None:
+        self.run, self.say = run, say
+        self.open: dict[str, Logger] = {}
+        self.told: dict[str, int] = {}  # up to which step
+        for name in dict.fromkeys(names):
+            with self._spared(name):
+                self._begin(name, start)
+
+    def tell(self, step: int, values: Mapping[str, float], sheet: Path | None = None) -> None:
+        """What is new at a step; once for each step."""
+        for name, logger in list(self.open.items()):
+            if step <= self.told[name]:
+                continue
+            with self._spared(name):
+                self._remember(name, step)  # first: a step is rather left out than told twice
+                if values:
+                    logger.numbers(values, step)
+                if sheet is not None:
+                    logger.sheet(sheet, step)
+
+    def close(self) -> None:
+        """All is told."""
+        for name, logger in list(self.open.items()):
+            with self._spared(name):
+                logger.close()
+
+    @contextmanager
+    def _spared(self, name: str) -> Iterator[None]:
+        """The training is spared what goes wrong in a tool: it is said, and the tool told nothing more."""
+        try:
+            with _without_hints():
+                yield
+        except Exception as error:  # whatever a tool raises
+            self.open.pop(name, None)
+            self.say(f"warning: --log-to {name}: {said(error)}; nothing more goes there, log.csv goes on")
+
+    def _begin(self, name: str, start: int) -> None:
+        state = None
+        if start and self._file(name).exists():
+            try:
+                state = LoggerState.read(self._file(name))
+            except RunError as error:
+                self.say(f"warning: {error}")
+        tool = TOOLS[name]
+        self.open[name] = tool(_imported(name), self.run, state.id if state else None, start)
+        self._remember(name, start if state is None or tool.forgets else state.step)
+
+    def _remember(self, name: str, step: int) -> None:
+        self.told[name] = step
+        LoggerState(id=self.open[name].id, step=step).write(self._file(name))
+
+    def _file(self, name: str) -> Path:
+        return self.run.folder / "loggers" / f"{name}.json"
+
+
+def _imported(name: str) -> Any:
+    for variable, value in SETTINGS.items():
+        os.environ.setdefault(variable, value)
+    try:
+        with _without_hints():
+            return importlib.import_module(TOOLS[name].module)
+    except ImportError:
+        raise UsageError(f'--log-to {name}: the package is not installed; pip install "vsbench[{name}]"') from None
+
+
+@contextmanager
+def _without_hints() -> Iterator[None]:
+    """What a library has to say to its own users is not for ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _name(run: Run) -> str:
+    """``mist-er/cut/seed-0``."""
+    return "/".join(run.folder.parts[-3:])
