@@ -3,7 +3,6 @@
 import csv
 import sys
 import types
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ class Tools:
     def __init__(self) -> None:
         self.told: dict[str, list[tuple[str, int, Any]]] = {name: [] for name in TOOLS}
         self.begun: dict[str, list[Any]] = {name: [] for name in TOOLS}
-        self.ended: Counter[str] = Counter()
+        self.ended: dict[str, list[Any]] = {name: [] for name in TOOLS}  # how
         self.full = ""  # the tool that can take nothing more
 
     def tell(self, tool: str, step: int, values: dict[str, Any]) -> None:
@@ -32,8 +31,8 @@ class Tools:
             raise OSError(28, "No space left on device")
         self.told[tool] += [(name, step, value) for name, value in values.items()]
 
-    def end(self, tool: str) -> None:
-        self.ended[tool] += 1
+    def end(self, tool: str, how: Any) -> None:
+        self.ended[tool].append(how)
 
     def modules(self) -> dict[str, Any]:
         """The packages by the names they are imported by."""
@@ -54,14 +53,14 @@ class Tools:
                 pass
 
             def close(self) -> None:
-                tools.end("tensorboard")
+                tools.end("tensorboard", None)
 
         class WandBRun:
             def log(self, values: dict[str, Any], step: int) -> None:
                 tools.tell("wandb", step, values)
 
-            def finish(self) -> None:
-                tools.end("wandb")
+            def finish(self, exit_code: int) -> None:
+                tools.end("wandb", exit_code)
 
         def init(**asked: Any) -> WandBRun:
             tools.begun["wandb"].append(asked)
@@ -91,8 +90,8 @@ class Tools:
             def log_artifact(self, run: str, file: str, folder: str) -> None:
                 tools.tell("mlflow", int(Path(file).stem.removeprefix("step-")), {"sheet": Path(file).name})
 
-            def set_terminated(self, run: str) -> None:
-                tools.end("mlflow")
+            def set_terminated(self, run: str, status: str) -> None:
+                tools.end("mlflow", status)
 
         entities = types.SimpleNamespace(Metric=lambda *parts: parts)
         return {
@@ -129,7 +128,7 @@ def test_a_tool_is_told_rows_validation_and_sheet(train: Train, tmp_path: Path, 
         assert told["training/images_per_s", int(row["step"])] == float(row["images_per_s"])
     assert [step for name, step in told if name == "validation/iod_mae"] == [2, 4]
     assert [step for name, step in told if name == "sheet"] == [4]
-    assert {name: count for name, count in tools.ended.items() if count} == {tool: 1}
+    assert {name: len(how) for name, how in tools.ended.items() if how} == {tool: 1}
     assert not any(tools.told[other] for other in TOOLS if other != tool)
 
 
@@ -151,6 +150,7 @@ def test_a_resumed_training_goes_on_in_the_same_log_and_tells_no_step_twice(
     assert again == {4, 5, 6}
     losses = {step: value for name, step, value in tools.told[tool] if name == "loss/g_l1"}
     assert losses == {int(row["step"]): float(row["g_l1"]) for row in logged(run)}
+    assert tools.ended[tool] == ([1, 0] if tool == "wandb" else ["KILLED", "FINISHED"])
     if tool == "wandb":
         assert begun[0]["id"] == begun[1]["id"]
         assert [one["resume"] for one in begun] == ["allow", "allow"]

@@ -40,8 +40,8 @@ class Logger(Protocol):
     def sheet(self, file: Path, step: int) -> None:
         """The sheet of a step."""
 
-    def close(self) -> None:
-        """All is told."""
+    def close(self, finished: bool) -> None:
+        """All is told, of a training that is finished or stopped."""
 
 
 class TensorBoard:
@@ -63,7 +63,7 @@ class TensorBoard:
         with Image.open(file) as image:
             self.writer.add_image(SHEET, np.asarray(image), step, dataformats="HWC")
 
-    def close(self) -> None:  # noqa: D102
+    def close(self, finished: bool) -> None:  # noqa: D102
         self.writer.close()
 
 
@@ -88,8 +88,8 @@ class WandB:
     def sheet(self, file: Path, step: int) -> None:  # noqa: D102
         self.run.log({SHEET: self.tool.Image(str(file))}, step=step)
 
-    def close(self) -> None:  # noqa: D102
-        self.run.finish()
+    def close(self, finished: bool) -> None:  # noqa: D102
+        self.run.finish(exit_code=0 if finished else 1)
 
 
 class MLflow:
@@ -116,8 +116,8 @@ class MLflow:
     def sheet(self, file: Path, step: int) -> None:  # noqa: D102
         self.client.log_artifact(self.id, str(file), "samples")
 
-    def close(self) -> None:  # noqa: D102
-        self.client.set_terminated(self.id)
+    def close(self, finished: bool) -> None:  # noqa: D102
+        self.client.set_terminated(self.id, "FINISHED" if finished else "KILLED")
 
 
 TOOLS: dict[str, Any] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
@@ -161,11 +161,11 @@ class Loggers:
                 if sheet is not None:
                     logger.sheet(sheet, step)
 
-    def close(self) -> None:
-        """All is told."""
+    def close(self, finished: bool) -> None:
+        """All is told, of a training that is finished or stopped."""
         for name, logger in list(self.open.items()):
             with self._spared(name):
-                logger.close()
+                logger.close(finished)
 
     @contextmanager
     def _spared(self, name: str) -> Iterator[None]:

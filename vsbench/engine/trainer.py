@@ -218,7 +218,7 @@ def train(
                         display.say(_stopped(done, schedule.steps))
             raise
         finally:
-            loggers.close()
+            loggers.close(finished=done == schedule.steps)
     return _spent(before, begun, fabric)
 
 
