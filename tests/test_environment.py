@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from vsbench import environment
+from vsbench.cli.options import make_fabric
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 USERS = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
@@ -160,3 +161,13 @@ def test_weights_are_the_same_bit_for_bit_and_the_record_says_what_was_set(vsben
             **environment.SPINS, **{name: str(value) for name, (_, value) in environment.MALLOC.items()}
         },
     }  # fmt: skip
+
+
+def test_slurms_commands_alone_are_no_reason_for_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fabric warns wherever it finds ``srun``; a warning is an error here."""
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    make_fabric("cpu", 1, "32-true")
