@@ -14,7 +14,7 @@ from vsbench.method import Batch, Card, Share, Weight
 from vsbench.nn import PatchDiscriminator, UNetGenerator
 
 from ._conditional import Conditional, ConditionalConfig, TestMode, translated
-from ._tiles import MIST
+from ._tiles import MIST, PHANTOM_UNET
 
 
 class Config(ConditionalConfig):
@@ -47,10 +47,9 @@ class Pix2Pix(Conditional[Config]):
     )
     presets = {
         "mist": MIST,
-        "cpu": {
-            "width": 16, "downs": 5, "batch_size": 2, "load_size": 0, "crop_size": 128, "steps": 2000, "lr": 1e-3,
-        },
-    }  # fmt: skip
+        "cpu": PHANTOM_UNET,
+        "small": PHANTOM_UNET,
+    }
 
     def __init__(self, config: Config) -> None:
         c = config

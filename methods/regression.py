@@ -18,7 +18,7 @@ from vsbench.nn import UNetGenerator
 
 from ._conditional import TestMode, translated
 from ._optimizers import adams
-from ._tiles import MIST
+from ._tiles import MIST, PHANTOM_UNET
 
 
 class Config(MethodConfig):
@@ -47,10 +47,9 @@ class Regression(Method[Config]):
     )
     presets = {
         "mist": MIST,
-        "cpu": {
-            "width": 16, "downs": 5, "batch_size": 2, "load_size": 0, "crop_size": 128, "steps": 2000, "lr": 1e-3,
-        },
-    }  # fmt: skip
+        "cpu": PHANTOM_UNET,
+        "small": PHANTOM_UNET,
+    }
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
