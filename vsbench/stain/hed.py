@@ -8,16 +8,29 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 # Optical densities of haematoxylin, eosin and DAB in red, green and blue: scikit-image's matrix, and USIGAN's.
 STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
 FLOOR = 1e-6  # darkest intensity
+ROWS = 16  # of an image at once: what is made of them then stays in the processor's cache
 
 
 def unmixed(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(H, W, 3) uint8 RGB → (H, W, 3): densities of haematoxylin, eosin and DAB, ≥ 0."""
     return np.maximum(_densities()[rgb] @ np.linalg.inv(STAINS), 0)
+
+
+def dab_above(rgb: NDArray[np.uint8], least: float) -> NDArray[np.bool_]:
+    """(H, W, 3) uint8 RGB → (H, W): where ``unmixed`` finds more DAB than this."""
+    tables = np.outer(np.linalg.inv(STAINS)[:, 2], _densities())  # what each level of R, G and B adds
+    above = np.empty(rgb.shape[:2], np.bool_)
+    for top in range(0, len(rgb), ROWS):
+        rows = rgb[top : top + ROWS]
+        density = np.take(tables[0], rows[..., 0])
+        for channel in (1, 2):
+            density += np.take(tables[channel], rows[..., channel])
+        np.greater(density, least, out=above[top : top + ROWS])
+    return above
 
 
 def dab_alone(density: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -37,6 +50,8 @@ def stained_mask(dab: NDArray[np.float64], threshold: float = 0.15) -> NDArray[n
 
 def softened(mask: NDArray[np.bool_], sigma: float = 3.0) -> NDArray[np.float64]:
     """(H, W) → the same in [0, 1], with soft borders: a Gaussian cut at 4/3 ``sigma`` (9 taps for 3), and reflected."""
+    from scipy import ndimage  # heavy, and listing metrics does not need it
+
     return ndimage.gaussian_filter(mask.astype(float), sigma, mode="mirror", truncate=4 / 3)
 
 
