@@ -44,7 +44,7 @@ Pixels = NDArray[np.uint8]
 
 SIDE, GOAL, COSTS = 1024, 4.0, 1.3
 FAMILIES: dict[str, Metric] = {"dab": DabDensity(), "content": Content(), "structure": Structure(), "hashes": Hashes()}
-ADDED = ("masks",)  # families that came when an evaluation was fast already
+ADDED = ("masks", "sharpness")  # families that came when an evaluation was fast already
 # what the two ways may differ by, relative to the largest number of a column
 EXACT = {"intden": 1e-9, "intden_real": 1e-9, "r_c": 1e-12, "ssim": 1e-12, "psnr": 1e-12, "phash": 0, "dhash": 0}
 

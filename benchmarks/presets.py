@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.presets METHOD [--set KEY=VALUE]… [--cohort 101] [--every STEPS]
 
 The mean DAB in each true nucleus of the test tiles against the cell's true positivity: the area under the ROC curve,
-sensitivity and specificity at the threshold that suits the true IHC best; and the sharpness, the variance of the
-Laplacian over that of the real IHC. Settings are chosen on a cohort of their own: the phantom's default one, which
+sensitivity and specificity at the threshold that suits the true IHC best; and the sharpness, over that of the real IHC
+(``vsbench.metrics.sharpness``). Settings are chosen on a cohort of their own: the phantom's default one, which
 results are reported on, is ``--cohort 0``. A sheet (H&E, generated, true IHC) lies beside the run's images.
 """
 
@@ -16,9 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import laplace
 
 from vsbench import registry
 from vsbench.cli.display import TrainingDisplay
@@ -33,12 +31,11 @@ from vsbench.engine.trainer import Rhythm
 from vsbench.engine.translate import translate_files
 from vsbench.evaluation.onepass import read_pair
 from vsbench.metric import Absent
+from vsbench.metrics.sharpness import Sharpness
 from vsbench.metrics.true_cells import TrueCellStain
 
 STAIN = "ki67"
 SHOWN = {"cell AUC": "cell_auc", "sensitivity": "cell_sensitivity", "specificity": "cell_specificity"}
-
-RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -49,17 +46,17 @@ class Judge:
 
     def measured(self, images: Path) -> dict[str, float]:
         """What a folder of generated images is like, by name."""
-        metric, features, sharp = TrueCellStain(), [], []
+        cells, sharpness = TrueCellStain(), Sharpness()
+        updates, columns = [], []
         for pair in self.pairs:
-            sample = read_pair(pair)
-            fake = read_rgb(images / f"{pair.id}.png")
-            features.append(metric.update([sample.judging(fake)]).features)
-            sharp.append((sharpness(fake), sharpness(sample.real)))
-        stacked = {name: np.concatenate([each[name] for each in features]) for name in features[0]}
-        values = metric.finish(pd.DataFrame(), stacked)
+            sample = read_pair(pair).judging(read_rgb(images / f"{pair.id}.png"))
+            updates.append(cells.update([sample]).features)
+            columns.append(sharpness.per_image(sample))
+        stacked = {name: np.concatenate([each[name] for each in updates]) for name in updates[0]}
+        values = cells.finish(pd.DataFrame(), stacked)
         numbers = {shown: value for shown, name in SHOWN.items() if not isinstance(value := values[name], Absent)}
-        made, real = np.mean(sharp, axis=0)
-        return numbers | {"sharpness": float(made / real)}
+        more = sharpness.finish(pd.DataFrame(columns), {})["sharpness_ratio"]
+        return numbers if isinstance(more, Absent) else numbers | {"sharpness": 1 + more / 100}
 
     def draw(self, images: Path, file: Path) -> None:
         """Four tiles from all over the cohort: H&E, generated, true IHC."""
@@ -68,11 +65,6 @@ class Judge:
             assert pair.truth is not None
             rows.append(np.concatenate([read_rgb(f) for f in (pair.he, images / f"{pair.id}.png", pair.truth)], axis=0))
         Image.fromarray(np.concatenate(rows, axis=1)).save(file)
-
-
-def sharpness(rgb: RGB) -> float:
-    """Variance of the Laplacian of the mean of the channels."""
-    return float(laplace(rgb.mean(axis=2)).var())
 
 
 def curve(request: Request, every: int | None) -> Iterator[str]:

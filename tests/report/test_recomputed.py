@@ -88,6 +88,7 @@ FORMULAS: dict[str, Callable[[Table], float]] = {
     "clinical_undefined": lambda t: t["category_agreement"].isna().sum(),
     "label_kappa": lambda t: kappa(t, "category_label"),
     "r_block_undefined": lambda t: t.filter(regex=r"^r_block_").isna().any(axis=1).sum(),
+    "sharpness_ratio": lambda t: 100 * (t["sharpness"].sum() / t["sharpness_real"].sum() - 1),
     "psnr_pooled": lambda t: 10 * np.log10(255**2 / t["mse"].mean()) if t["mse"].any() else np.inf,
     "light_unknown": lambda t: t["iod_mae_balanced"].isna().sum(),
     "psnr_infinite": lambda t: np.isinf(t["psnr"]).sum(),
@@ -99,7 +100,7 @@ for _cut, _least in (("low", 1), ("high", 2)):
     FORMULAS[f"positivity_kappa_{_cut}"] = lambda t, least=_least: binary_kappa(t, least)
     FORMULAS[f"positives_{_cut}"] = lambda t, least=_least: (graded(t)["positivity_grade_real"] >= least).sum()
     FORMULAS[f"negatives_{_cut}"] = lambda t, least=_least: (graded(t)["positivity_grade_real"] < least).sum()
-FEATURES = ("fid", "kid", "phv_", "lpips", "truth_")  # no weights and no truth are here
+FEATURES = ("fid", "kid", "phv_", "lpips", "truth_", "true_")  # no weights and no truth are here
 
 
 def balanced(name: str, t: Table) -> float:

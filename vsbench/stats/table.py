@@ -28,6 +28,9 @@ def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slide
     }
     found |= _density(table, slides) | _agreement(table, slides) | _content(table, slides) | kappas(table, slides)
     found |= _balanced(table, slides) | positivity_kappas(table, slides)
+    if "sharpness" in table:
+        gap = moments.relative_gap(table["sharpness"], table["sharpness_real"], slides, "sharpness_ratio")
+        found["sharpness_ratio"] = transformed(gap, _percent)
     if "mse" in table:
         found["psnr_pooled"] = transformed(mean(table["mse"], slides, "psnr_pooled"), _decibels)
     return {value.name: found[value.name] for value in values if value.name in found}
