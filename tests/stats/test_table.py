@@ -50,7 +50,8 @@ def table(metrics: list[Metric]) -> pd.DataFrame:
     sides = [sample.real.shape[0] for sample in samples]
     table = pd.DataFrame({"slide": None, "height": sides, "width": sides})
     for metric, update in zip(metrics, updates, strict=True):
-        table = table.assign(**update.columns, **metric.across(table, update.features))
+        found = {**update.columns, **metric.across(table, update.features)}
+        table = pd.concat([table, pd.DataFrame(found)], axis=1)
     return table
 
 

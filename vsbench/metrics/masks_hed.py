@@ -8,7 +8,7 @@ Source of the threshold: Kataria et al., arXiv:2511.04615.
 from vsbench.metric import Image
 from vsbench.metrics._masks import Outlined
 from vsbench.metrics.masks import Masks, Rule, declared
-from vsbench.stain.hed import dab_above
+from vsbench.stain.hed import dab_amounts
 
 LEAST = 0.07  # of scikit-image's amount of DAB
 
@@ -17,7 +17,7 @@ HED = Rule(f"hed-{LEAST}", f"pixels with more than {LEAST} of DAB by scikit-imag
 
 def stained_hed(rgb: Image) -> Outlined:
     """Mask of a (H, W, 3) uint8 RGB image by ``HED``."""
-    return Outlined(dab_above(rgb, LEAST))
+    return Outlined(dab_amounts(rgb) > LEAST)
 
 
 class HedMasks(Masks):

@@ -20,17 +20,16 @@ def unmixed(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.maximum(_densities()[rgb] @ np.linalg.inv(STAINS), 0)
 
 
-def dab_above(rgb: NDArray[np.uint8], least: float) -> NDArray[np.bool_]:
-    """(H, W, 3) uint8 RGB → (H, W): where ``unmixed`` finds more DAB than this."""
+def dab_amounts(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(H, W, 3) uint8 RGB → (H, W): the density of DAB of ``unmixed``, but not cut at 0."""
     tables = np.outer(np.linalg.inv(STAINS)[:, 2], _densities())  # what each level of R, G and B adds
-    above = np.empty(rgb.shape[:2], np.bool_)
+    amounts = np.empty(rgb.shape[:2], np.float64)
     for top in range(0, len(rgb), ROWS):
         rows = rgb[top : top + ROWS]
-        density = np.take(tables[0], rows[..., 0])
+        density = np.take(tables[0], rows[..., 0], out=amounts[top : top + ROWS])
         for channel in (1, 2):
             density += np.take(tables[channel], rows[..., channel])
-        np.greater(density, least, out=above[top : top + ROWS])
-    return above
+    return amounts
 
 
 def dab_alone(density: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,6 +11,9 @@ from vsbench.stats.categories import kappas, positivity_kappas
 from vsbench.stats.moments import Array, Pooled, joined, mean, transformed
 from vsbench.stats.slides import Slides
 
+# value → column, beside the same with _real
+EXCESSES = {"sharpness_ratio": "sharpness", "miod_bias": "miod", "fod_bias": "fod"}  # 100 · (Σ / Σ real − 1)
+SERIES = {"r_p_dab90": "dab90", "r_p_li": "labelling_index", "r_p_miod": "miod"}  # 100 · Pearson's r over images
 NORMAL_95 = 1.96  # standard deviations on either side of the mean, in the limits of agreement
 
 
@@ -28,9 +31,8 @@ def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slide
     }
     found |= _density(table, slides) | _agreement(table, slides) | _content(table, slides) | kappas(table, slides)
     found |= _balanced(table, slides) | positivity_kappas(table, slides)
-    if "sharpness" in table:
-        gap = moments.relative_gap(table["sharpness"], table["sharpness_real"], slides, "sharpness_ratio")
-        found["sharpness_ratio"] = transformed(gap, _percent)
+    found |= {name: _excess(table, column, slides, name) for name, column in EXCESSES.items() if column in table}
+    found |= {name: _correlation(table, column, slides, name) for name, column in SERIES.items() if column in table}
     if "mse" in table:
         found["psnr_pooled"] = transformed(mean(table["mse"], slides, "psnr_pooled"), _decibels)
     return {value.name: found[value.name] for value in values if value.name in found}
@@ -49,6 +51,14 @@ def _density(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
         r_c = mean(table["r_c"], slides)
         found["r_avg"] = joined(r_c, found["r_p"], "r_avg", lambda content, pathology: (content + pathology) / 2)
     return found
+
+
+def _excess(table: pd.DataFrame, column: str, slides: Slides, name: str) -> Pooled:
+    return transformed(moments.relative_gap(table[column], table[f"{column}_real"], slides, name), _percent)
+
+
+def _correlation(table: pd.DataFrame, column: str, slides: Slides, name: str) -> Pooled:
+    return transformed(moments.pearson(table[column], table[f"{column}_real"], slides, name), _percent)
 
 
 def _balanced(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
