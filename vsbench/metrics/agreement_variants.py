@@ -41,7 +41,7 @@ class AgreementVariants(Metric):
     Label read: ``stain``. Markers that do not stain nuclei have no labelling index.
     """
 
-    on_request = True  # to read other papers by; twice the time of ``structure``
+    on_request = True  # to read other papers by, and slow
     values = (
         Value(
             "r_p_dab90",
@@ -62,6 +62,7 @@ class AgreementVariants(Metric):
             "r_c. Means it: USIGAN's released script, but of the H&E (r_c); its Table I perhaps, of H&E and IHC",
             "r_p/gray-mean",
             column="r_p_grey",
+            family="ncc",  # the same number, there as a fraction
         ),
         Value(
             "r_p_channels",
@@ -72,7 +73,7 @@ class AgreementVariants(Metric):
             "no paper whose text was at hand",
             "r_p/rgb-mean",
             column="r_p_channels",
-            family="r_p_grey",
+            family="ncc",
         ),
         Value(
             "r_p_li",
