@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vsbench.data.seams import Seams
 from vsbench.data.true_cells import TrueCells
 from vsbench.errors import UsageError
 
@@ -26,7 +27,7 @@ class Sample:
 
     All are (H, W, 3) uint8 RGB of one size, and read-only: others see them too.
     ``labels``: what the data set says of the pair (a category, a score). ``cells``: where the true IHC's cells are, and
-    which are positive, where that is known.
+    which are positive, where that is known. ``seams``: where the generated image was stitched, where it is known to be.
 
     What several metrics work out from one image is worked out once: ``once`` and ``features``. Samples made by
     ``judging`` share what is known of their real images, so that these cost nothing for a second method.
@@ -39,12 +40,13 @@ class Sample:
     truth: Image | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     cells: TrueCells | None = None
+    seams: Seams | None = None
     _of_fake: "_Known" = field(init=False, repr=False, default_factory=lambda: _Known())
     _of_real: "dict[str, _Known]" = field(init=False, repr=False, default_factory=dict)
 
-    def judging(self, fake: Image) -> "Sample":
+    def judging(self, fake: Image, seams: Seams | None = None) -> "Sample":
         """The same pair with another generated image."""
-        other = replace(self, fake=fake)
+        other = replace(self, fake=fake, seams=seams)
         object.__setattr__(other, "_of_real", self._of_real)
         return other
 

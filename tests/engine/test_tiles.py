@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vsbench.data.seams import Seams
 from vsbench.engine import translate
 from vsbench.engine.memory import available_memory, bytes_per_pixel
 from vsbench.engine.statistics import Statistics, imposing, recording
@@ -205,6 +206,17 @@ def test_memory_does_not_grow_with_the_rows_of_tiles(monkeypatch: pytest.MonkeyP
     translate_tiles(Network(nn.Identity()), picture(400, 40), CPU, Tiling(32, 8, 4))
     assert len(heights) == 17
     assert max(heights) == 32
+
+
+def test_who_asks_is_told_where_tiles_were_joined() -> None:
+    """In the middle of what two of them share."""
+    told: list[Seams] = []
+    translate_tiles(Network(nn.Identity()), picture(72, 48), CPU, Tiling(32, 8, 4), stitched=told.append)
+    starts = [[span.start for span in spans(length, Tiling(32, 8, 4))] for length in (72, 48)]
+    middle = [tuple((this + 32 + following) // 2 for this, following in pairwise(of)) for of in starts]
+    assert told == [Seams(*middle)]
+    translate_tiles(Network(nn.Identity()), picture(32, 20), CPU, Tiling(32, 8, 4), stitched=told.append)
+    assert len(told) == 1  # one tile is no seam
 
 
 @pytest.mark.parametrize("free", [10**12, None])

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vsbench.data.seams import Seams, read_seams
 from vsbench.data.tensors import to_images, to_tensor
 from vsbench.engine.checkpoint import save_weights
 from vsbench.engine.tiles import Tiling
@@ -102,6 +103,16 @@ def test_files(build: Build, tmp_path: Path) -> None:
             assert (image.format, image.mode, image.size) == ("PNG", "RGB", size[::-1])
             pixels = np.asarray(image)
         np.testing.assert_array_equal(pixels, translate_image(method.eval(), picture(*size), CPU))
+
+
+def test_the_file_of_a_stitched_image_tells_where(tmp_path: Path) -> None:
+    files = [(tmp_path / f"{side}.png", tmp_path / "out" / f"{side}.png") for side in (48, 16)]
+    for source, _ in files:
+        Image.fromarray(picture(int(source.stem), 16)).save(source)
+    seams: list[Seams] = []
+    translate = partial(translate_tiles, tiling=Tiling(32, 0, 16), stitched=seams.append)
+    translate_files(Negative(), files, CPU, translate=translate, seams=lambda: seams.pop() if seams else None)
+    assert [read_seams(target) for _, target in files] == [Seams(rows=(24,)), None]
 
 
 def test_an_interrupted_write_leaves_the_old_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
+from vsbench.data.seams import Seams
 from vsbench.errors import DataError, UsageError
 from vsbench.evaluation import onepass
 from vsbench.evaluation.onepass import Failed, Maker, Measured, measure, set_values
@@ -67,6 +68,27 @@ class Counting(Metric):
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         return {"mean_height": float(table[self.name].mean()), "nothing": float("nan")}
+
+
+def test_a_metric_knows_where_the_images_of_a_row_were_stitched(pairs: list[Pair]) -> None:
+    """And those of the other rows were not."""
+
+    class Stitched(Metric):
+        values = (Value("rows", "Rows", "1", "low", "rows", "rows", column="rows"),)
+
+        def per_image(self, sample: Sample) -> dict[str, float]:
+            return {"rows": float(sample.seams.rows[0]) if sample.seams else 0.0}
+
+        def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
+            return {"rows": float(table["rows"].mean())}
+
+    makers: dict[str, Maker] = {"tiled": lambda pair, he, real: he.copy(), "whole": lambda pair, he, real: he.copy()}
+    found = measure(
+        pairs, makers, {"stitched": Stitched()}, seams={"tiled": lambda pair: Seams((int(pair.id[3:]) + 1,))}
+    )
+    tables = {name: row.table["rows"] for name, row in found.items() if isinstance(row, Measured)}
+    assert tables["tiled"].to_dict() == {pair.id: int(pair.id[3:]) + 1 for pair in pairs}
+    assert (tables["whole"] == 0).all()
 
 
 def test_each_file_is_decoded_once(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vsbench.data.seams import Seams
 from vsbench.errors import DataError, UsageError
 from vsbench.evaluation.evaluate import Outcome, evaluate_images, evaluate_runs
 from vsbench.evaluation.group import Group
@@ -140,3 +141,16 @@ def test_a_protocol_tells_its_options() -> None:
     assert brought_to("resize-box", (480, 640)) == CommonSize(480, 640, "box")
     for other in ("native", "size-48x64-", "size-99999x9-box", "resize-; rm", "size-4x4-box2"):
         assert (options_of(other), brought_to(other, (480, 640))) == ([], None)
+
+
+def test_seams_are_looked_at_where_images_are_measured_as_they_are_stored(place: Path) -> None:
+    """At another size they would lie elsewhere, smoothed."""
+    shrink(place, "box", "pairs/he/test", "pairs/ihc/test")
+    for file in (place / "made").iterdir():
+        with Image.open(file) as image:
+            image.save(file, pnginfo=Seams(rows=(12,)).text())
+    *references, stitched = (numbers(outcome)["seam_jump"] for outcome in evaluate(place, None))
+    assert isinstance(stitched, float)
+    assert set(references) == {None}
+    assert numbers(evaluate(place, None, "resized", resize="box")[-1])["seam_jump"] is None
+    assert numbers(evaluate(place, CommonSize(12, 16, "box"), "small")[-1])["seam_jump"] is None

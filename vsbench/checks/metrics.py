@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vsbench.data.seams import Seams
 from vsbench.data.true_cells import TrueCells
 from vsbench.metric import Absent, Best, Image, Metric, Sample, penalty
 from vsbench.metrics.dab import DabDensity
@@ -198,7 +199,7 @@ def samples_for(make: Make) -> list[Sample]:
 def stained_samples(min_side: int = 1) -> list[Sample]:
     """Five unequal samples with haematoxylin and DAB, the same in every process; all four images differ.
 
-    They are small and not square; no side is shorter than ``min_side``. The left quarter shows glass.
+    They are stitched, small and not square; no side is shorter than ``min_side``. The left quarter shows glass.
     """
     size = (max(SIDE[0], min_side), max(SIDE[1], min_side + 8))
     random = np.random.default_rng(20)
@@ -206,7 +207,8 @@ def stained_samples(min_side: int = 1) -> list[Sample]:
     for n in range(5):
         more = (0.1, 0, 0, 0)  # DAB in the generated image: distances between sets must see a difference in kind
         fake, real, he, truth = (_stained(random, size, amount=0.2 + 0.1 * n + extra) for extra in more)
-        samples.append(with_cells(Sample(f"slide{n // 2}_{n}", fake, real, he, truth)))
+        seams = Seams(rows=(size[0] // 2,), columns=(size[1] // 2,))
+        samples.append(with_cells(Sample(f"slide{n // 2}_{n}", fake, real, he, truth, seams=seams)))
     return samples
 
 

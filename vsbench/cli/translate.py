@@ -45,6 +45,7 @@ def translate(
 
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import one_device
+    from vsbench.data.seams import Seams
     from vsbench.engine.checkpoint import load_method, weights_of
     from vsbench.engine.run import Run
     from vsbench.engine.tiles import Tiling
@@ -68,10 +69,11 @@ def translate(
         files = [(image, target) for image, target in files if not target.exists()]
     method = load_method(weights)
     with TrainingDisplay() as display:
-        translate: Translate = partial(translate_fitting, statistics=statistics, say=display.say)
+        seams: list[Seams] = []  # of the image in hand, where it is stitched
+        translate: Translate = partial(translate_fitting, statistics=statistics, say=display.say, stitched=seams.append)
         if tile is not None:
             tiling = Tiling(tile, tile // 4 if overlap is None else overlap, method.size_multiple)
-            translate = partial(translate_tiles, tiling=tiling, statistics=statistics)
+            translate = partial(translate_tiles, tiling=tiling, statistics=statistics, stitched=seams.append)
         written: list[Path] = []
         skipped: list[str] = []
 
@@ -83,7 +85,11 @@ def translate(
             skipped.append(str(error))
 
         skip = bad if on_bad == "skip" else None
-        translate_files(method, files, one_device(device).device, done, translate, skip)
+
+        def last_seams() -> Seams | None:
+            return seams.pop() if seams else None
+
+        translate_files(method, files, one_device(device).device, done, translate, skip, last_seams)
     for reason in skipped:
         note(f"skipped: {reason}")
     if skipped and not written:

@@ -5,7 +5,7 @@ start at such multiples. At its border a tile sees padding instead of tissue; so
 at the border of the image itself), and from there on the weight rises smoothly. All weights of a pixel add up to 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -70,6 +70,11 @@ def padded_pixels(length: int, multiple: int) -> NDArray[np.intp]:
     return pixels
 
 
+def joints(starts: Sequence[int], size: int) -> list[int]:
+    """Where tiles that start there hand over: in the middle between where the next one starts and this one ends."""
+    return [(this + size + following) // 2 for this, following in pairwise(starts)]
+
+
 def spans(length: int, tiling: Tiling) -> list[Span]:
     """The tiles along one axis of an image of ``length`` pixels, evenly spread; a single one where it is enough."""
     pixels, multiple = padded_pixels(length, tiling.multiple), tiling.multiple
@@ -79,13 +84,12 @@ def spans(length: int, tiling: Tiling) -> list[Span]:
     steps = -(-units // longest)
     starts = [multiple * (i * units // steps) for i in range(steps)] + [padded - size]
     shared = size - max((following - this for this, following in pairwise(starts)), default=0)
-    # in the middle between where the next tile starts and where this one ends
-    joints = [(this + size + following) // 2 for this, following in pairwise(starts)]
+    handed = joints(starts, size)
     found = []
     for number, start in enumerate(starts):
         places = np.arange(start, start + size, dtype=np.float64) + 0.5
-        risen = ramp(places - joints[number - 1], shared // 2) if number > 0 else np.ones(size)
-        fallen = ramp(places - joints[number], shared // 2) if number < len(joints) else np.zeros(size)
+        risen = ramp(places - handed[number - 1], shared // 2) if number > 0 else np.ones(size)
+        fallen = ramp(places - handed[number], shared // 2) if number < len(handed) else np.zeros(size)
         found.append(Span(start, pixels[start : start + size], (risen - fallen).astype(np.float32)))
     return found
 

@@ -15,10 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from vsbench.data.decode import read_rgb
+from vsbench.data.seams import Seams
 from vsbench.data.tensors import to_images, to_tensor
 from vsbench.engine.memory import available_memory, bytes_per_pixel
 from vsbench.engine.statistics import Statistics, imposing, recording
-from vsbench.engine.tiles import Tiling, mosaics, padded_pixels, spans, thumbnail
+from vsbench.engine.tiles import Tiling, joints, mosaics, padded_pixels, spans, thumbnail
 from vsbench.errors import DataError, RunError
 from vsbench.files import atomic
 from vsbench.method import Method
@@ -78,14 +79,20 @@ def translate_image(method: Method[Any], he: RGB, device: torch.device) -> RGB:
 
 
 def translate_tiles(
-    method: Method[Any], he: RGB, device: torch.device, tiling: Tiling, statistics: TileStatistics = "sample"
+    method: Method[Any],
+    he: RGB,
+    device: torch.device,
+    tiling: Tiling,
+    statistics: TileStatistics = "sample",
+    stitched: Callable[[Seams], None] | None = None,
 ) -> RGB:
     """(H, W, 3) uint8 H&E → IHC of the same size in overlapping tiles; what fits into one tile is translated whole.
 
     ``statistics``: what normalisation by the input's own statistics (instance norm) uses. ``tile``: each tile's own,
     so that its colours depend on where it was cut. ``image``: those of the whole image, reduced to the size of a tile;
     fine texture, and with it variance, is lost. ``sample``: those of small pieces at full resolution from all over the
-    image. Beside the images, memory for a row of tiles is taken. Raises RunError when it is short.
+    image. Beside the images, memory for a row of tiles is taken. ``stitched``: told where, once that is done. Raises
+    RunError when memory is short.
     """
     height, width, _ = he.shape
     rows, columns = spans(height, tiling), spans(width, tiling)
@@ -109,6 +116,9 @@ def translate_tiles(
             strip = torch.cat([strip[..., done:, :], torch.zeros_like(strip[..., :done, :])], dim=2)
     except torch.OutOfMemoryError:
         raise RunError(f"out of memory in tiles of {tiling.size} pixels; take smaller ones (--tile)") from None
+    if stitched is not None:
+        sides = (joints([span.start for span in of], len(of[0].pixels)) for of in (rows, columns))
+        stitched(Seams(*map(tuple, sides)))
     return image
 
 
@@ -118,11 +128,12 @@ def translate_fitting(
     device: torch.device,
     statistics: TileStatistics = "sample",
     say: Callable[[str], None] = print,
+    stitched: Callable[[Seams], None] | None = None,
 ) -> RGB:
     """(H, W, 3) uint8 H&E → IHC of the same size: whole where memory allows, else in the largest tiles that fit.
 
-    ``say`` is told of tiles, and why. On CPU what is needed is estimated; elsewhere it is tried. Raises RunError when
-    not even the smallest tiles fit.
+    ``say`` is told of tiles, and why; ``stitched`` as in ``translate_tiles``. On CPU what is needed is estimated;
+    elsewhere it is tried. Raises RunError when not even the smallest tiles fit.
     """
     height, width, _ = he.shape
     tilings = [Tiling(s, s // 4, method.size_multiple) for s in AUTOMATIC_TILES if _suits(s, method.size_multiple)]
@@ -145,7 +156,7 @@ def translate_fitting(
             f"normalised by statistics of: {statistics}"
         )
         try:
-            return translate_tiles(method, he, device, tiling, statistics)
+            return translate_tiles(method, he, device, tiling, statistics, stitched)
         except NotFiniteError:
             raise
         except RunError:
@@ -161,10 +172,12 @@ def translate_files(
     done: Callable[[Path], None] | None = None,
     translate: Translate = translate_image,
     bad: Callable[[DataError], None] | None = None,
+    seams: Callable[[], Seams | None] = lambda: None,
 ) -> None:
     """Translate H&E files to PNG files (lossless, written atomically), calling ``done`` with each path written.
 
-    ``bad``: told of an H&E that can't be read, and the next is taken; without it the error is raised. Raises RunError
+    ``bad``: told of an H&E that can't be read, and the next is taken; without it the error is raised. ``seams``: where
+    the image translated last was stitched, which its file then tells. Raises RunError
     naming the H&E for which memory is short, or whose translation is not finite.
     """
     method = method.to(device).eval()
@@ -180,8 +193,9 @@ def translate_files(
             fake = translate(method, he, device)
         except RunError as error:
             raise RunError(f"{source}: {error}") from None
+        found = seams()
         with atomic(target) as temporary:
-            Image.fromarray(fake).save(temporary, format="PNG")
+            Image.fromarray(fake).save(temporary, format="PNG", pnginfo=found.text() if found is not None else None)
         if done is not None:
             done(target)
 

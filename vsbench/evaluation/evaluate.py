@@ -74,7 +74,8 @@ def evaluate_rows(
         makers = {name: row.make for name, (row, *_) in todo.items()}
         total = len(makers) * len(group.pairs)
         done = None if tell is None else lambda count: tell("measured", count, total)
-        measured = measure(group.pairs, makers, instrument.metrics, on_bad, known, done, group.size)
+        seams = {name: row.seams for name, (row, *_) in todo.items() if row.seams is not None}
+        measured = measure(group.pairs, makers, instrument.metrics, on_bad, known, done, group.size, seams)
         if ranks.rank() == 0:
             known.save()
         for name, (row, fingerprint, images, damaged) in todo.items():

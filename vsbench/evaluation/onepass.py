@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vsbench import ranks
 from vsbench.data.decode import read_rgb, require_equal_sizes
 from vsbench.data.pairs import Pair
+from vsbench.data.seams import Seams
 from vsbench.data.true_cells import read_true_cells
 from vsbench.errors import DataError
 from vsbench.evaluation.given import CHANGES, Columns, Form, across, alone, form_of, reason_of
@@ -30,6 +31,7 @@ THREADS = 2  # decoding and most arithmetic release the interpreter lock
 OF_THE_ENGINE = ("id", "slide", "height", "width")  # columns that no metric may give
 
 Maker = Callable[[Pair, Image, Image], Image]  # (pair, H&E, real IHC) → the image to be judged
+FindSeams = Callable[[Pair], Seams | None]  # where the image to be judged was stitched
 OnBad = Literal["stop", "skip"]
 Features = dict[str, NDArray[np.float32]]
 T = TypeVar("T")
@@ -72,9 +74,11 @@ def measure(
     known: Known | None = None,
     done: Callable[[int], None] | None = None,
     size: CommonSize | None = None,
+    seams: Mapping[str, FindSeams] | None = None,
 ) -> dict[str, Measured | DataError]:
     """Measure several rows on the same pairs; ``done`` is told the number of images measured so far. With ``size`` all
-    images are measured at that size, real and generated; makers are given the real ones as they are stored.
+    images are measured at that size, real and generated; makers are given the real ones as they are stored. ``seams``:
+    by row, where its images may be stitched.
 
     A bad generated image (unreadable, of another size) ends its own row, whose result is then the error, or is skipped
     in it. A bad real image ends all: raises DataError; or it is skipped in all rows. A metric that raises anything
@@ -86,7 +90,7 @@ def measure(
     require_distinct(metrics)
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     mine = chunks[ranks.rank() :: ranks.ranks()]
-    part = _measure(mine, makers, metrics, on_bad, known, done, size)
+    part = _measure(mine, makers, metrics, on_bad, known, done, size, seams or {})
     parts = ranks.collect(part)
     for other in parts:
         if other.error is not None:
@@ -138,7 +142,7 @@ class _Source:
         self.base: Sample | None = None  # the same at the size at which it is measured
         self.error: DataError | None = None
 
-    def sample(self, make: Maker) -> Sample:
+    def sample(self, make: Maker, seams: FindSeams | None) -> Sample:
         """The pair with a row's image. Raises DataError; ``error`` is set where it is the real images' fault."""
         with self.lock:
             if self.base is None and self.error is None:
@@ -157,7 +161,7 @@ class _Source:
             fake = self.base.he if fake is self.stored.he else self.base.real
         elif self.size is not None:
             fake = self.size.bring(self.pair.ihc, fake)  # of the real size, or brought there already
-        return self.base.judging(_read_only(fake))
+        return self.base.judging(_read_only(fake), seams(self.pair) if seams is not None else None)
 
 
 def _at(size: CommonSize, pair: Pair, stored: Sample) -> Sample:
@@ -223,6 +227,7 @@ def _measure(
     known: Known | None,
     done: Callable[[int], None] | None,
     size: CommonSize | None,
+    seams: Mapping[str, FindSeams],
 ) -> _Part:
     part = _Part({name: _Row() for name in makers})
     alone = {name: metric for name, metric in metrics.items() if metric.measures_alone}
@@ -234,7 +239,8 @@ def _measure(
                 sources = [_Source(pair, known, size) for pair in chunk]
                 for name, make in makers.items():
                     if part.rows[name].error is None:
-                        yield part.rows[name], [(s, pool.submit(_measure_alone, s, make, alone)) for s in sources]
+                        job = (make, seams.get(name), alone)
+                        yield part.rows[name], [(s, pool.submit(_measure_alone, s, *job)) for s in sources]
 
         for row, jobs in _one_ahead(submitted()):
             try:
@@ -263,9 +269,11 @@ def _one_ahead(tasks: Iterator[T]) -> Iterator[T]:
         current = following
 
 
-def _measure_alone(source: _Source, make: Maker, metrics: Mapping[str, Metric]) -> tuple[Sample, Alone]:
+def _measure_alone(
+    source: _Source, make: Maker, seams: FindSeams | None, metrics: Mapping[str, Metric]
+) -> tuple[Sample, Alone]:
     """Decode, and measure what needs no batch; runs in a thread. Raises DataError."""
-    sample = source.sample(make)
+    sample = source.sample(make, seams)
     found: Alone = {}
     for name, metric in metrics.items():
         try:

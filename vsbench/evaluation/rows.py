@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from vsbench import __version__, ranks
 from vsbench.data.pairs import few, not_read
+from vsbench.data.seams import read_seams
 from vsbench.engine.checkpoint import load_method, weights_of
 from vsbench.engine.run import Run, require_one_row
 from vsbench.engine.surroundings import device_name
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
 from vsbench.errors import DataError, RunError, UserError
 from vsbench.evaluation.group import PROTOCOL, SPLIT, Group
-from vsbench.evaluation.onepass import Maker
+from vsbench.evaluation.onepass import FindSeams, Maker
 from vsbench.evaluation.outside import find, foreign_inputs, lossy_warning, reader, resize_warning, stored_sizes
 from vsbench.evaluation.references import REFERENCES, ReferenceRow
 from vsbench.files import digest, file_digest
@@ -40,6 +41,7 @@ class Row:
     made_of: str = ""
     protocol: str = PROTOCOL
     warnings: tuple[str, ...] = ()
+    seams: FindSeams | None = None  # None: nothing of it is stitched
 
 
 def reference_rows(group: Group) -> list[Row]:
@@ -201,7 +203,9 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
         warnings.append(resize_warning(files, resize))
         protocol = f"resize-{resize}"
     make = reader(found.files, resize, group.size)
-    return Row(run, record, make, dict(found.files), "", protocol, tuple(warnings))
+    stored = group.size is None and resize is None  # at another size the seams are in other places, and smoothed
+    seams = (lambda pair: read_seams(found.files[pair.id])) if stored else None
+    return Row(run, record, make, dict(found.files), "", protocol, tuple(warnings), seams)
 
 
 def _rule_before(run: Run) -> str | None:

@@ -112,7 +112,7 @@ class AgreementVariants(Metric):
             "100 · (Σ FOD / Σ FOD_real − 1), FOD the mean over pixels of max(0, log10(1 / (g + κ)))^1.8, g the luma of "
             f"the image with its DAB alone, κ = 10^(−e^(1/1.8)). PSPStain and PGVMS report an FOD; {NOT_AT_HAND}; the "
             "formula is that of PSPStain's loss, of intensities in [0, 1]",
-            f"fod_bias/hed-a{ALPHA}",
+            f"fod_bias/pspstain-a{ALPHA}-intensity",
             family="iod_mae",
         ),
     )
