@@ -1,6 +1,7 @@
 """``masks`` with the mask of the study it comes from: DAB above 0.07 as scikit-image separates H, E and DAB.
 
-On request: the same quantity again. This mask is wider, and eosin, glass that is grey and dark haematoxylin are in it.
+On request: the same quantity again. 0.07 is an optical density of 0.42, so nearly that of ``masks``; but eosin is
+separated as a stain of its own, which Fiji's "H DAB" takes for DAB in part.
 
 Source of the threshold: Kataria et al., arXiv:2511.04615.
 """
@@ -21,7 +22,7 @@ def stained_hed(rgb: Image) -> Outlined:
 
 
 class HedMasks(Masks):
-    """The twelve values of ``masks`` on the wider mask; conventions as there."""
+    """The twelve values of ``masks`` by this mask; conventions as there."""
 
     on_request = True
     values = (*declared(HED), *declared(HED, best=True))
