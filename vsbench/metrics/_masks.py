@@ -175,12 +175,12 @@ class Searched:
     @cached_property
     def areas(self) -> NDArray[np.int64]:
         """Stained pixels in the window at each shift, (2m + 1, 2n + 1)."""
-        total = self.mask.view(np.uint8)
+        total: NDArray[np.integer] = self.mask.view(np.uint8)
         for side, shifts in zip(self.mask.shape, shifts_of(self.mask.shape), strict=True):
             margin = side // REACH
             before = _sums_before(total, np.stack([margin + shifts, side - margin + shifts]))
             total = (before[1] - before[0]).T  # rows become columns, and the other way round the next time
-        return total
+        return total.astype(np.int64)
 
 
 def shifts_of(shape: tuple[int, ...]) -> list[NDArray[np.intp]]:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench.markers import marker
-from vsbench.metric import Absent, Image, Metric, Sample, Value
+from vsbench.metric import Absent, Image, Metric, Sample, Value, Which
 from vsbench.metrics._correlation import pearson
 from vsbench.metrics._grey import summed_grey
 from vsbench.metrics.clinical import NPI, THRESHOLDS, nuclear_score
@@ -28,6 +28,7 @@ DENSEST = 0.1  # of the pixels
 NAN = float("nan")
 SERIES = {"r_p_dab90": "dab90", "r_p_li": "labelling_index", "r_p_miod": "miod"}  # value → column, of both images
 BIASES = {"miod_bias": "miod", "fod_bias": "fod"}
+SIDES: dict[str, Which] = {"": "fake", "_real": "real"}  # end of a column's name → the image it is of
 NOT_AT_HAND = "their texts, and so how they average it, were not at hand"
 
 
@@ -122,7 +123,7 @@ class AgreementVariants(Metric):
         columns: dict[str, float] = {}
         stain = sample.labels.get("stain")
         nuclear = stain is None or marker(stain) in THRESHOLDS
-        for which, end in (("fake", ""), ("real", "_real")):
+        for end, which in SIDES.items():
             score = nuclear_score(sample, which) if nuclear else None
             columns |= {
                 f"dab90{end}": densest(sample.once(which, read_levels).counts),
@@ -139,9 +140,9 @@ class AgreementVariants(Metric):
         """Set values; Absent where they do not exist."""
         found: dict[str, float | Absent] = {}
         for value, column in SERIES.items():
-            found[value] = _correlation(*(table[f"{column}{end}"] for end in ("", "_real")))
+            found[value] = _correlation(*(table[f"{column}{end}"] for end in SIDES))
         for value, column in BIASES.items():
-            fake, real = (float(table[f"{column}{end}"].sum()) for end in ("", "_real"))
+            fake, real = (float(table[f"{column}{end}"].sum()) for end in SIDES)
             found[value] = 100 * (fake / real - 1) if real > 0 else Absent("the real images have no density at all")
         for value in ("r_p_grey", "r_p_channels"):
             none = Absent("in every pair an image is constant, or one of its channels is")

@@ -6,7 +6,6 @@ method. So each value comes strict, and *best*: at the shift of the real image a
 the best of up to 1089 shifts and so biased upwards: compare it within its protocol only, never with the strict value.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -116,7 +115,7 @@ class Masks(Metric):
     """
 
     values = (*declared(AREA), *declared(AREA, best=True))
-    outlined: ClassVar[Callable[[Image], Outlined]] = staticmethod(stained_area)
+    outlined = staticmethod(stained_area)
     rule: ClassVar[Rule] = AREA
 
     def per_image(self, sample: Sample) -> dict[str, float]:
