@@ -99,6 +99,16 @@ def read_size(path: Path, wanted: Kind = "RGB") -> tuple[int, int]:
         return height, width
 
 
+def kept_text(path: Path, key: str) -> str | None:
+    """What an image file keeps as text under a key; None where it keeps none, or can't be read."""
+    try:
+        with _opened(path, whole=False, wanted="RGB") as (image, _):
+            text = image.info.get(key)
+    except DataError:
+        return None
+    return text if isinstance(text, str) else None
+
+
 def lossy_kind(path: Path) -> str | None:
     """How an image is stored where that changed its pixels: "JPEG", "lossy WebP", "TIFF of JPEG".
 

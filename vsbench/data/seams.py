@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from vsbench.data.decode import kept_text, read_size
 
 KEY = "vsbench-seams"  # of the text in the file
 
@@ -25,18 +26,12 @@ class Seams:
 
 
 def read_seams(file: Path) -> Seams | None:
-    """Those that a file tells of; None where it tells of none, or in a way that is not ours."""
-    try:
-        with Image.open(file) as image:
-            text = image.info.get(KEY)
-            height, width = image.height, image.width
-    except OSError:  # told of by whoever reads its pixels
-        return None
-    found = re.fullmatch(r"rows((?: \d{1,9})*) ?; columns((?: \d{1,9})*) ?", text) if isinstance(text, str) else None
+    """Those that a file tells of; None where it tells of none in our way, or can't be read."""
+    text = kept_text(file, KEY)
+    found = re.fullmatch(r"rows((?: \d{1,9})*) ?; columns((?: \d{1,9})*) ?", text) if text is not None else None
     if found is None:
         return None
     seams = Seams(*(tuple(int(number) for number in part.split()) for part in found.groups()))
-    inside = all(
-        0 < place < side for places, side in ((seams.rows, height), (seams.columns, width)) for place in places
-    )
+    sides = zip((seams.rows, seams.columns), read_size(file), strict=True)
+    inside = all(0 < place < side for places, side in sides for place in places)
     return seams if inside and (seams.rows or seams.columns) else None
