@@ -79,7 +79,7 @@ def _value(text: str) -> Any:
 
 
 def _explain(error: Any, model: Any) -> str:
-    name = said(".".join(str(part) for part in error["loc"]))
+    name = said(".".join(str(part) for part in error["loc"])) if error["loc"] else ""
     if error["type"] != "extra_forbidden":
         message = said(error["msg"].removeprefix("Value error, "))
         if not name:  # of several options together

@@ -92,7 +92,7 @@ def compare(
                 found = {run: float(statistic(once)[0]) for run, statistic in pooled.items()}
                 made = paired.compare({run: judged(one, value) for run, one in pooled.items()}, counts, swaps)
             else:
-                found, made = _distances(base, distance, counts[: distance.resamples], swaps)
+                found, made = _distances(base, value, distance, counts[: distance.resamples], swaps)
         except ValueError:
             known = ", ".join(statistics)
             raise RunError(f"{name}: {known} differ on the same real images; evaluate all again") from None
@@ -146,17 +146,20 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _distances(
-    base: Basis, distance: Distance, counts: Array, swaps: Swaps
+    base: Basis, value: Value, distance: Distance, counts: Array, swaps: Swaps
 ) -> tuple[dict[str, float], list[Comparison]]:
     """Values, and the comparisons of all pairs, of a distance of features; KID's is over all images at once."""
     once = np.ones((1, base.slides.count))
+    size = np.abs if value.best == "zero" else np.positive
     statistics = {run.name: distance.of(run.features, base.slides) for run in base.runs}
     found = {name: float(statistic(once)[0]) for name, statistic in statistics.items()}
     drawn = {name: statistic(counts) for name, statistic in statistics.items()}
     made = []
     for a, b in itertools.combinations(base.runs, 2):
-        gap = centred_interval(found[a.name] - found[b.name], drawn[a.name] - drawn[b.name], base.slides.count)
-        first, second = (mean(scores, base.slides) for scores in distance.scores_of(a.features, b.features))
+        one, other = (size(np.append(found[run.name], drawn[run.name])) for run in (a, b))
+        gap = centred_interval(one[0] - other[0], one[1:] - other[1:], base.slides.count)
+        scores = distance.scores_of(a.features, b.features)
+        first, second = (judged(mean(part, base.slides), value) for part in scores)
         p = swap_test(first, second, swaps)
         made.append(Comparison(a.name, b.name, gap, p, p))
     return found, made

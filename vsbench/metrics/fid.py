@@ -1,4 +1,4 @@
-"""Do the generated images as a set look like the real ones? FID and KID.
+"""Do the generated images as a set look like the real ones, and are all kinds of them made? FID, KID and neighbours.
 
 The Inception network of 2015, its TensorFlow-like resize and its features are torch-fidelity's. FID is biased upward
 by an amount that depends on the number of images: below about 2048 never compare it across numbers of images. KID has
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vsbench.metric import Absent, Sample, Update, Value
 from vsbench.metrics._inception import WEIGHTS, inception, torch_fidelity_features
 from vsbench.metrics._kernel import SUBSET_SIZE, SUBSETS, kernel_distance
+from vsbench.metrics._neighbours import neighbourhood_values, neighbourhoods
 from vsbench.metrics._network import NetworkMetric, exact
 
 FEATURES = "inception-2015/torch-fidelity"  # 2048 features after torch-fidelity's resize
@@ -23,6 +24,8 @@ FORMULA = "|μ − μ_real|² + Tr(C + C_real − 2 (C C_real)^½) of 2048 Incep
 
 class Fid(NetworkMetric):
     """Fréchet distance of Inception features between the generated and the real IHC (USIGAN, eq. 24), and KID.
+
+    Of the same features precision, recall, density and coverage: what a distance is made of.
 
     KID's spread over the subsets is no value: below 1000 images it is 0, and above it tells how the subsets overlap.
 
@@ -45,6 +48,7 @@ class Fid(NetworkMetric):
             "features under (x·y / 2048 + 1)³; below 0 for sets more alike than two halves of one",
             f"kid/torch-fidelity-min-{SUBSET_SIZE}-n",  # torch-fidelity itself refuses fewer than 1000 images
         ),
+        *neighbourhood_values("inception", "Inception", "2048 Inception features", FEATURES, family="fid"),
     )
 
     def update(self, samples: Sequence[Sample]) -> Update:
@@ -58,16 +62,13 @@ class Fid(NetworkMetric):
         return Update({}, {"fid_fake": fake, "fid_real": real})
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
-        """FID and KID, Absent below two images, and their number."""
+        """FID and KID, Absent below two images, their number, and what neighbours tell."""
         fake, real = features["fid_fake"], features["fid_real"]
+        others = {"fid_n": float(len(fake)), **neighbourhoods(fake, real, "inception")}
         if len(fake) < MIN_IMAGES:
             why = Absent(f"FID and KID need at least {MIN_IMAGES} images, here are {len(fake)}")
-            return {"fid": why, "kid": why, "fid_n": float(len(fake))}
-        return {
-            "fid": frechet_distance(fake, real),
-            "kid": kernel_distance(fake, real)[0],
-            "fid_n": float(len(fake)),
-        }
+            return {"fid": why, "kid": why, **others}
+        return {"fid": frechet_distance(fake, real), "kid": kernel_distance(fake, real)[0], **others}
 
 
 def frechet_distance(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:

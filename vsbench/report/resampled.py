@@ -152,7 +152,8 @@ def exchange(first: Drawn, second: Drawn, value: Value, ground: Ground) -> float
         else:
             runs = [(ground.features(a), ground.features(b)) for a, b in matched(first.runs, second.runs)]
             scores = [DISTANCES[value.name].scores_of(a, b) for a, b in runs]
-            one, other = (mean(np.mean(part, axis=0), ground.slides) for part in zip(*scores, strict=True))
+            means = (mean(np.mean(part, axis=0), ground.slides) for part in zip(*scores, strict=True))
+            one, other = (judged(part, value) for part in means)
         return swap_test(one, other, ground.swaps)
     except ValueError:
         raise RunError("the tables differ on the same real images; evaluate all again") from None

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from vsbench.neighbours import NAMES
 from vsbench.stats import cells
 from vsbench.stats.bootstrap import RESAMPLES, Kind
 from vsbench.stats.features import (
@@ -13,6 +15,8 @@ from vsbench.stats.features import (
     frechet_scores,
     kernel_distance,
     kernel_scores,
+    neighbour_scores,
+    neighbours,
 )
 from vsbench.stats.slides import Slides
 
@@ -58,11 +62,27 @@ def _of_cells(statistic: Callable[..., Statistic], scores: Callable[..., Scores]
     return Distance(statistic, scores, "cells", RESAMPLES, kind="percentile")
 
 
+def _of_sets(features: str, fd: str, kd: str, suffix: str) -> dict[str, Distance]:
+    """What is measured in one space of features."""
+    near = {
+        f"{name}_{suffix}": Distance(
+            partial(neighbours, name), partial(neighbour_scores, name), features, RESAMPLES, kind="percentile"
+        )
+        for name in NAMES
+    }
+    return {
+        fd: Distance(frechet, frechet_scores, features, RESAMPLES),
+        kd: Distance(kernel_distance, kernel_scores, features, 2000, sampled=True),
+        **near,
+    }
+
+
 # By the name of the value; the features' names are those that the metrics give.
 DISTANCES = {
-    "fid": Distance(frechet, frechet_scores, "fid", RESAMPLES),
+    **_of_sets("fid", "fid", "kid", "inception"),
+    **_of_sets("fd_vgg16", "fd_vgg16", "kd_vgg16", "vgg16"),
+    **_of_sets("fd_encoder", "fd_encoder", "kd_encoder", "encoder"),
     "fid_pytorch": Distance(frechet, frechet_scores, "fid_pytorch", RESAMPLES),
-    "kid": Distance(kernel_distance, kernel_scores, "fid", 2000, sampled=True),
     "cell_auc": _of_cells(cells.area, cells.area_scores),
     "cell_sensitivity": _of_cells(cells.sensitivity, cells.sensitivity_scores),
     "cell_specificity": _of_cells(cells.specificity, cells.specificity_scores),

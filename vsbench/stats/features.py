@@ -10,6 +10,9 @@ For tests between methods each image gets a score: the derivative of the distanc
 images together. Exchanging images between the methods leaves the scores as they are, so that the exchange test of their
 means is exact, and costs no further distance. The difference of the means is that of the distances: exactly for KID,
 for the Fréchet distance but for terms of third order in the difference.
+
+What neighbours tell (precision, recall, density, coverage) is a mean over images, of which neighbourhoods are held
+fast: they are those of all images in each resample and under each exchange.
 """
 
 from collections.abc import Callable
@@ -17,6 +20,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from vsbench import neighbours as near
 from vsbench.stats.moments import Array, mean
 from vsbench.stats.slides import Slides
 
@@ -103,6 +107,21 @@ def kernel_scores(first: Features, second: Features, real: Features) -> Scores:
     alike = (kernel.sum(axis=1) - kernel.diagonal()) / (n - 1)
     scores = alike - 2 * _kernel(x, real).mean(axis=1)
     return scores[:n], scores[n:]
+
+
+def neighbours(name: str, fake: Features, real: Features, slides: Slides) -> Statistic:
+    """One of the four of ``vsbench.neighbours``, by name, of features (N, D) of each: counts (R, S) → (R,)."""
+    return mean(_share(name, fake, real), slides)
+
+
+def neighbour_scores(name: str, first: Features, second: Features, real: Features) -> Scores:
+    """Scores (N,) of the same to ``real``, of two methods: what each pair adds to either, all (N, D)."""
+    return _share(name, first, real), _share(name, second, real)
+
+
+def _share(name: str, fake: Features, real: Features) -> Array:
+    found = near.shares(fake, real) if len(real) >= near.MIN_IMAGES else {}
+    return found.get(name, np.full(len(real), np.nan))
 
 
 def _kernel(x: Features, y: Features) -> Array:
