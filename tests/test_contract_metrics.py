@@ -11,8 +11,10 @@ import pytest
 from vsbench.checks.metrics import metric_checks, stained_samples
 from vsbench.metric import Metric, Sample, Update
 from vsbench.metrics.clinical import Clinical, Cutoffs
+from vsbench.metrics.encoder import EncoderSpace
 from vsbench.metrics.positivity import Positivity
 from vsbench.registry import load, names
+from vsbench.weights.encoders import Card
 
 GROUP = "vsbench.metrics"
 KNOWN_FAILURES: dict[tuple[str, str], str] = {}  # (metric, check): why
@@ -50,6 +52,40 @@ def small_inception() -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return Features()
+
+
+@cache
+def small_vgg() -> Any:
+    """One convolution of eight filters, as the last of the layers that are looked at."""
+    import torch
+    from torch import nn
+
+    class Features(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 8, 5)
+
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            return [torch.relu(self.convolution(x))]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Features()
+
+
+class OwnEncoder(EncoderSpace):
+    """With an encoder that nobody had to add."""
+
+    def __init__(self) -> None:
+        card = Card(name="own", size=32, mean=[0.5] * 3, std=[0.25] * 3, width=8, licence="none", gated=False)
+        super().__init__(self.encode, card)
+
+    @staticmethod
+    def encode(x: Any) -> Any:
+        return small_vgg()(x)[-1].mean(dim=(2, 3))
+
+    def ready(self) -> Any:
+        return self.given
 
 
 @cache
@@ -93,10 +129,11 @@ class CutPositivity(Positivity):
         super().__init__(Cutoffs(15, 30, True, "on both sides of the samples' areas"))
 
 
-OWN: dict[str, type[Metric]] = {"clinical": LabelledClinical, "positivity": CutPositivity}
+OWN: dict[str, type[Metric]] = {"clinical": LabelledClinical, "encoder": OwnEncoder, "positivity": CutPositivity}
 NETWORKS: dict[str, Callable[[], Any]] = {
     "fid": small_inception,
     "fid_pytorch": small_inception,
+    "fd_vgg16": small_vgg,
     "phv": small_resnet,
     "phv_imagenet": small_resnet,
     "lpips": random_alexnet,
@@ -140,7 +177,7 @@ def test_needed_weights_that_are_missing_are_named(name: str, monkeypatch: Any, 
         monkeypatch.setenv(variable, str(tmp_path))
     metric = load(GROUP, name)()
     reason = metric.unavailable()
-    assert (reason is None) == (not metric.needs)
+    assert (reason is None) == (not metric.needs and name != "encoder")  # which needs what nobody knows beforehand
     for needed in metric.needs:
         assert reason is not None
         assert needed in reason

@@ -149,6 +149,14 @@ class Metric(ABC):
         """Why this metric can't be computed here (weights or a package missing, and the mend); None if it can."""
         return None
 
+    def choose(self, choice: str | None) -> None:
+        """Measure by what the user named with the family, ``--also FAMILY=CHOICE``; None where nothing was named.
+
+        Raises UsageError for what can't be chosen.
+        """
+        if choice is not None:
+            raise UsageError(f"={choice}: there is nothing to choose in this family; give its name alone")
+
     def use_random_weights(self, seed: int) -> None:
         """Networks get weights drawn with this seed instead of the published ones: for tests, and to measure speed.
 

@@ -350,11 +350,11 @@ def test_evaluation_options_come_back(tree: Tree, add: Callable[..., Path]) -> N
     folder = add("cut")
     file = folder / "evaluation/native/summary.json"
     summary = read_json(file)
-    summary["values"]["lpips_vgg"] = summary["values"]["r_p"]
-    summary |= {"skipped": {"003": "bad"}, "provenance": {"alexnet": "random:7"}}
+    summary["values"]["fd_encoder"] = summary["values"]["lpips_vgg"] = summary["values"]["r_p"]
+    summary |= {"skipped": {"003": "bad"}, "provenance": {"alexnet": "random:7", "encoder=own": "0" * 64}}
     file.write_text(json.dumps(summary), encoding="utf-8")
     (record,) = records(comparisons_of(tree.results))
-    expected = "results/runs/mist-er/cut/seed-0 --also lpips_vgg --weights random:7 --on-bad skip"
+    expected = "results/runs/mist-er/cut/seed-0 --also encoder=own --also lpips_vgg --weights random:7 --on-bad skip"
     assert record["commands"][1] == f"vsbench evaluate {expected}"
 
 

@@ -48,7 +48,9 @@ def evaluate(
     ] = None,
     also: Annotated[
         list[str] | None,
-        typer.Option("--also", metavar="FAMILY", help="Measure this family too, of those on request; repeatable."),
+        typer.Option(
+            "--also", metavar="FAMILY", help="Measure this family too, of those on request; =CHOICE where it has one."
+        ),
     ] = None,
     on_missing: Annotated[
         Literal["n/a", "error"],
@@ -88,7 +90,7 @@ def evaluate(
     from vsbench.evaluation import evaluate as engine
     from vsbench.evaluation.draws import require_draws
     from vsbench.evaluation.group import Group
-    from vsbench.evaluation.instrument import Instrument
+    from vsbench.evaluation.instrument import Instrument, chosen_of
     from vsbench.evaluation.sizes import CommonSize
     from vsbench.ranks import leave
     from vsbench.weights.seeded import seed_of
@@ -106,7 +108,8 @@ def evaluate(
     if draws > 1 and not (runs or every):
         raise UsageError("--draws is about runs, whose methods translate; give --all or run folders")
     common = None if size is None else CommonSize.parse(size, resize)
-    families = _on_request(also or [])
+    families = also or []
+    chosen_of(families)  # before any process is started
     fabric = make_fabric(device, devices, "32-true")
     fabric.launch()
     atexit.register(leave)
@@ -144,17 +147,6 @@ def evaluate(
             note(f"error: {failure}")
         if failures:  # not the others: a launcher would kill the first process for the failure of another
             raise typer.Exit(1)
-
-
-def _on_request(families: list[str]) -> tuple[str, ...]:
-    """The families asked for. Raises UsageError for one that is not there."""
-    from vsbench import registry
-    from vsbench.errors import UsageError
-
-    known = registry.names("vsbench.metrics")
-    if unknown := [family for family in families if family not in known]:
-        raise UsageError(f"--also {unknown[0]}: no such family; see vsbench metrics")
-    return tuple(families)
 
 
 def print_outcomes(outcomes: "list[Outcome]") -> None:

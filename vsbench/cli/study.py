@@ -27,7 +27,9 @@ def validity(
     seed: Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of what is random in the degradations.")] = 0,
     also: Annotated[
         list[str] | None,
-        typer.Option("--also", metavar="FAMILY", help="Measure this family too, of those on request; repeatable."),
+        typer.Option(
+            "--also", metavar="FAMILY", help="Measure this family too, of those on request; =CHOICE where it has one."
+        ),
     ] = None,
     data_root: DataRoot = None,
     data: DataOptions = None,
@@ -43,7 +45,6 @@ def validity(
     hallucinated and missed cells, warped content, colour cast. Written are a heatmap, tables (Markdown, LaTeX), all
     numbers, and how it was done.
     """
-    from vsbench import registry
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import one_device
     from vsbench.config import parse_settings
@@ -51,8 +52,6 @@ def validity(
     from vsbench.evaluation.validity import ValidityStudy, study_validity
     from vsbench.report.validity import write_validity
 
-    for family in also or []:
-        registry.load("vsbench.metrics", family)  # an unknown one is refused
     study = ValidityStudy(dataset, stain, parse_settings(data or []), data_root, seed)
     instrument = Instrument.build(str(one_device(device).device), also or [])
     with TrainingDisplay() as display:

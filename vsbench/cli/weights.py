@@ -25,8 +25,9 @@ def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
     With --json also file names, bytes, SHA-256, origin and where the file lies.
     """
     from vsbench.weights import MANIFEST
+    from vsbench.weights.encoders import encoder_names
 
-    rows = [_row(weights) for weights in MANIFEST.values()]
+    rows = [*(_row(weights) for weights in MANIFEST.values()), *map(_encoder_row, encoder_names())]
     if as_json:
         say_json(rows)
         return
@@ -35,27 +36,63 @@ def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
 
 @app.command()
 def add(
-    files: Annotated[list[Path], typer.Argument(help="Files of weights, under any name.", metavar="FILE…")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files of weights, under any name.", metavar="FILE…")
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            "--encoder", metavar="FILE", help="An encoder of yours, TorchScript or safetensors; needs --card."
+        ),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option("--card", metavar="CARD.yaml", help="name, size, mean, std, width, licence, gated of --encoder."),
+    ] = None,
 ) -> None:
     """Put files where they are found.
 
     They are recognised by their bytes, whatever their names. A file that is none of the weights is named, with what it
     is if it is easily taken for one; the others are added all the same.
+
+    An encoder for vsbench evaluate --also encoder=NAME comes with a card. A TorchScript file is a program: it runs here
+    once, to see that the card is right, and whenever it measures, with all that you may do. Add only what you trust.
     """
-    from vsbench.errors import UserError
+    from vsbench.errors import UsageError, UserError
     from vsbench.weights.recognise import add as add_file
 
+    if (encoder is None) != (card is None):
+        raise UsageError("--encoder FILE and --card CARD.yaml belong together")
+    if not files and encoder is None:
+        raise UsageError("nothing to add: give FILE…, or --encoder FILE --card CARD.yaml")
     failures = []
-    for file in files:
+    for file in files or []:
         try:
             weights, path = add_file(file)
             say(f"{weights.name}: {path}")
+        except UserError as error:
+            failures.append(error)
+    if encoder is not None and card is not None:
+        try:
+            _add_encoder(encoder, card)
         except UserError as error:
             failures.append(error)
     for failure in failures[:-1]:
         note(f"error: {failure}")
     if failures:
         raise failures[-1]  # printed like the others, and the exit code is its own
+
+
+def _add_encoder(file: Path, card: Path) -> None:
+    from vsbench.weights.encoder_networks import kind_of
+    from vsbench.weights.encoders import add_encoder, read_card
+
+    read = read_card(card)
+    if kind_of(file) == "torchscript":
+        say(f"{file}: a TorchScript file is a program: it runs now, and whenever it measures, with all that you may do")
+    added = add_encoder(file, read)
+    terms = f"{'gated, ' if read.gated else ''}{read.licence}"
+    say(f"encoder {read.name}: {added.path} ({terms}); vsbench evaluate --also encoder={read.name}")
 
 
 @app.command()
@@ -108,8 +145,16 @@ def verify() -> None:
     """
     from vsbench.weights import MANIFEST, WeightsError, present
     from vsbench.weights import verify as verify_file
+    from vsbench.weights.encoders import encoder_names, find_encoder
 
     failures, files = [], 0
+    for name in encoder_names():
+        files += 1
+        try:
+            say(f"ok   encoder {name}: {find_encoder(name).path}")
+        except WeightsError as error:
+            failures.append(error)
+            say(f"bad  encoder {name}")
     for weights in MANIFEST.values():
         for path in present(weights):
             files += 1
@@ -148,6 +193,29 @@ def _row(weights: "Weights") -> dict[str, Any]:
     }
 
 
+def _encoder_row(name: str) -> dict[str, Any]:
+    """The line of an encoder: the same keys, and whether it is gated."""
+    from vsbench.weights.encoders import encoder_status
+
+    encoder, path, wrong = encoder_status(name)
+    licence = "" if encoder is None else encoder.licence
+    return {
+        "name": f"encoder {name}",
+        "state": wrong or "here",
+        "path": str(path),
+        "metrics": [f"encoder={name}"],
+        "methods": [],
+        "stands_for": None,
+        "files": [path.name],
+        "bytes": None if encoder is None else encoder.bytes,
+        "sha256": None if encoder is None else encoder.sha256,
+        "url": None if encoder is None else encoder.url,
+        "download_bytes": None,
+        "licence": f"{licence} (gated)" if encoder is not None and encoder.gated else licence,
+        "gated": None if encoder is None else encoder.gated,
+    }
+
+
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
@@ -157,7 +225,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for column in ("name", "state", "for", "download", "licence"):
         table.add_column(column, overflow="fold", justify="right" if column == "download" else "left")
     for row in rows:
-        size = f"{row['download_bytes'] / 1e6:.0f} MB"
+        size = "" if row["download_bytes"] is None else f"{row['download_bytes'] / 1e6:.0f} MB"
         use = ", ".join((*row["metrics"], *row["methods"]))
         if row["stands_for"]:
             use += f" (in place of {row['stands_for']})"

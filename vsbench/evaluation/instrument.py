@@ -6,10 +6,26 @@ from typing import Literal
 
 from vsbench import registry
 from vsbench.data.pairs import Pair
-from vsbench.errors import UserError
+from vsbench.errors import UsageError, UserError
 from vsbench.metric import Metric, require_distinct
+from vsbench.names import brief
 
 OnMissing = Literal["n/a", "error"]
+
+
+def chosen_of(also: Sequence[str]) -> dict[str, str | None]:
+    """Family → what was chosen in it, of ``FAMILY`` or ``FAMILY=CHOICE`` each.
+
+    Raises UsageError for an unknown family, and for two choices in one.
+    """
+    found: dict[str, str | None] = {}
+    for words in also:
+        family, equals, choice = words.partition("=")
+        if family not in registry.names("vsbench.metrics"):
+            raise UsageError(f"--also {brief(family)}: no such family; see vsbench metrics")
+        if found.setdefault(family, choice if equals else None) != (choice if equals else None):
+            raise UsageError(f"--also {brief(words)}: chosen otherwise before; one evaluation takes one")
+    return found
 
 
 @dataclass(frozen=True)
@@ -24,19 +40,22 @@ class Instrument:
     def build(
         cls, device: str, also: Sequence[str] = (), on_missing: OnMissing = "n/a", random_seed: int | None = None
     ) -> "Instrument":
-        """All registered metrics, and those on request that ``also`` names.
+        """All registered metrics, and those on request that ``also`` names, with or without a choice: ``encoder=uni``.
 
         ``random_seed``: networks of random weights in place of the published ones; their values say so. Raises
         UserError, with the mend, where something is missing and ``on_missing`` says so; UsageError where two metrics
-        declare the same value or column.
+        declare the same value or column, or for a choice that there is not.
         """
+        asked = chosen_of(also)
         loaded, faults = registry.load_all("vsbench.metrics")
         metrics: dict[str, Metric] = {}
         absent = []
         for name, metric_class in loaded.items():
             metric: Metric = metric_class()
-            if metric.on_request and name not in also:
+            if metric.on_request and name not in asked:
                 continue
+            if name in asked:
+                metric.choose(asked[name])
             metric.device = device
             if random_seed is not None:
                 metric.use_random_weights(random_seed)

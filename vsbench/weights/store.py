@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import tarfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,6 +122,25 @@ def mismatch(path: Path, size: int, sha256: str) -> str | None:
     except OSError as error:
         return f"can't be read ({error.strerror})"
     return None if digest == sha256 else f"SHA-256 {digest} instead of {sha256}"
+
+
+def place(source: Path, target: Path, check: Callable[[Path], None]) -> None:
+    """Source and target hold the same bytes afterwards; a target that did not is replaced in one step.
+
+    By hard link where that works, else by a copy, which ``check`` looks at before it gets its name.
+    """
+    if target.is_file() and target.samefile(source):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    link = target.with_name(f".{target.name}-{os.getpid()}")
+    try:
+        os.link(source, link)
+    except OSError:  # another file system, or one without links
+        with atomic(target) as temporary:
+            shutil.copyfile(source, temporary)
+            check(temporary)
+        return
+    link.replace(target)
 
 
 def unpack(weights: Weights, archive: Path) -> Path:
