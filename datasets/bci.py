@@ -54,7 +54,8 @@ class BCI(Dataset[DatasetConfig]):
                 name = NAME.fullmatch(stem)
                 if name is None or name["split"] != split:
                     raise DataError(f"{he}: not a BCI {split} name; expected the form 00820_{split}_2+.png")
-                pairs.append(Pair(stem, he, ihc, slide=None, split=split, labels={f"{stain}_of_slide": name["level"]}))
+                labels = {f"{stain}_of_slide": name["level"], "grade": name["level"].rstrip("+")}
+                pairs.append(Pair(stem, he, ihc, slide=None, split=split, labels=labels))
         yield from in_order(pairs)
 
     def canonical(self, pair: Pair, stain: str) -> tuple[str, str]:

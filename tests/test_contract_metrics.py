@@ -12,8 +12,10 @@ from vsbench.checks.metrics import metric_checks, stained_samples
 from vsbench.metric import Metric, Sample, Update
 from vsbench.metrics.clinical import Clinical, Cutoffs
 from vsbench.metrics.encoder import EncoderSpace
+from vsbench.metrics.grade import Grade
 from vsbench.metrics.positivity import Positivity
 from vsbench.registry import load, names
+from vsbench.stain.descriptor import dab_descriptor
 from vsbench.weights.encoders import Card
 
 GROUP = "vsbench.metrics"
@@ -122,6 +124,21 @@ class LabelledClinical(Clinical):
         return super().update([replace(s, labels=label) for s, label in zip(samples, labels, strict=True)])
 
 
+class TaughtGrade(Grade):
+    """With what the checks' samples lack: grades, by the DAB of the real image, and a probe that knows them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learn([self.graded(stained_samples())])
+
+    def update(self, samples: Sequence[Sample]) -> Update:
+        return super().update(self.graded(samples))
+
+    @staticmethod
+    def graded(samples: Sequence[Sample]) -> list[Sample]:
+        return [replace(s, labels={"grade": "1" if dab_descriptor(s.real)[0] < 0.25 else "3"}) for s in samples]
+
+
 class CutPositivity(Positivity):
     """With both kinds of images at both cuts."""
 
@@ -129,7 +146,12 @@ class CutPositivity(Positivity):
         super().__init__(Cutoffs(15, 30, True, "on both sides of the samples' areas"))
 
 
-OWN: dict[str, type[Metric]] = {"clinical": LabelledClinical, "encoder": OwnEncoder, "positivity": CutPositivity}
+OWN: dict[str, type[Metric]] = {
+    "clinical": LabelledClinical,
+    "encoder": OwnEncoder,
+    "grade": TaughtGrade,
+    "positivity": CutPositivity,
+}
 NETWORKS: dict[str, Callable[[], Any]] = {
     "fid": small_inception,
     "fid_pytorch": small_inception,

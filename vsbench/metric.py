@@ -1,7 +1,7 @@
 """The metric contract: one file measures one family, from images that were decoded once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, ClassVar, Literal, TypeVar
@@ -140,6 +140,7 @@ class Metric(ABC):
     needs: ClassVar[tuple[str, ...]] = ()  # keys of ``vsbench.weights.MANIFEST``
     needs_truth: ClassVar[bool] = False  # True: exists only where the true IHC is known
     needs_cells: ClassVar[bool] = False  # True: exists only where the cells of the true IHC are known
+    needs_training: ClassVar[bool] = False  # True: ``learn`` is called before the images of a data set are measured
     on_request: ClassVar[bool] = False  # True: slow, and of interest to few; measured where it is asked for by name
     min_side: ClassVar[int] = 1  # pixels; an image with a shorter side has none of the values
     device: str = "cpu"  # where a metric with a network runs it
@@ -166,6 +167,14 @@ class Metric(ABC):
             self.random_seed = seed
             declared = type(self).values
             self.values = tuple(replace(v, protocol=f"{v.protocol}@random:{seed}") for v in declared)
+
+    def learn(self, training: Iterable[Sequence[Sample]], none_because: str = "") -> None:
+        """Learn from the training split, if ``needs_training``; what was learnt before is forgotten.
+
+        ``training``: pairs of slides that are not in the test split, some at a time; the real IHC stands for all their
+        images. ``none_because``: why there are none.
+        """
+        raise TypeError(f"{type(self).__name__} learns nothing")
 
     def provenance(self) -> dict[str, str]:
         """What the numbers rest on besides the images: SHA-256 of weights by name, versions of packages by name."""

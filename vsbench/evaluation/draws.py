@@ -16,6 +16,7 @@ from vsbench.errors import DataError, RunError, UsageError
 from vsbench.evaluation.group import PROTOCOL, Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.onepass import Maker, OnBad, measure, set_values
+from vsbench.evaluation.training import teach
 from vsbench.method import Method
 from vsbench.metric import Absent, Image
 from vsbench.records.draws import Draws
@@ -70,6 +71,7 @@ def evaluate_draws(
         total = len(todo) * len(group.pairs)
         tell = None if done is None else lambda measured: done(measured, total)
         suited = instrument.suited(group.pairs)
+        teach(group, suited.metrics.values())
         for seed, measured in measure(group.pairs, makers, suited.metrics, on_bad, done=tell).items():
             if isinstance(measured, DataError):
                 raise measured

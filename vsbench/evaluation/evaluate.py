@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from vsbench.evaluation.known import KnownFeatures
 from vsbench.evaluation.onepass import OnBad, measure
 from vsbench.evaluation.rows import Row, external_row, reference_rows, translated_row
 from vsbench.evaluation.sizes import CommonSize
+from vsbench.evaluation.training import teach, training_digest
 from vsbench.files import digest
 from vsbench.records.draws import Draws
 from vsbench.records.run import ExternalRecord
@@ -47,6 +49,7 @@ def evaluate_rows(
     where a real image is bad. Of several ranks the first writes.
     """
     instrument = instrument.suited(group.pairs)
+    training = training_digest(group, instrument.metrics.values())
     outcomes: dict[str, Outcome] = {}
     todo: dict[str, tuple[Row, str, str, str]] = {}
     for row in rows:
@@ -54,7 +57,7 @@ def evaluate_rows(
         if row.files is not None:
             group.digests.add(row.files.values())
             images = digest([group.digests.of(row.files[p.id]) for p in group.pairs])
-        data = [group.data_digest, group.labels_digest]
+        data = [group.data_digest, group.labels_digest, *training]
         fingerprint = digest([row.protocol, __version__, *data, images, *instrument.identity])
         name, (there, damaged) = str(row.run.folder), summaries.stored(row, fingerprint)
         if there is not None and not (there.skipped and on_bad == "stop"):
@@ -69,6 +72,7 @@ def evaluate_rows(
         ranks.collect(None)  # all have looked before the first one writes
         for row, *_ in todo.values():
             summaries.forget(row)
+        teach(group, instrument.metrics.values(), tell and partial(tell, "learnt from"))
         of = "" if group.size is None else f"-{group.size.protocol}"
         known = KnownFeatures(group.folder / f"real{of}.npz", group.digests)
         makers = {name: row.make for name, (row, *_) in todo.items()}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench.metric import Absent, Sample, Update, Value
+from vsbench.metric import Absent, Sample, Update, Value, Which
 from vsbench.metrics._kernel import SUBSET_SIZE, SUBSETS, kernel_distance
 from vsbench.metrics._neighbours import neighbourhood_values, neighbourhoods
 from vsbench.metrics._network import NetworkMetric, exact
@@ -69,7 +69,7 @@ class FeatureSpace(NetworkMetric):
     def embed(self, network: Any, images: "Tensor") -> "Tensor":
         """(B, 3, H, W) uint8 → (B, D) float features."""
 
-    def embedded(self, samples: Sequence[Sample], which: Any) -> NDArray[np.float32]:
+    def embedded(self, samples: Sequence[Sample], which: Which) -> NDArray[np.float32]:
         """(n, D) features of one image of each sample."""
         network = self.ready()
         with exact():

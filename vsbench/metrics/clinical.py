@@ -143,7 +143,7 @@ class Clinical(Metric):
         cutoffs = self.thresholds.get(marker(sample.labels.get("stain", self.stain or "")))
         fake, real = (nuclear_score(sample, which) if cutoffs else None for which in ("fake", "real"))
         category, category_real = (cutoffs.category(s.positive) if cutoffs and s else NAN for s in (fake, real))
-        label = _labelled(sample, cutoffs)
+        label = labelled(sample, cutoffs)
         index, index_real = (s.positive if s else NAN for s in (fake, real))
         score, score_real = (s.h_score if s else NAN for s in (fake, real))
         return {
@@ -210,7 +210,7 @@ def nuclear_score(sample: Sample, which: Which) -> NuclearStain | None:
     return nuclear_stain(sample.once(which, counterstained), sample.once(which, read_levels))
 
 
-def _labelled(sample: Sample, cutoffs: Cutoffs | None) -> float:
+def labelled(sample: Sample, cutoffs: Cutoffs | None) -> float:
     """The label's category; NaN where the labels give none."""
     for name, most in (("category", CATEGORIES - 1), ("positive_fraction", 1)):
         text = sample.labels.get(name)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench.metric import Absent, Sample, Update, Value
+from vsbench.metric import Absent, Sample, Update, Value, Which
 from vsbench.metrics._inception import WEIGHTS, inception, torch_fidelity_features
 from vsbench.metrics._kernel import SUBSET_SIZE, SUBSETS, kernel_distance
 from vsbench.metrics._neighbours import neighbourhood_values, neighbourhoods
@@ -51,15 +51,17 @@ class Fid(NetworkMetric):
         *neighbourhood_values("inception", "Inception", "2048 Inception features", FEATURES, family="fid"),
     )
 
-    def update(self, samples: Sequence[Sample]) -> Update:
-        """Features of the generated and of the real images; no columns."""
+    space = FEATURES
+
+    def embedded(self, samples: Sequence[Sample], which: Which) -> NDArray[np.float32]:
+        """(n, 2048) features of one image of each sample."""
         network = self.ready()
         with exact():
-            fake, real = (
-                self.features(samples, which, FEATURES, lambda x: torch_fidelity_features(network, x))
-                for which in ("fake", "real")
-            )
-        return Update({}, {"fid_fake": fake, "fid_real": real})
+            return self.features(samples, which, self.space, lambda x: torch_fidelity_features(network, x))
+
+    def update(self, samples: Sequence[Sample]) -> Update:
+        """Features of the generated and of the real images; no columns."""
+        return Update({}, {"fid_fake": self.embedded(samples, "fake"), "fid_real": self.embedded(samples, "real")})
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """FID and KID, Absent below two images, their number, and what neighbours tell."""

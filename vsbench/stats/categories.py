@@ -8,6 +8,7 @@ from vsbench.stats.moments import Array, Pooled
 from vsbench.stats.slides import Slides
 
 CATEGORIES = 3  # 0, 1, 2, in order
+GRADES = 4  # 0, 1+, 2+, 3+
 CUTS = {"positivity_kappa_low": 1, "positivity_kappa_high": 2}  # value → the lowest grade that is positive
 REFERENCES = {"clinical_kappa": "category_real", "label_kappa": "category_label"}  # value → column it is held against
 
@@ -31,6 +32,13 @@ def positivity_kappas(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
         )
         found[name] = kappa(fake.astype(float), real.astype(float), slides, name, categories=2)
     return found
+
+
+def grade_kappas(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
+    """The quadratic-weighted kappa of the data set's grades, by name of the value; none where the table has none."""
+    if "grade_label" not in table:
+        return {}
+    return {"grade_kappa": kappa(table["grade"], table["grade_label"], slides, "grade_kappa", GRADES)}
 
 
 def kappa(

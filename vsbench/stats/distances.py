@@ -6,6 +6,7 @@ from functools import partial
 
 from vsbench.neighbours import NAMES
 from vsbench.stats import cells
+from vsbench.stats.areas import macro_area, macro_area_scores
 from vsbench.stats.bootstrap import RESAMPLES, Kind
 from vsbench.stats.features import (
     Features,
@@ -83,6 +84,7 @@ DISTANCES = {
     **_of_sets("fd_vgg16", "fd_vgg16", "kd_vgg16", "vgg16"),
     **_of_sets("fd_encoder", "fd_encoder", "kd_encoder", "encoder"),
     "fid_pytorch": Distance(frechet, frechet_scores, "fid_pytorch", RESAMPLES),
+    "grade_auroc": Distance(macro_area, macro_area_scores, "grade", RESAMPLES, kind="percentile"),
     "cell_auc": _of_cells(cells.area, cells.area_scores),
     "cell_sensitivity": _of_cells(cells.sensitivity, cells.sensitivity_scores),
     "cell_specificity": _of_cells(cells.specificity, cells.specificity_scores),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from vsbench.metric import Value
 from vsbench.stats import moments
-from vsbench.stats.categories import kappas, positivity_kappas
+from vsbench.stats.categories import grade_kappas, kappas, positivity_kappas
 from vsbench.stats.moments import Array, Pooled, joined, mean, transformed
 from vsbench.stats.slides import Slides
 
@@ -30,7 +30,7 @@ def table_statistics(table: pd.DataFrame, values: Sequence[Value], slides: Slide
         if value.column is not None and value.column in table
     }
     found |= _density(table, slides) | _agreement(table, slides) | _content(table, slides) | kappas(table, slides)
-    found |= _balanced(table, slides) | positivity_kappas(table, slides)
+    found |= _balanced(table, slides) | positivity_kappas(table, slides) | grade_kappas(table, slides)
     found |= {name: _excess(table, column, slides, name) for name, column in EXCESSES.items() if column in table}
     found |= {name: _correlation(table, column, slides, name) for name, column in SERIES.items() if column in table}
     if "mse" in table:
