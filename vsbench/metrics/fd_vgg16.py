@@ -12,7 +12,7 @@ from vsbench.metrics._network import building
 if TYPE_CHECKING:
     from torch import Tensor
 
-SIDE = 64  # pixels of the network's input
+SIDE = 48  # pixels of the network's input
 TAP = 29  # torchvision's number of the last ReLU
 SPACE = f"vgg16-imagenet1k-v1/relu5_3-mean/bilinear-aa-{SIDE}x{SIDE}"
 
