@@ -20,6 +20,7 @@ from vsbench.evaluation.compare import Result, compare, records, seed_effects, s
 from vsbench.evaluation.evaluated import find_run, read, read_table, trainings
 from vsbench.files import read_json, write_json
 from vsbench.metrics.fid import frechet_distance
+from vsbench.neighbours import shares
 from vsbench.records.run import TrainedRecord
 from vsbench.stats.moments import mean
 from vsbench.stats.paired import draw_swaps, holm, swap_test
@@ -360,3 +361,28 @@ def test_the_command_of_seeds_and_without_a_second_run(make: Make) -> None:
     assert ran.exit_code == 0
     assert "sampling" in ran.stdout
     assert isinstance(CliRunner().invoke(app, ["compare", str(near)]).exception, UsageError)
+
+
+def test_neighbours_that_are_best_at_zero_are_compared_by_their_distance_from_it(make: Make) -> None:
+    """Crowded among the real images, and far beside them: the nearer to zero is the better, whatever its sign."""
+    excess = {}
+    folders = {"crowded": make("a"), "beside": make("b")}
+    for (name, folder), scale in zip(folders.items(), (0.6, 1.6), strict=True):
+        here = folder / "evaluation" / "native"
+        fake = (scale * FEATURES[::-1]).astype(np.float32)
+        np.savez(here / "features.npz", fid_fake=fake, fid_real=FEATURES)
+        excess[name] = float(shares(fake, FEATURES)["density_excess"].mean())
+        summary = read_json(here / "summary.json")
+        summary["values"] = {
+            "density_excess_inception": {
+                "label": "x", "unit": "1", "best": "zero", "protocol": "x", "value": excess[name], "reason": None
+            }
+        }  # fmt: skip
+        write_json(here / "summary.json", summary)
+    assert excess["crowded"] > 0 > excess["beside"]
+    (test,) = compared(*folders.values()).tests
+    assert (test.first_value, test.second_value) == pytest.approx((excess["crowded"], excess["beside"]))
+    gap = abs(excess["crowded"]) - abs(excess["beside"])
+    assert test.comparison.difference.estimate == pytest.approx(gap)
+    assert ("farther from zero (worse)" if gap > 0 else "nearer to zero (better)") in verdict(test)
+    assert 0 < test.comparison.p <= 1
