@@ -156,7 +156,7 @@ class Metric(ABC):
         Raises UsageError for what can't be chosen.
         """
         if choice is not None:
-            raise UsageError(f"={choice}: there is nothing to choose in this family; give its name alone")
+            raise UsageError("there is nothing to choose in this family; give its name alone")
 
     def use_random_weights(self, seed: int) -> None:
         """Networks get weights drawn with this seed instead of the published ones: for tests, and to measure speed.

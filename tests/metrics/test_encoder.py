@@ -226,7 +226,7 @@ def test_a_file_that_changed_is_not_run(store: Path, tmp_path: Path, network: Ne
 def test_which_encoder_is_the_users_word(store: Path, tmp_path: Path, network: Network) -> None:
     file = script(network, tmp_path / "own.pt")
     assert "no encoder was added" in str(EncoderSpace().unavailable())
-    with pytest.raises(UsageError, match="no encoder 'own': none was added"):
+    with pytest.raises(UsageError, match="--also 'encoder=own': no encoder 'own': none was added"):
         Instrument.build("cpu", ["encoder=own"])
     for name in ("own", "other"):
         add_encoder(file, read_card(card(tmp_path, name=name)))
@@ -242,6 +242,14 @@ def test_which_encoder_is_the_users_word(store: Path, tmp_path: Path, network: N
     with pytest.raises(UsageError, match="chosen otherwise"):
         chosen_of(["encoder=own", "encoder=other"])
     assert chosen_of(["encoder=own", "encoder=own", "fid"]) == {"encoder": "own", "fid": None}
+
+
+def test_a_folder_that_is_none_leaves_the_other_metrics_alone(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSBENCH_WEIGHTS", str(store / "nowhere"))
+    assert "names no folder" in str(EncoderSpace().unavailable())
+    built = Instrument.build("cpu", ["encoder"])
+    assert "dab" in built.metrics
+    assert "encoder" in [name for name, *_ in built.absent]
 
 
 def test_the_list_has_their_terms(store: Path, tmp_path: Path, network: Network, capsys: Any) -> None:

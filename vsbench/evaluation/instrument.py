@@ -28,6 +28,14 @@ def chosen_of(also: Sequence[str]) -> dict[str, str | None]:
     return found
 
 
+def _choose(name: str, metric: Metric, choice: str | None) -> None:
+    try:
+        metric.choose(choice)
+    except UsageError as error:
+        words = name if choice is None else f"{name}={choice}"
+        raise UsageError(f"--also {brief(words)}: {error}") from None
+
+
 @dataclass(frozen=True)
 class Instrument:
     """``metrics`` by name; ``absent``: (name, metric, reason) of those that can't run; ``broken``: what is faulty."""
@@ -55,7 +63,7 @@ class Instrument:
             if metric.on_request and name not in asked:
                 continue
             if name in asked:
-                metric.choose(asked[name])
+                _choose(name, metric, asked[name])
             metric.device = device
             if random_seed is not None:
                 metric.use_random_weights(random_seed)

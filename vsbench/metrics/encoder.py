@@ -6,11 +6,13 @@ encoder, or a file of other bytes, these are other protocols, and compare with n
 """
 
 import importlib.metadata
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vsbench.errors import UsageError
 from vsbench.metrics._feature_space import FeatureSpace, prepared, space_values
+from vsbench.weights import WeightsError
 from vsbench.weights.encoders import (
     ADD,
     Card,
@@ -40,8 +42,9 @@ class EncoderSpace(FeatureSpace):
     def __init__(self, network: Any = None, card: Card | None = None) -> None:
         super().__init__(network)
         self.name, self.card = "", card
-        if network is None and len(there := encoder_names()) == 1:
-            self.choose(there[0])
+        with suppress(WeightsError):  # which ``unavailable`` tells
+            if network is None and len(there := encoder_names()) == 1:
+                self.choose(there[0])
 
     @staticmethod
     def build(tensors: "dict[str, Tensor]") -> Any:
@@ -51,8 +54,9 @@ class EncoderSpace(FeatureSpace):
     def choose(self, choice: str | None) -> None:
         """Take the encoder of this name. Raises UsageError where there is none, or where one must be named."""
         if choice is None:
-            if len(there := encoder_names()) > 1:
-                raise UsageError(f"--also encoder: there are {', '.join(there)}: say which, as in encoder={there[0]}")
+            with suppress(WeightsError):
+                if len(there := encoder_names()) > 1:
+                    raise UsageError(f"there are {', '.join(there)}: say which, as in encoder={there[0]}")
             return
         require_encoder(choice)
         self.name, self.card = choice, encoder_status(choice)[0]
@@ -74,9 +78,11 @@ class EncoderSpace(FeatureSpace):
             return None
         if self.name:
             return encoder_absence(self.name)
-        if there := encoder_names():
-            return f"{len(there)} encoders are here: name one, as in --also encoder={there[0]}"
-        return f"no encoder was added ({ADD})"
+        try:
+            there = encoder_names()
+        except WeightsError as error:
+            return error.reason
+        return f"there are {', '.join(there)}: name one of these encoders" if there else f"no encoder was added ({ADD})"
 
     def provenance(self) -> dict[str, str]:
         """SHA-256 of the encoder's file under the words that choose it, and the version of what runs it."""

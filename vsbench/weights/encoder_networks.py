@@ -20,7 +20,7 @@ from vsbench.weights.recognise import HEADS
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from vsbench.weights.encoders import Encoder
+    from vsbench.weights.encoders import Card, Encoder
 
 HEADER = 1 << 27  # bytes, at most, of a safetensors file's table of contents
 KINDS = "an encoder is a TorchScript file (torch.jit.save) or a safetensors file"
@@ -101,7 +101,7 @@ def require_width(network: Any, encoder: "Encoder") -> None:
     checked(found, 2, encoder)
 
 
-def checked(found: Any, images: int, encoder: "Encoder") -> "Tensor":
+def checked(found: Any, images: int, encoder: "Card") -> "Tensor":
     """What a network gave, if it is as the card says. Raises UserError."""
     import torch
 

@@ -250,7 +250,7 @@ def _on_request(summary: Summary) -> list[str]:
     """Families that are measured only where they are asked for, and were: with what was chosen, as FAMILY=CHOICE."""
     families = registry.load_all("vsbench.metrics")[0]
     return [
-        next((key for key in summary.provenance if key.startswith(f"{name}=")), name)
+        next((key for key in summary.provenance or {} if key.startswith(f"{name}=")), name)
         for name, metric in families.items()
         if metric.on_request and any(v.name in summary.values for v in metric.values)
     ]
