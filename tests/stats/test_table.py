@@ -25,7 +25,7 @@ def group(names: list[str]) -> Slides:
 def metrics() -> list[Metric]:
     """Those without features: the others only have means of columns."""
     found = [load("vsbench.metrics", name)() for name in names("vsbench.metrics")]
-    return [metric for metric in found if not metric.needs_cells and not isinstance(metric, NetworkMetric)]
+    return [m for m in found if not (m.needs_cells or m.needs_training or isinstance(m, NetworkMetric))]
 
 
 @pytest.fixture(scope="module")
