@@ -13,6 +13,7 @@ from vsbench.metric import Metric, Sample, Update
 from vsbench.metrics.clinical import Clinical, Cutoffs
 from vsbench.metrics.encoder import EncoderSpace
 from vsbench.metrics.grade import Grade
+from vsbench.metrics.nuclei import NucleiKept
 from vsbench.metrics.positivity import Positivity
 from vsbench.registry import load, names
 from vsbench.stain.descriptor import dab_descriptor
@@ -146,10 +147,20 @@ class CutPositivity(Positivity):
         super().__init__(Cutoffs(15, 30, True, "on both sides of the samples' areas"))
 
 
+class ScoredNuclei(NucleiKept):
+    """With what the checks' samples lack: a nuclear marker, room for enough nuclei, and more than one category."""
+
+    min_side = 96
+
+    def __init__(self) -> None:
+        super().__init__({"ki67": Cutoffs(65, 99, False, "both sides of the samples' shares")}, stain="ki67")
+
+
 OWN: dict[str, type[Metric]] = {
     "clinical": LabelledClinical,
     "encoder": OwnEncoder,
     "grade": TaughtGrade,
+    "nuclei": ScoredNuclei,
     "positivity": CutPositivity,
 }
 NETWORKS: dict[str, Callable[[], Any]] = {

@@ -155,9 +155,9 @@ class Clinical(Metric):
             "h_score_error": abs(score - score_real),
             "category": category,
             "category_real": category_real,
-            "category_agreement": _agreement(category, category_real),
+            "category_agreement": agreement(category, category_real),
             "category_label": label,
-            "label_agreement": _agreement(category, label),
+            "label_agreement": agreement(category, label),
         }
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
@@ -172,22 +172,22 @@ class Clinical(Metric):
             none = Absent(f"no pair has two images of which {MIN_AREA:.0%} or more are nuclear")
         unlabelled = Absent("the data set's labels give no category for an image that has one by the rule")
         return {
-            "clinical_accuracy": _mean(table["category_agreement"], none),
-            "clinical_kappa": _kappa(table, "category_real", none),
-            "npi_mae": _mean(table["npi_error"], none),
-            "h_score_mae": _mean(table["h_score_error"], none),
-            "label_accuracy": _mean(table["label_agreement"], unlabelled),
-            "label_kappa": _kappa(table, "category_label", unlabelled),
+            "clinical_accuracy": mean_of(table["category_agreement"], none),
+            "clinical_kappa": kappa_of(table, "category", "category_real", none),
+            "npi_mae": mean_of(table["npi_error"], none),
+            "h_score_mae": mean_of(table["h_score_error"], none),
+            "label_accuracy": mean_of(table["label_agreement"], unlabelled),
+            "label_kappa": kappa_of(table, "category", "category_label", unlabelled),
             "clinical_undefined": float(table["category_agreement"].isna().sum()),
         }
 
 
-def confusion(table: pd.DataFrame, reference: str = "category_real") -> NDArray[np.int64]:
+def confusion(table: pd.DataFrame, reference: str = "category_real", generated: str = "category") -> NDArray[np.int64]:
     """(3, 3) numbers of images from a per-image table: rows category by ``reference``, columns by the generated image.
 
     ``reference``: "category_real", or "category_label" for the data set's labels. Images without either are left out.
     """
-    both = table[[reference, "category"]].dropna().to_numpy(np.int64)
+    both = table[[reference, generated]].dropna().to_numpy(np.int64)
     counts = np.zeros((CATEGORIES, CATEGORIES), np.int64)
     np.add.at(counts, (both[:, 0], both[:, 1]), 1)
     return counts
@@ -228,16 +228,19 @@ def labelled(sample: Sample, cutoffs: Cutoffs | None) -> float:
     return NAN
 
 
-def _agreement(category: float, reference: float) -> float:
+def agreement(category: float, reference: float) -> float:
+    """100 where both are the same category, else 0; NaN where there is only one."""
     return NAN if np.isnan(category) or np.isnan(reference) else 100.0 * (category == reference)
 
 
-def _mean(column: pd.Series, none: Absent) -> float | Absent:
+def mean_of(column: pd.Series, none: Absent) -> float | Absent:
+    """Over the images that have a number; ``none`` where none has."""
     return none if column.isna().all() else float(column.mean())
 
 
-def _kappa(table: pd.DataFrame, reference: str, none: Absent) -> float | Absent:
-    counts = confusion(table, reference)
+def kappa_of(table: pd.DataFrame, generated: str, reference: str, none: Absent) -> float | Absent:
+    """Quadratic-weighted kappa of two columns of categories; ``none`` where no image has both."""
+    counts = confusion(table, reference, generated)
     if counts.sum() == 0:
         return none
     if np.count_nonzero(counts.sum(axis=1)) < 2:

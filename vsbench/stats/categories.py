@@ -10,14 +10,18 @@ from vsbench.stats.slides import Slides
 CATEGORIES = 3  # 0, 1, 2, in order
 GRADES = 4  # 0, 1+, 2+, 3+
 CUTS = {"positivity_kappa_low": 1, "positivity_kappa_high": 2}  # value → the lowest grade that is positive
-REFERENCES = {"clinical_kappa": "category_real", "label_kappa": "category_label"}  # value → column it is held against
+COLUMNS = {  # value → the generated images' categories, and those they are held against
+    "clinical_kappa": ("category", "category_real"),
+    "label_kappa": ("category", "category_label"),
+    "nuclei_kappa": ("nuclei_category", "nuclei_category_real"),
+}
 
 
 def kappas(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
     """The quadratic-weighted kappas of a per-image table, by name of the value; none where it has no categories."""
-    if "category" not in table:
-        return {}
-    return {name: kappa(table["category"], table[real], slides, name) for name, real in REFERENCES.items()}
+    return {
+        name: kappa(table[fake], table[real], slides, name) for name, (fake, real) in COLUMNS.items() if fake in table
+    }
 
 
 def positivity_kappas(table: pd.DataFrame, slides: Slides) -> dict[str, Pooled]:
