@@ -103,4 +103,4 @@ def test_of_the_phantom_it_finds_what_its_card_says(monkeypatch: pytest.MonkeyPa
     from benchmarks.nuclei import scores, tiles
 
     for kind, images in tiles(tmp_path, "test", slides_test=2, tiles_per_slide=1).items():
-        assert scores(images)[0] == pytest.approx(TOLD[kind], abs=0.06), kind
+        assert scores(images)[0] == pytest.approx(TOLD[kind], abs=0.1), kind  # one tile of two slides

@@ -17,15 +17,16 @@ from vsbench.metric import Absent, Metric, Sample, Value, Which
 from vsbench.metrics.clinical import NAN, THRESHOLDS, Cutoffs, agreement, kappa_of, mean_of
 from vsbench.stain.dab import density_table, read_levels
 from vsbench.stain.nuclei import BANDS, NuclearStain
-from vsbench.stain.nuclei_detected import RULE, detected_nuclei
+from vsbench.stain.nuclei_detected import RULE, TRUST, detected_nuclei
 from vsbench.stain.nuclei_matched import RADIUS, detection_f1
 from vsbench.stain.nuclei_outlined import Nuclei
 
 FEWEST = 10  # nuclei of an image; a share of fewer says nothing
 
 
-def declared(thresholds: Mapping[str, Cutoffs], outlines: str) -> tuple[Value, ...]:
+def declared(thresholds: Mapping[str, Cutoffs], outlines: str = RULE) -> tuple[Value, ...]:
     """The values for these thresholds and this rule of what a nucleus is; both are part of the protocol."""
+    found_by = f"; {TRUST}" if outlines == RULE else ""
     weak, moderate, strong = BANDS
     cuts = "-".join(f"{stain}{thresholds[stain]}" for stain in sorted(thresholds))
     share = f"{outlines}-dab{weak}-n{FEWEST}"
@@ -35,7 +36,7 @@ def declared(thresholds: Mapping[str, Cutoffs], outlines: str) -> tuple[Value, .
         Value(
             "nuclei_f1", "Nuclei F1", "1", "high",
             f"mean over i of 2 M / (nuclei of generated image i and of its H&E), M the most pairs of one of each whose "
-            f"centres lie within {RADIUS:g} pixels",
+            f"centres lie within {RADIUS:g} pixels; H&E unchanged has 1, another tile far above 0{found_by}",
             f"nuclei-f1/{outlines}-r{RADIUS:g}", column="nuclei_f1", is_share=True,
         ),
         Value(
@@ -81,13 +82,13 @@ class NucleiKept(Metric):
     not exist.
     """
 
-    values = declared(THRESHOLDS, RULE)
+    values = declared(THRESHOLDS)
     on_request = True
 
     def __init__(self, thresholds: Mapping[str, Cutoffs] = THRESHOLDS, stain: str | None = None) -> None:
         self.thresholds = {marker(stain): cutoffs for stain, cutoffs in thresholds.items()}
         self.stain = stain
-        self.values = declared(self.thresholds, RULE)
+        self.values = declared(self.thresholds)
 
     def per_image(self, sample: Sample) -> dict[str, float]:
         """Counts, F1 and errors of one pair; share, H-score and category of both images."""
