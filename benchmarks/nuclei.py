@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python -m benchmarks.nuclei [--cache FOLDER]
 
 Every combination of ``GRID`` is tried on every third training tile: F1 of centres within 6 pixels against the nuclei
-that the section holds (at least 25 pixels of each), over H&E and the true IHC for Ki67 and HER2. That with the best
-mean (of those that print alike, the highest share of Otsu's threshold) should be the constants in the code; these are
-then tried, once, on all test tiles.
+that the section holds (at least 25 pixels of each), over H&E and the true IHC for Ki67 and HER2. The constants in the
+code are then tried, once, on all test tiles. They are within 0.01 of the best on the training tiles: DAB counts 0.2 and
+not 0.1 for brown nuclei whose counterstain can't be seen, of which the phantom has none.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def main() -> None:
         print(*(f"{name}" for name in GRID))
         for chosen, f1 in sorted(tried.items(), key=lambda item: -item[1])[:5]:
             print(*chosen, f"{f1:.3f}")
-        print("in the code:", *(getattr(nuclei_detected, name) for name in GRID))
+        ours = tuple(getattr(nuclei_detected, name) for name in GRID)
+        print("in the code:", *ours, f"{tried[ours]:.3f}")
         for kind, images in tiles(cache, "test").items():
             f1, precision, recall = scores(images)
             print(f"test, {kind}: F1 {f1:.3f}, precision {precision:.3f}, recall {recall:.3f}, {len(images)} tiles")

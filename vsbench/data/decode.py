@@ -24,10 +24,12 @@ from vsbench.data import jpeg, png, tiff
 from vsbench.errors import DataError
 from vsbench.files import open_regular
 
-Kind = Literal["RGB", "grey"]  # RGB or RGBA, or grey, of 8 bits
+Kind = Literal["RGB", "grey", "labels"]  # RGB or RGBA, or grey, of 8 bits; grey of 8 to 32 bits
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS = 178_000_000  # about 13,000², within the limit Pillow itself enforces; larger is a bomb or a whole slide
 MAX_SIDE = 65_535  # as in a JPEG
+DEEP = "grey (more than 8 bits)"
+AS_LABELS = "save the numbers of nuclei as grey of 16 bits, PNG or TIFF"
 MAX_BYTES = 1 << 30  # of a file: more than so many pixels take
 ORIENTATION = ExifTags.Base.Orientation
 UPRIGHT = {
@@ -86,6 +88,16 @@ def read_grey(path: Path) -> Image.Image:
     """An 8-bit grey image, (H, W). Raises DataError as ``read_rgb`` does, and for colour images."""
     pixels = _pixels(path, "grey")
     return (Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels).convert("L")
+
+
+def read_labels(path: Path) -> NDArray[np.integer]:
+    """The numbers in a grey image of 8 to 32 bits, (H, W). Raises DataError as ``read_rgb`` does, and where the file
+    says that they are not what is meant: transparent ones, or what JPEG made of them.
+    """
+    pixels = np.asarray(_pixels(path, "labels"))
+    if pixels.ndim != 2:
+        raise DataError(f"{path}: not plain grey; {AS_LABELS}, without transparency")
+    return pixels
 
 
 def read_size(path: Path, wanted: Kind = "RGB") -> tuple[int, int]:
@@ -185,7 +197,9 @@ def _opened(path: Path, whole: bool, wanted: Kind) -> Iterator[tuple[Image.Image
         image = _head(path, file)
         _require_bearable(path, *image.size)
         kind, pages = _kind(image, file), getattr(image, "n_frames", 1)  # one-image formats have no n_frames
-        if kind != wanted:
+        if wanted == "labels" and kind not in ("grey", DEEP):
+            raise DataError(f"{path}: {kind} image; {AS_LABELS}")
+        if wanted != "labels" and kind != wanted:
             raise DataError(f"{path}: {kind} image; convert it to 8-bit {wanted}")
         if pages > 1:
             raise DataError(f"{path}: holds {pages} images; save the one that is meant to a file of its own")
@@ -266,7 +280,7 @@ def _kind(image: Image.Image, file: BinaryIO) -> str:
     """What the image is, "RGB" for 8-bit RGB and RGBA. Pillow would cut 16-bit colour to 8 bits unasked."""
     if image.mode not in ("RGB", "RGBA"):
         kinds = {"L": "grey", "LA": "grey", "1": "black-and-white", "P": "palette", "PA": "palette", "F": "float"}
-        return kinds.get(image.mode, "grey (more than 8 bits)" if image.mode.startswith("I") else image.mode)
+        return kinds.get(image.mode, DEEP if image.mode.startswith("I") else image.mode)
     bits = 8
     if image.format == "PNG":
         bits = png.read_header(file).depth

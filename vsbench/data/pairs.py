@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -68,19 +68,19 @@ def match(he_dir: Path, ihc_dir: Path, nested: bool = False) -> Iterator[tuple[s
         yield name, he[name], ihc[name]
 
 
-def images_by_stem(folder: Path, nested: bool = False) -> dict[str, Path]:
+def images_by_stem(folder: Path, nested: bool = False, endings: Collection[str] = SUFFIXES) -> dict[str, Path]:
     """The image files of a folder by stem; opens none. Hidden files, and files of other kinds, are passed over.
 
     Stems are in Unicode form NFC, whatever the file names are in: no viewer shows the difference, and copying between
     systems makes it. ``nested``: of all folders below it too, by the path below ``folder`` without the ending:
-    ``"slide-1/tile-7"``.
+    ``"slide-1/tile-7"``. ``endings``: those of the files that are looked for.
 
     Raises DataError where the folder is missing or holds no image, or where two files share a name.
     """
     if not folder.is_dir():
         raise DataError(_no_folder(folder))
     found: dict[str, Path] = {}
-    for path in sorted(_images(folder, nested)):
+    for path in sorted(_images(folder, nested, endings)):
         name = name_of(path.relative_to(folder))
         if name in found:
             raise DataError(
@@ -90,7 +90,7 @@ def images_by_stem(folder: Path, nested: bool = False) -> dict[str, Path]:
     if not found:
         others = [file.name for file in _not_images(folder)]
         but = f", but {len(others)} of other kinds: {few(others)}" if others else ""
-        raise DataError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))}){but}")
+        raise DataError(f"{folder}: holds no image ({', '.join(sorted(endings))}){but}")
     return found
 
 
@@ -151,17 +151,19 @@ def pairs_digest(pairs: list[Pair], content: Callable[[Path], str] = file_digest
     return digest(parts)
 
 
-def _images(folder: Path, nested: bool, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def _images(
+    folder: Path, nested: bool, endings: Collection[str], above: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
     above |= {folder.resolve()}
     for path, is_folder in _visible(folder):
         # A broken link counts as an image: it is then reported by name when it is read, not left out in silence.
-        is_image = not is_folder and path.suffix.lower() in SUFFIXES
+        is_image = not is_folder and path.suffix.lower() in endings
         if not in_utf8(path.name) and (is_image or (is_folder and nested)):
             raise DataError(f"{path}: its name is not in UTF-8; rename it")
         if is_image:
             yield path
         elif is_folder and nested and path.resolve() not in above:  # a link to a folder further up
-            yield from _images(path, nested, above)
+            yield from _images(path, nested, endings, above)
 
 
 def _not_images(folder: Path) -> list[Path]:
