@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from vsbench.data.seams import Seams
 from vsbench.data.true_cells import TrueCells
 from vsbench.errors import UsageError
+from vsbench.stain.nuclei_outlined import Nuclei
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Which = Literal["fake", "real", "he", "truth"]
 Best = Literal["low", "high", "zero"]  # which end of a value is best; "zero": a value with a sign, best nearest to 0
+GIVEN_NUCLEI = "nuclei of the real images"  # in what numbers rest on: those outlined elsewhere
 T = TypeVar("T")
 Numbers = TypeVar("Numbers", float, NDArray[np.float64], pd.Series)
 
@@ -28,6 +30,7 @@ class Sample:
     All are (H, W, 3) uint8 RGB of one size, and read-only: others see them too.
     ``labels``: what the data set says of the pair (a category, a score). ``cells``: where the true IHC's cells are, and
     which are positive, where that is known. ``seams``: where the generated image was stitched, where it is known to be.
+    ``nuclei``: outlined elsewhere, by image, where they are given.
 
     What several metrics work out from one image is worked out once: ``once`` and ``features``. Samples made by
     ``judging`` share what is known of their real images, so that these cost nothing for a second method.
@@ -41,12 +44,16 @@ class Sample:
     labels: Mapping[str, str] = field(default_factory=dict)
     cells: TrueCells | None = None
     seams: Seams | None = None
+    nuclei: Mapping[Which, Nuclei] = field(default_factory=dict)
     _of_fake: "_Known" = field(init=False, repr=False, default_factory=lambda: _Known())
     _of_real: "dict[str, _Known]" = field(init=False, repr=False, default_factory=dict)
 
-    def judging(self, fake: Image, seams: Seams | None = None) -> "Sample":
-        """The same pair with another generated image."""
-        other = replace(self, fake=fake, seams=seams)
+    def judging(self, fake: Image, seams: Seams | None = None, nuclei: Nuclei | None = None) -> "Sample":
+        """The same pair with another generated image, its seams, and its nuclei where they are given."""
+        known = {which: given for which, given in self.nuclei.items() if which != "fake"}
+        of_fake = known.get("real" if fake is self.real else "he") if fake is self.real or fake is self.he else nuclei
+        outlined = known if of_fake is None else {**known, "fake": of_fake}
+        other = replace(self, fake=fake, seams=seams, nuclei=outlined)
         object.__setattr__(other, "_of_real", self._of_real)
         return other
 
@@ -141,6 +148,7 @@ class Metric(ABC):
     needs_truth: ClassVar[bool] = False  # True: exists only where the true IHC is known
     needs_cells: ClassVar[bool] = False  # True: exists only where the cells of the true IHC are known
     needs_training: ClassVar[bool] = False  # True: ``learn`` is called before the images of a data set are measured
+    takes_nuclei: ClassVar[bool] = False  # True: it can measure with nuclei outlined elsewhere
     on_request: ClassVar[bool] = False  # True: slow, and of interest to few; measured where it is asked for by name
     min_side: ClassVar[int] = 1  # pixels; an image with a shorter side has none of the values
     device: str = "cpu"  # where a metric with a network runs it
@@ -175,6 +183,12 @@ class Metric(ABC):
         images. ``none_because``: why there are none.
         """
         raise TypeError(f"{type(self).__name__} learns nothing")
+
+    def use_nuclei(self, digest: str) -> None:
+        """From here on nuclei are those that samples are given, of a metric that ``takes_nuclei``. Protocols say which,
+        by this digest of those of the real images.
+        """
+        raise TypeError(f"{type(self).__name__} takes no nuclei")
 
     def provenance(self) -> dict[str, str]:
         """What the numbers rest on besides the images: SHA-256 of weights by name, versions of packages by name."""

@@ -114,10 +114,10 @@ def test_other_json_is_refused_by_name_in_one_line(tmp_path: Path, content: str,
 
 
 def test_polygons_that_would_take_for_ever_are_refused(tmp_path: Path) -> None:
-    angle = np.linspace(0, 6, 20_000)
-    ring = np.stack([25 + 30 * np.cos(angle), 20 + 30 * np.sin(angle)], axis=1).round(3).tolist()
+    side = 4000
+    edge = [[x, 0] for x in range(side)] + [[side, side], [0, side]]  # 64 thousand million steps
     with pytest.raises(DataError, match="larger polygons than an image has nuclei"):
-        read_nuclei(write_geojson(tmp_path, [feature(ring)] * 400), IMAGE, SIZE)
+        read_nuclei(write_geojson(tmp_path, feature(edge)), IMAGE, (side, side))
 
 
 def test_what_is_no_label_image_is_refused_by_name(tmp_path: Path) -> None:

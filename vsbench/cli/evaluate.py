@@ -52,6 +52,15 @@ def evaluate(
             "--also", metavar="FAMILY", help="Measure this family too, of those on request; =CHOICE where it has one."
         ),
     ] = None,
+    nuclei: Annotated[
+        Path | None,
+        typer.Option(
+            "--nuclei",
+            metavar="FOLDER",
+            help="Nuclei outlined elsewhere in place of the detector's: real/, he/, and a folder named as each row, "
+            "with a label image (16 bits) or GeoJSON for each test pair.",
+        ),
+    ] = None,
     on_missing: Annotated[
         Literal["n/a", "error"],
         typer.Option("--on-missing", help="Where weights are missing, leave these metrics out, or stop."),
@@ -89,6 +98,7 @@ def evaluate(
     from vsbench.errors import UsageError, UserError
     from vsbench.evaluation import evaluate as engine
     from vsbench.evaluation.draws import require_draws
+    from vsbench.evaluation.given_nuclei import GivenNuclei
     from vsbench.evaluation.group import Group
     from vsbench.evaluation.instrument import Instrument, chosen_of
     from vsbench.evaluation.sizes import CommonSize
@@ -113,10 +123,13 @@ def evaluate(
     fabric = make_fabric(device, devices, "32-true")
     fabric.launch()
     atexit.register(leave)
-    instrument = Instrument.build(str(fabric.device), families, on_missing, seed_of(weights) if weights else None)
+    outlined = None if nuclei is None else GivenNuclei(nuclei)
+    seed, digest = seed_of(weights) if weights else None, outlined.digest if outlined else None
+    instrument = Instrument.build(str(fabric.device), families, on_missing, seed, digest)
     with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
         if dataset is not None and stain is not None:
-            group = Group(dataset, parse_settings(data or []), stain, data_root, out or results, common, data_name)
+            where = data_root, out or results
+            group = Group(dataset, parse_settings(data or []), stain, *where, common, data_name, outlined)
             if images is not None and name is not None:
                 outcomes, failures = engine.evaluate_images(
                     images, name, group, instrument, on_bad, suffix, None if common else resize, display.count
@@ -140,6 +153,7 @@ def evaluate(
                 elsewhere=out is not None,
                 draws=draws,
                 size=common,
+                nuclei=outlined,
             )
     if fabric.is_global_zero:
         print_outcomes(outcomes)

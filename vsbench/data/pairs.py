@@ -38,6 +38,7 @@ class Pair:
     truth: Path | None = None
     best: Path | None = None
     cells: Path | None = None
+    nuclei: dict[str, Path] = field(default_factory=dict)  # outlined elsewhere, of "real" and "he"
 
     @property
     def images(self) -> list[Path]:

@@ -11,10 +11,11 @@ from vsbench.engine.run import Run, find_runs
 from vsbench.errors import DataError, RunError, UsageError, UserError
 from vsbench.evaluation import summary as summaries
 from vsbench.evaluation.draws import draws_by_seed, evaluate_draws
+from vsbench.evaluation.given_nuclei import GivenNuclei
 from vsbench.evaluation.group import Group, group_of
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.known import KnownFeatures
-from vsbench.evaluation.onepass import OnBad, measure
+from vsbench.evaluation.onepass import Beside, OnBad, measure
 from vsbench.evaluation.rows import Row, external_row, reference_rows, translated_row
 from vsbench.evaluation.sizes import CommonSize
 from vsbench.evaluation.training import teach, training_digest
@@ -50,6 +51,8 @@ def evaluate_rows(
     """
     instrument = instrument.suited(group.pairs)
     training = training_digest(group, instrument.metrics.values())
+    ids = [pair.id for pair in group.pairs]
+    given = {} if group.nuclei is None else {str(row.run.folder): group.nuclei.of_row(row.run, ids) for row in rows}
     outcomes: dict[str, Outcome] = {}
     todo: dict[str, tuple[Row, str, str, str]] = {}
     for row in rows:
@@ -58,8 +61,11 @@ def evaluate_rows(
             group.digests.add(row.files.values())
             images = digest([group.digests.of(row.files[p.id]) for p in group.pairs])
         data = [group.data_digest, group.labels_digest, *training]
+        if (outlined := given.get(name := str(row.run.folder))) is not None:
+            group.digests.add(outlined.values())
+            data += [group.digests.of(outlined[p.id]) for p in group.pairs if p.id in outlined]
         fingerprint = digest([row.protocol, __version__, *data, images, *instrument.identity])
-        name, (there, damaged) = str(row.run.folder), summaries.stored(row, fingerprint)
+        there, damaged = summaries.stored(row, fingerprint)
         if there is not None and not (there.skipped and on_bad == "stop"):
             there = summaries.renamed(row, group, there)
             outcomes[name] = Outcome(row.run, there, cached=True)
@@ -78,8 +84,8 @@ def evaluate_rows(
         makers = {name: row.make for name, (row, *_) in todo.items()}
         total = len(makers) * len(group.pairs)
         done = None if tell is None else lambda count: tell("measured", count, total)
-        seams = {name: row.seams for name, (row, *_) in todo.items() if row.seams is not None}
-        measured = measure(group.pairs, makers, instrument.metrics, on_bad, known, done, group.size, seams)
+        beside = {name: Beside(row.seams, given.get(name, {})) for name, (row, *_) in todo.items()}
+        measured = measure(group.pairs, makers, instrument.metrics, on_bad, known, done, group.size, beside)
         if ranks.rank() == 0:
             known.save()
         for name, (row, fingerprint, images, damaged) in todo.items():
@@ -130,16 +136,20 @@ def evaluate_runs(
     elsewhere: bool = False,
     draws: int = 1,
     size: CommonSize | None = None,
+    nuclei: GivenNuclei | None = None,
 ) -> tuple[list[Outcome], list[str]]:
     """Evaluate runs, each data set's reference rows first; what fails for one run leaves the others alone.
 
     ``results``: where the reference rows go; with ``elsewhere`` all that is made of the runs too, which are only read.
     ``draws``: with so many translation seeds in all, where a method draws. ``size``: at which all are measured, where
-    that is not the size the images are stored at. Returns the outcomes and one line for each failure. Raises UsageError
-    for draws at such a size: what they spread around is measured at the images' own.
+    that is not the size the images are stored at. ``nuclei``: outlined elsewhere, of the images of one data set and
+    stain. Returns the outcomes and one line for each failure. Raises UsageError for draws at such a size: what they
+    spread around is measured at the images' own; and for draws, or runs of several data sets, with ``nuclei``.
     """
     if size is not None and draws > 1:
         raise UsageError("--draws are measured at the images' own size: leave out --size")
+    if nuclei is not None and draws > 1:
+        raise UsageError("--nuclei are those of one image each: leave out --draws")
     outcomes: list[Outcome] = []
     failures: list[str] = []
     groups: dict[str, list[Run]] = {}
@@ -151,9 +161,11 @@ def evaluate_runs(
             continue
         key = str((record.dataset, record.dataset_options or {}, record.stain, record.data_root, record.data_name))
         groups.setdefault(key, []).append(run)
+    if nuclei is not None and len(groups) > 1:
+        raise UsageError("--nuclei are those of one data set and stain: name runs of one, not of several")
     for members in groups.values():
         try:
-            group = group_of(members[0], data_root, results, size)
+            group = group_of(members[0], data_root, results, size, nuclei)
             rows = reference_rows(group)
             for run in members:
                 try:

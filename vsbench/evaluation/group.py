@@ -12,8 +12,9 @@ from vsbench.data.pairs import NotHere, Pair, images_of, not_read, pairs_digest
 from vsbench.data.splits import split_digest
 from vsbench.dataset import data_name, pairs_of
 from vsbench.engine.run import Run, group_folder
-from vsbench.errors import DataError
+from vsbench.errors import DataError, UsageError
 from vsbench.evaluation.digests import Digests
+from vsbench.evaluation.given_nuclei import GivenNuclei
 from vsbench.evaluation.sizes import CommonSize
 from vsbench.files import digest
 from vsbench.markers import marker
@@ -37,6 +38,7 @@ class Group:
     results: Path
     size: CommonSize | None = None
     name: str | None = None  # what the pairs are called; None given: as ``dataset.data_name`` has it
+    nuclei: GivenNuclei | None = None  # outlined elsewhere
     pairs: list[Pair] = field(init=False)
     train: list[Pair] = field(init=False)  # empty where only the test split is here
     digests: Digests = field(init=False)
@@ -49,6 +51,10 @@ class Group:
         self.pairs = [replace(p, labels={**p.labels, "stain": marker(self.stain)}) for p in test]
         if self.size is not None:  # at which true cells, known by their pixels, are in other places
             self.pairs = [replace(p, cells=None) for p in self.pairs]
+        if self.nuclei is not None:
+            if self.size is not None:
+                raise UsageError("--nuclei are those of the images at their own size: leave out --size")
+            self.pairs = self.nuclei.with_nuclei(self.pairs)
         without_train = [] if source.paired else ["training images are unpaired: no rows made from them"]
         try:
             self.train = pairs_of(source, self.data_root, self.stain, "train") if source.paired else []
@@ -57,7 +63,9 @@ class Group:
             why = "" if isinstance(error, NotHere) else f" ({error})"
             without_train = [f"no training split here, so no rows made from it and no look for shared slides{why}"]
         self.digests = Digests(self.results / "digests.json")
-        self.digests.add(file for p in self.pairs for file in (*p.images, p.cells) if file is not None)
+        self.digests.add(
+            file for p in self.pairs for file in (*p.images, p.cells, *p.nuclei.values()) if file is not None
+        )
         beside = not_read(images_of([*self.pairs, *self.train]))
         resized = [] if self.size is None else [self.size.said]
         self.warnings = [*resized, *source.warnings, *self._slide_warnings(), *without_train, *beside]
@@ -85,6 +93,7 @@ class Group:
             parts += [p.id, *(f"{key}={value}" for key, value in sorted(p.labels.items()))]
             if p.cells is not None:
                 parts.append(self.digests.of(p.cells))
+            parts += [f"{name}={self.digests.of(file)}" for name, file in sorted(p.nuclei.items())]
         return digest(parts)
 
     @cached_property
@@ -115,10 +124,16 @@ class Group:
             yield f"only {len(test)} test slides: too few to rank methods"
 
 
-def group_of(run: Run, data_root: Path | None, results: Path, size: CommonSize | None = None) -> Group:
+def group_of(
+    run: Run,
+    data_root: Path | None,
+    results: Path,
+    size: CommonSize | None = None,
+    nuclei: GivenNuclei | None = None,
+) -> Group:
     """The group a run belongs to; its data lie under ``data_root``, $VSBENCH_DATA, or where they lay in training."""
     record = run.record
     if data_root is None and not os.environ.get("VSBENCH_DATA") and record.data_root:
         data_root = Path(record.data_root)
     options = record.dataset_options or {}
-    return Group(record.dataset, options, record.stain, data_root, results, size, record.data_name)
+    return Group(record.dataset, options, record.stain, data_root, results, size, record.data_name, nuclei)

@@ -46,10 +46,16 @@ class Instrument:
 
     @classmethod
     def build(
-        cls, device: str, also: Sequence[str] = (), on_missing: OnMissing = "n/a", random_seed: int | None = None
+        cls,
+        device: str,
+        also: Sequence[str] = (),
+        on_missing: OnMissing = "n/a",
+        random_seed: int | None = None,
+        nuclei: str | None = None,
     ) -> "Instrument":
         """All registered metrics, and those on request that ``also`` names, with or without a choice: ``encoder=uni``.
 
+        ``nuclei``: a digest of those outlined elsewhere, which metrics of nuclei then measure with, requested or not.
         ``random_seed``: networks of random weights in place of the published ones; their values say so. Raises
         UserError, with the mend, where something is missing and ``on_missing`` says so; UsageError where two metrics
         declare the same value or column, or for a choice that there is not.
@@ -60,7 +66,9 @@ class Instrument:
         absent = []
         for name, metric_class in loaded.items():
             metric: Metric = metric_class()
-            if metric.on_request and name not in asked:
+            if nuclei is not None and metric.takes_nuclei:
+                metric.use_nuclei(nuclei)
+            elif metric.on_request and name not in asked:
                 continue
             if name in asked:
                 _choose(name, metric, asked[name])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from threading import Lock
 from typing import Literal, Protocol, TypeVar
 
@@ -18,13 +19,15 @@ from numpy.typing import NDArray
 
 from vsbench import ranks
 from vsbench.data.decode import read_rgb, require_equal_sizes
+from vsbench.data.nuclei import read_nuclei
 from vsbench.data.pairs import Pair
 from vsbench.data.seams import Seams
 from vsbench.data.true_cells import read_true_cells
 from vsbench.errors import DataError
 from vsbench.evaluation.given import CHANGES, Columns, Form, across, alone, form_of, reason_of
 from vsbench.evaluation.sizes import CommonSize
-from vsbench.metric import Absent, Image, Metric, Sample, declared_columns, require_distinct
+from vsbench.metric import Absent, Image, Metric, Sample, Which, declared_columns, require_distinct
+from vsbench.stain.nuclei_outlined import Nuclei, nuclei_of
 
 CHUNK = 8  # pairs in memory at once, and the batch that networks see
 THREADS = 2  # decoding and most arithmetic release the interpreter lock
@@ -35,6 +38,17 @@ FindSeams = Callable[[Pair], Seams | None]  # where the image to be judged was s
 OnBad = Literal["stop", "skip"]
 Features = dict[str, NDArray[np.float32]]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is known of a row's images besides their pixels. ``nuclei``: pair id → file of those outlined elsewhere."""
+
+    seams: FindSeams | None = None
+    nuclei: Mapping[str, Path] = field(default_factory=dict)
+
+
+NOTHING = Beside()
 
 
 class Known(Protocol):
@@ -74,11 +88,11 @@ def measure(
     known: Known | None = None,
     done: Callable[[int], None] | None = None,
     size: CommonSize | None = None,
-    seams: Mapping[str, FindSeams] | None = None,
+    beside: Mapping[str, Beside] | None = None,
 ) -> dict[str, Measured | DataError]:
     """Measure several rows on the same pairs; ``done`` is told the number of images measured so far. With ``size`` all
-    images are measured at that size, real and generated; makers are given the real ones as they are stored. ``seams``:
-    by row, where its images may be stitched.
+    images are measured at that size, real and generated; makers are given the real ones as they are stored. ``beside``:
+    what is known of a row's images, by row.
 
     A bad generated image (unreadable, of another size) ends its own row, whose result is then the error, or is skipped
     in it. A bad real image ends all: raises DataError; or it is skipped in all rows. A metric that raises anything
@@ -90,7 +104,7 @@ def measure(
     require_distinct(metrics)
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     mine = chunks[ranks.rank() :: ranks.ranks()]
-    part = _measure(mine, makers, metrics, on_bad, known, done, size, seams or {})
+    part = _measure(mine, makers, metrics, on_bad, known, done, size, beside or {})
     parts = ranks.collect(part)
     for other in parts:
         if other.error is not None:
@@ -142,7 +156,7 @@ class _Source:
         self.base: Sample | None = None  # the same at the size at which it is measured
         self.error: DataError | None = None
 
-    def sample(self, make: Maker, seams: FindSeams | None) -> Sample:
+    def sample(self, make: Maker, beside: Beside) -> Sample:
         """The pair with a row's image. Raises DataError; ``error`` is set where it is the real images' fault."""
         with self.lock:
             if self.base is None and self.error is None:
@@ -161,7 +175,10 @@ class _Source:
             fake = self.base.he if fake is self.stored.he else self.base.real
         elif self.size is not None:
             fake = self.size.bring(self.pair.ihc, fake)  # of the real size, or brought there already
-        return self.base.judging(_read_only(fake), seams(self.pair) if seams is not None else None)
+        seams = None if beside.seams is None else beside.seams(self.pair)
+        file = beside.nuclei.get(self.pair.id)
+        nuclei = None if file is None else _outlined(file, self.pair.ihc, self.base.real)
+        return self.base.judging(_read_only(fake), seams, nuclei)
 
 
 def _at(size: CommonSize, pair: Pair, stored: Sample) -> Sample:
@@ -191,7 +208,17 @@ def read_pair(pair: Pair) -> Sample:
     he, real = images[pair.he], images[pair.ihc]
     truth = images[pair.truth] if pair.truth is not None else None
     cells = read_true_cells(pair.cells, he[..., 0].size) if pair.cells is not None else None
-    return Sample(pair.id, he, real, he, truth, pair.labels, cells)
+    nuclei: dict[Which, Nuclei] = {}
+    if "real" in pair.nuclei:
+        nuclei["real"] = _outlined(pair.nuclei["real"], pair.ihc, real)
+    if "he" in pair.nuclei:
+        nuclei["he"] = _outlined(pair.nuclei["he"], pair.he, he)
+    return Sample(pair.id, he, real, he, truth, pair.labels, cells, nuclei)
+
+
+def _outlined(file: Path, image: Path, pixels: Image) -> Nuclei:
+    """The nuclei in a file, of an image of these pixels. Raises DataError."""
+    return nuclei_of(read_nuclei(file, image, (pixels.shape[0], pixels.shape[1])))
 
 
 Alone = dict[str, Columns | Exception]  # by metric
@@ -227,7 +254,7 @@ def _measure(
     known: Known | None,
     done: Callable[[int], None] | None,
     size: CommonSize | None,
-    seams: Mapping[str, FindSeams],
+    beside: Mapping[str, Beside],
 ) -> _Part:
     part = _Part({name: _Row() for name in makers})
     alone = {name: metric for name, metric in metrics.items() if metric.measures_alone}
@@ -239,7 +266,7 @@ def _measure(
                 sources = [_Source(pair, known, size) for pair in chunk]
                 for name, make in makers.items():
                     if part.rows[name].error is None:
-                        job = (make, seams.get(name), alone)
+                        job = (make, beside.get(name, NOTHING), alone)
                         yield part.rows[name], [(s, pool.submit(_measure_alone, s, *job)) for s in sources]
 
         for row, jobs in _one_ahead(submitted()):
@@ -270,10 +297,10 @@ def _one_ahead(tasks: Iterator[T]) -> Iterator[T]:
 
 
 def _measure_alone(
-    source: _Source, make: Maker, seams: FindSeams | None, metrics: Mapping[str, Metric]
+    source: _Source, make: Maker, beside: Beside, metrics: Mapping[str, Metric]
 ) -> tuple[Sample, Alone]:
     """Decode, and measure what needs no batch; runs in a thread. Raises DataError."""
-    sample = source.sample(make, seams)
+    sample = source.sample(make, beside)
     found: Alone = {}
     for name, metric in metrics.items():
         try:

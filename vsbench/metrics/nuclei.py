@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench.markers import marker
-from vsbench.metric import Absent, Metric, Sample, Value, Which
+from vsbench.metric import GIVEN_NUCLEI, Absent, Metric, Sample, Value, Which
 from vsbench.metrics.clinical import NAN, THRESHOLDS, Cutoffs, agreement, kappa_of, mean_of
 from vsbench.stain.dab import density_table, read_levels
 from vsbench.stain.nuclei import BANDS, NuclearStain
@@ -84,21 +84,33 @@ class NucleiKept(Metric):
 
     values = declared(THRESHOLDS)
     on_request = True
+    takes_nuclei = True
 
     def __init__(self, thresholds: Mapping[str, Cutoffs] = THRESHOLDS, stain: str | None = None) -> None:
         self.thresholds = {marker(stain): cutoffs for stain, cutoffs in thresholds.items()}
         self.stain = stain
         self.values = declared(self.thresholds)
+        self.given: str | None = None
+
+    def use_nuclei(self, digest: str) -> None:
+        """Those outlined elsewhere take the place of those that the detector finds."""
+        self.given = digest
+        self.values = declared(self.thresholds, f"given:{digest[:12]}")
+
+    def provenance(self) -> dict[str, str]:
+        """SHA-256 over the nuclei of the real images, where they were outlined elsewhere."""
+        return {} if self.given is None else {GIVEN_NUCLEI: self.given}
 
     def per_image(self, sample: Sample) -> dict[str, float]:
         """Counts, F1 and errors of one pair; share, H-score and category of both images."""
-        fake, real, he = (sample.once(which, detected_nuclei) for which in ("fake", "real", "he"))
+        fake, real, he = (self._nuclei(sample, which) for which in ("fake", "real", "he"))
+        count, count_real, count_he = (NAN if nuclei is None else float(nuclei.count) for nuclei in (fake, real, he))
         columns = {
-            "nuclei": float(fake.count),
-            "nuclei_real": float(real.count),
-            "nuclei_he": float(he.count),
-            "nuclei_count_error": 100 * abs(fake.count - real.count) / real.count if real.count else NAN,
-            "nuclei_f1": detection_f1(fake, he),
+            "nuclei": count,
+            "nuclei_real": count_real,
+            "nuclei_he": count_he,
+            "nuclei_count_error": 100 * abs(count - count_real) / count_real if count_real else NAN,
+            "nuclei_f1": NAN if fake is None or he is None else detection_f1(fake, he),
         }
         cutoffs = self.thresholds.get(marker(sample.labels.get("stain", self.stain or "")))
         scores = [_score(sample, which, nuclei) for which, nuclei in (("fake", fake), ("real", real)) if cutoffs]
@@ -112,8 +124,17 @@ class NucleiKept(Metric):
         columns["nuclei_category_agreement"] = agreement(*categories)
         return columns
 
+    def _nuclei(self, sample: Sample, which: Which) -> Nuclei | None:
+        """None where they are given, and not of this image."""
+        return sample.once(which, detected_nuclei) if self.given is None else sample.nuclei.get(which)
+
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Set values over the pairs that have them; Absent where none has."""
+        if table["nuclei"].isna().all():
+            return {value.name: Absent("no nuclei of these images were given") for value in self.values}
+        no_f1 = "no nucleus in any generated image or H&E"
+        if table["nuclei_he"].isna().all():
+            no_f1 = "no nuclei of the H&E were given"
         if table["nuclei_share"].isna().all() and table["nuclei_share_real"].isna().all():
             stains = ", ".join(sorted(self.thresholds))
             none = Absent(f"no image has a share of positive nuclei: of nuclear markers only ({stains}), and of "
@@ -121,7 +142,7 @@ class NucleiKept(Metric):
         else:
             none = Absent(f"no pair has two images with {FEWEST} nuclei or more")
         return {
-            "nuclei_f1": mean_of(table["nuclei_f1"], Absent("no nucleus in any generated image or H&E")),
+            "nuclei_f1": mean_of(table["nuclei_f1"], Absent(no_f1)),
             "nuclei_count_error": mean_of(table["nuclei_count_error"], Absent("no nucleus in any real image")),
             "nuclei_share_mae": mean_of(table["nuclei_share_error"], none),
             "nuclei_h_score_mae": mean_of(table["nuclei_h_score_error"], none),
@@ -131,9 +152,9 @@ class NucleiKept(Metric):
         }
 
 
-def _score(sample: Sample, which: Which, nuclei: Nuclei) -> NuclearStain | None:
+def _score(sample: Sample, which: Which, nuclei: Nuclei | None) -> NuclearStain | None:
     """Of one image; None where it has too few nuclei."""
-    if nuclei.count < FEWEST:
+    if nuclei is None or nuclei.count < FEWEST:
         return None
     dab = nuclei.means(density_table()[sample.once(which, read_levels).levels])
     weak, moderate, strong = (float((dab >= least).mean()) for least in BANDS)

@@ -16,6 +16,7 @@ from vsbench.engine.run import row_name
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import PluginError, UsageError
 from vsbench.evaluation.sizes import options_of
+from vsbench.metric import GIVEN_NUCLEI
 from vsbench.records.run import ExternalRecord, ImportedRecord, RunRecord, TrainedRecord
 from vsbench.records.summary import Summary
 from vsbench.report.provenance.places import ELSEWHERE, Places
@@ -130,6 +131,9 @@ def evaluation(record: RunRecord | None, summary: Summary, folder: str, places: 
         words += [f"{RESULTS}/{folder}"]
     words += options_of(summary.protocol)
     words += [word for family in _on_request(summary) for word in ("--also", family)]
+    if GIVEN_NUCLEI in (summary.provenance or {}):
+        words += ["--nuclei", f"{ELSEWHERE}/nuclei"]
+        notes.append(f"{words[-1]} stands for your folder of the nuclei that were outlined elsewhere")
     if seed := re.search(r"random:\d+", " ".join(map(str, (summary.provenance or {}).values()))):
         words += ["--weights", seed[0]]
     if summary.skipped:
@@ -252,5 +256,7 @@ def _on_request(summary: Summary) -> list[str]:
     return [
         next((key for key in summary.provenance or {} if key.startswith(f"{name}=")), name)
         for name, metric in families.items()
-        if metric.on_request and any(v.name in summary.values for v in metric.values)
+        if metric.on_request
+        and any(v.name in summary.values for v in metric.values)
+        and not (metric.takes_nuclei and GIVEN_NUCLEI in (summary.provenance or {}))
     ]
