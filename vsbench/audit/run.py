@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -13,6 +13,7 @@ from vsbench.audit import duplicates, fingerprints, registration, slides, tiles
 from vsbench.audit.duplicates import Duplicate, find_duplicates
 from vsbench.audit.light import differ, light_share, slide_lights
 from vsbench.audit.mismatched import ALLOWED, Mismatched, mismatched
+from vsbench.audit.nuclei import Agreement, count_correlation, nuclei_of_pairs
 from vsbench.audit.slides import SlideRow, slide_rows
 from vsbench.audit.tiles import Lights, Measured, TileRow, measure, trusted
 from vsbench.cells import neutral_table
@@ -46,6 +47,7 @@ class Audit:
     slides: list[SlideRow]
     unreadable: list[str]
     mismatched: Mismatched
+    nuclei: dict[tuple[str, str], Agreement]  # by split and id, of some pairs
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -61,6 +63,10 @@ class Audit:
             "pairs_without_slide": sum(row.slide is None for row in self.tiles),
             "pearson_r": _mean(row.pearson_r for row in self.tiles),
             "pearson_r_by_split": {s: _mean(r.pearson_r for r in self.tiles if r.split == s) for s in self._splits},
+            "mutual_information": _mean(row.mutual_information for row in self.tiles),
+            "pairs_with_nuclei_counted": len(self.nuclei),
+            "nuclei_count_r": count_correlation(list(self.nuclei.values())),
+            "nuclei_density_r": _mean(each.density for each in self.nuclei.values()),
             "blank": sum(row.blank for row in self.tiles),
             "tissue_median": median(row.he_tissue for row in self.tiles) if self.tiles else None,
             "registered": len(shifts),
@@ -124,7 +130,8 @@ def audit(pairs: Iterable[Pair], stain: str, count: Count | None = None) -> Audi
     measured = [under.get((each.pair.split, each.pair.id), each) for each in measured]
     alike = find_duplicates(measured, told("confirming duplicates"))
     null = mismatched(measured, {frozenset(each.tiles) for each in alike}, told("registering mismatched pairs"))
-    rows = [trusted(each.row, null.level) for each in measured]
+    nuclei = nuclei_of_pairs(measured, told("counting nuclei"))
+    rows = [_counted(trusted(each.row, null.level), nuclei) for each in measured]
     return Audit(
         stain,
         {(each.pair.split, each.pair.id): each.pair for each in measured},
@@ -133,6 +140,7 @@ def audit(pairs: Iterable[Pair], stain: str, count: Count | None = None) -> Audi
         slide_rows(rows, lights),
         unreadable,
         null,
+        nuclei,
     )
 
 
@@ -149,6 +157,13 @@ def write_tables(audits: Sequence[Audit], dataset: str, folder: Path) -> list[Pa
     stains = {each.stain: each.summary for each in audits}
     write_json(path, {"dataset": dataset, "thresholds": THRESHOLDS, "stains": stains})
     return [*written, path]
+
+
+def _counted(row: TileRow, nuclei: dict[tuple[str, str], Agreement]) -> TileRow:
+    found = nuclei.get((row.split, row.id))
+    if found is None:
+        return row
+    return replace(row, he_nuclei=found.he, ihc_nuclei=found.ihc, nuclei_density_r=found.density)
 
 
 def _length(row: TileRow) -> float:

@@ -18,7 +18,7 @@ from vsbench.audit.fingerprints import Fingerprint, fingerprint
 from vsbench.audit.registration import residual_shift
 from vsbench.data.decode import read_rgb, require_equal_sizes
 from vsbench.data.pairs import Pair
-from vsbench.metrics._grey import summed_grey
+from vsbench.metrics._grey import mutual_information, summed_grey
 from vsbench.metrics.content import grey_correlation
 from vsbench.stain.balanced import level_counts, read_transmission
 from vsbench.stain.dab import density_of
@@ -54,8 +54,9 @@ class TileRow:
 
     ``he_tissue``, ``ihc_tissue``: share of the pixels that hold stain, under that light. Amounts of stain: mean optical
     density of these pixels. ``pearson_r``: of the grey levels of H&E and IHC, every pixel, as in Table I of the USIGAN
-    paper (as a fraction). ``shift_y``, ``shift_x``: pixels by which the IHC lies below and right of the H&E; trust
-    where ``sure``.
+    paper (as a fraction): their normalised cross-correlation. ``mutual_information``: of the same levels, in bits.
+    ``he_nuclei``, ``ihc_nuclei``, ``nuclei_density_r``: as ``audit.nuclei`` finds them, of some pairs. ``shift_y``,
+    ``shift_x``: pixels by which the IHC lies below and right of the H&E; trust where ``sure``.
     """
 
     stain: str
@@ -68,6 +69,10 @@ class TileRow:
     ihc_tissue: float
     blank: bool
     pearson_r: float | None
+    mutual_information: float | None
+    he_nuclei: int | None
+    ihc_nuclei: int | None
+    nuclei_density_r: float | None
     shift_y: int | None
     shift_x: int | None
     confidence: float | None
@@ -116,7 +121,8 @@ def measure(pair: Pair, stain: str, lights: Lights | None = None) -> Measured:
     he, ihc = stained["he"].mean_amounts, stained["ihc"].mean_amounts
     share = {kind: float(stained[kind].tissue.mean()) for kind in KINDS}
     density, light_share = dab_density(images["ihc"], under["ihc"])
-    r = grey_correlation(summed_grey(images["ihc"]), summed_grey(images["he"]))
+    grey = {kind: summed_grey(images[kind]) for kind in KINDS}
+    r = grey_correlation(grey["ihc"], grey["he"])
     row = TileRow(
         stain=stain,
         split=pair.split,
@@ -128,6 +134,10 @@ def measure(pair: Pair, stain: str, lights: Lights | None = None) -> Measured:
         ihc_tissue=share["ihc"],
         blank=min(share.values()) < BLANK,
         pearson_r=None if math.isnan(r) else r,
+        mutual_information=None if math.isnan(r) else mutual_information(grey["he"].levels, grey["ihc"].levels),
+        he_nuclei=None,  # until they are looked for
+        ihc_nuclei=None,
+        nuclei_density_r=None,
         shift_y=dy,
         shift_x=dx,
         confidence=shift.confidence if shift else None,
