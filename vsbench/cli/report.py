@@ -48,6 +48,14 @@ def report(
             help="Evaluations of this protocol, as evaluate --size leaves them.  [default: at the images' own size]",
         ),
     ] = None,
+    strata: Annotated[
+        str | None,
+        typer.Option(
+            "--strata",
+            metavar="QUALITY",
+            help="Also by thirds of the pairs, by how well these match: ncc, mi, nuclei (the last two if measured).",
+        ),
+    ] = None,
     suite: Annotated[
         str | None,
         typer.Option("--suite", callback=checked_names, help="This ablation study alone: its table and figure."),
@@ -67,7 +75,7 @@ def report(
     from vsbench.report.spread import spreads_of
 
     folder = out or results / "report"
-    for option, given in (("--bundle", bundle), ("--protocol", protocol)):
+    for option, given in (("--bundle", bundle), ("--protocol", protocol), ("--strata", strata)):
         if suite is not None and given is not None:
             raise UsageError(f"{option} is of the whole report: leave out --suite")
     if suite is None and method is not None:
@@ -91,6 +99,7 @@ def report(
                 names=data_name or [],
                 bundle=bundle,
                 protocol=protocol,
+                strata=strata,
                 warn=print_warning,
             )
     for line in main_files(written, folder):

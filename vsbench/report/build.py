@@ -15,6 +15,7 @@ from vsbench.report.ablations import suite_report
 from vsbench.report.decision import Decision, decide
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.spread import draw_spreads
+from vsbench.report.figures.strata import strata_figure
 from vsbench.report.figures.style import width_of
 from vsbench.report.gallery import Gallery, complaints, draw_all
 from vsbench.report.latex.appendix import appendix
@@ -23,6 +24,7 @@ from vsbench.report.latex.decision import decision_latex, shown_values
 from vsbench.report.latex.document import Figure, document, figures_in_rows, section
 from vsbench.report.latex.literature import literature_tables
 from vsbench.report.latex.spread import spread_tables
+from vsbench.report.latex.strata import strata_latex
 from vsbench.report.light import sentences as of_light
 from vsbench.report.notation import escape, heading, slug, stain_name, without_mend
 from vsbench.report.page.write import write_page
@@ -31,13 +33,15 @@ from vsbench.report.provenance.places import Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.published import Paper
 from vsbench.report.spread import Spreads
+from vsbench.report.strata import Quality, Strata, checked_quality, strata_table, stratify
+from vsbench.report.strata import sentences as order_by_thirds
 from vsbench.report.studies import read_studies, set_apart
 from vsbench.report.tables import Comparison, compare, load_results, problems, renamed, tidy, unevaluated
-from vsbench.report.verdict import decision_table, sentences
+from vsbench.report.verdict import MAIN_VALUES, decision_table, sentences
 
 Warn = Callable[[str], None]
 # kinds of figures of the supplement: the decision's table has what two of them tell, and clusters decide nothing
-LOOKED_UP = ("ranks", "differences", "features")
+LOOKED_UP = ("ranks", "differences", "features", "strata")
 SHEETS = "images"
 
 
@@ -48,6 +52,13 @@ class Shown:
     decision: Decision
     gallery: Gallery
     missing: list[str] = field(default_factory=list)
+    strata: Strata | None = None
+
+    @property
+    def shown_by_thirds(self) -> list[str]:
+        """The main values that follow from tables, of which thirds can be had; else the first of those that do."""
+        there = self.strata.values if self.strata else []
+        return [name for name in MAIN_VALUES if name in there] or there[: len(MAIN_VALUES)]
 
     @property
     def comparison(self) -> Comparison:
@@ -84,6 +95,7 @@ def build_report(
     names: Sequence[str] = (),
     bundle: Path | None = None,
     protocol: str | None = None,
+    strata: str | None = None,
     warn: Warn = warnings.warn,
 ) -> list[Path]:
     """Write the report of all evaluated runs under ``results`` to the folder ``out``; what was written.
@@ -94,13 +106,15 @@ def build_report(
     deviations over seeds. ``papers``: their numbers stand beside. ``spreads``: how far they and reruns lie apart, for
     the supplement. ``names``: what data sets are called, as ``tables.renamed`` takes them. ``bundle``: a ZIP file of
     all that may be passed on. ``protocol``: which evaluations, where runs have several; else those at the images' own
-    size.
+    size. ``strata``: also ``strata.csv``, and its figures and tables: values by thirds of the pairs, by this quality of
+    theirs (``strata.QUALITIES``).
 
     ``warn`` is told, one sentence each, what is not comparable, not evaluated or could not be drawn. Raises UserError
     where no run that is in order is evaluated.
     """
     if bundle is not None:
         require_bundle(bundle)  # before minutes of work
+    quality = None if strata is None else checked_quality(strata)
     studies = read_studies(results)
     everything = renamed(load_results(results, warn, protocol), names)
     if not everything:
@@ -116,6 +130,9 @@ def build_report(
         warn(f"{folder}: not evaluated, so not in the report; run vsbench evaluate {folder}")
     decisions = [_cleared(decide(comparison), places) for comparison in compare(runs)]
     shown = [Shown(d, draw_all(d, out / "figures", places) if figures else Gallery()) for d in decisions]
+    if quality is not None:
+        for one in shown:
+            _stratify(one, quality, out / "figures" if figures else None)
     comparisons, whole = [one.comparison for one in shown], compare(everything)
     by_name = {one.comparison.name: one.decision for one in shown}
     made = records(whole)
@@ -125,6 +142,9 @@ def build_report(
         "decision.csv": neutral_table(pd.concat(tables, ignore_index=True)).to_csv(index=False) if tables else "",
         "provenance.csv": as_csv(made),
     }
+    if quality is not None:
+        found = [strata_table(one.strata) for one in shown if one.strata is not None]
+        parts["strata.csv"] = neutral_table(pd.concat(found, ignore_index=True)).to_csv(index=False) if found else ""
     of_spreads: list[Drawn] = []
     if latex:
         parts |= _tables(shown, by_name, papers, interval, places)
@@ -154,11 +174,23 @@ def build_report(
         for value, said in of_light(one.comparison).items():
             alike.setdefault(said, []).append(value)
         turned = [f"{one.comparison.name}: {', '.join(values)}: {said}" for said, values in alike.items()]
-        for sentence in (*problems(one.comparison), *turned, *one.missing, *complaints(one.gallery)):
+        by_thirds = [f"{one.comparison.name}: {said}" for said in (order_by_thirds(one.strata) if one.strata else ())]
+        for sentence in (*problems(one.comparison), *turned, *by_thirds, *one.missing, *complaints(one.gallery)):
             warn(sentence)
     if bundle is not None:
         written.append(write_bundle(bundle, written, whole, results, out))
     return list(dict.fromkeys(written))
+
+
+def _stratify(one: Shown, quality: Quality, folder: Path | None) -> None:
+    """Add what is shown by thirds of the pairs, and a figure of it where there is a folder for figures."""
+    try:
+        one.strata = stratify(one.comparison, quality)
+        if folder is not None:
+            drawn = strata_figure(one.strata, one.shown_by_thirds, folder)
+            one.gallery = replace(one.gallery, drawn=(*one.gallery.drawn, drawn))
+    except RunError as error:
+        one.missing.append(f"{one.comparison.name}: nothing by thirds of the pairs; {error}")
 
 
 def _cleared(decision: Decision, places: Places) -> Decision:
@@ -187,6 +219,8 @@ def _tables(
             members[0].missing.append(places.sentence(str(error)))
         for one in members:
             tables[_full_file(one.comparison)] = full_tables(one.comparison, decisions, interval)
+            if one.strata is not None and one.shown_by_thirds:
+                tables[_strata_file(one.comparison)] = strata_latex(one.strata, one.shown_by_thirds)
             if shown_values(one.decision):
                 tables[_decision_file(one.comparison)] = decision_latex(one.decision)
     return tables
@@ -228,6 +262,8 @@ def _supplement(shown: Sequence[Shown], literature: Sequence[str], spreads: Sequ
     body, said = [section("All values")], _Said()
     for one in shown:
         body.append(f"\\input{{{_full_file(one.comparison)}}}")
+        if one.strata is not None and one.shown_by_thirds:
+            body.append(f"\\input{{{_strata_file(one.comparison)}}}")
         body += figures_in_rows([said.figure(drawn, one.comparison) for drawn in one.further_figures])
     if literature:
         body += [r"\clearpage", section("As printed in the literature"), *(f"\\input{{{name}}}" for name in literature)]
@@ -274,6 +310,10 @@ def _paper_file(dataset: str) -> str:
 
 def _full_file(comparison: Comparison) -> str:
     return f"tables/all-{slug(comparison.name)}.tex"
+
+
+def _strata_file(comparison: Comparison) -> str:
+    return f"tables/strata-{slug(comparison.name)}.tex"
 
 
 def _decision_file(comparison: Comparison) -> str:
