@@ -37,7 +37,7 @@ from vsbench.report.strata import Quality, Strata, checked_quality, strata_table
 from vsbench.report.strata import sentences as order_by_thirds
 from vsbench.report.studies import read_studies, set_apart
 from vsbench.report.tables import Comparison, compare, load_results, problems, renamed, tidy, unevaluated
-from vsbench.report.verdict import MAIN_VALUES, decision_table, sentences
+from vsbench.report.verdict import decision_table, sentences
 
 Warn = Callable[[str], None]
 # kinds of figures of the supplement: the decision's table has what two of them tell, and clusters decide nothing
@@ -53,12 +53,6 @@ class Shown:
     gallery: Gallery
     missing: list[str] = field(default_factory=list)
     strata: Strata | None = None
-
-    @property
-    def shown_by_thirds(self) -> list[str]:
-        """The main values that follow from tables, of which thirds can be had; else the first of those that do."""
-        there = self.strata.values if self.strata else []
-        return [name for name in MAIN_VALUES if name in there] or there[: len(MAIN_VALUES)]
 
     @property
     def comparison(self) -> Comparison:
@@ -187,7 +181,7 @@ def _stratify(one: Shown, quality: Quality, folder: Path | None) -> None:
     try:
         one.strata = stratify(one.comparison, quality)
         if folder is not None:
-            drawn = strata_figure(one.strata, one.shown_by_thirds, folder)
+            drawn = strata_figure(one.strata, folder)
             one.gallery = replace(one.gallery, drawn=(*one.gallery.drawn, drawn))
     except RunError as error:
         one.missing.append(f"{one.comparison.name}: nothing by thirds of the pairs; {error}")
@@ -219,8 +213,8 @@ def _tables(
             members[0].missing.append(places.sentence(str(error)))
         for one in members:
             tables[_full_file(one.comparison)] = full_tables(one.comparison, decisions, interval)
-            if one.strata is not None and one.shown_by_thirds:
-                tables[_strata_file(one.comparison)] = strata_latex(one.strata, one.shown_by_thirds)
+            if one.strata is not None and one.strata.shown:
+                tables[_strata_file(one.comparison)] = strata_latex(one.strata)
             if shown_values(one.decision):
                 tables[_decision_file(one.comparison)] = decision_latex(one.decision)
     return tables
@@ -262,7 +256,7 @@ def _supplement(shown: Sequence[Shown], literature: Sequence[str], spreads: Sequ
     body, said = [section("All values")], _Said()
     for one in shown:
         body.append(f"\\input{{{_full_file(one.comparison)}}}")
-        if one.strata is not None and one.shown_by_thirds:
+        if one.strata is not None and one.strata.shown:
             body.append(f"\\input{{{_strata_file(one.comparison)}}}")
         body += figures_in_rows([said.figure(drawn, one.comparison) for drawn in one.further_figures])
     if literature:

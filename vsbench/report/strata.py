@@ -4,7 +4,7 @@ Against a real IHC of another section a value blames the pairing, too. Where met
 the order on all pairs is partly an order of how methods bear bad pairs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from types import MappingProxyType
@@ -26,8 +26,10 @@ from vsbench.stats.paired import averaged
 from vsbench.stats.slides import Slides, group
 from vsbench.stats.table import judged, table_statistics
 
+SHOWN = ("iod_mae", "r_p", "r_avg", "ssim", "nuclei_f1", "truth_mae")  # in figures, tables and sentences
 THIRDS = ("worst matched", "middle", "best matched")
 FEWEST = 3  # pairs of a third
+UNTURNED = "No two methods change places between the worst and the best matched third"
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,17 @@ class Strata:
         there = {value for _, value in self.cells}
         return [name for name in self.comparison.columns if name in there]
 
+    @property
+    def shown(self) -> list[str]:
+        """Those of ``SHOWN``; as many others where none of these is there."""
+        return [name for name in SHOWN if name in self.values] or self.values[: len(SHOWN)]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those with a value that is shown: methods, or references alone where there is no method."""
+        rows = [row for row in self.comparison.rows if any((row.key, name) in self.cells for name in self.shown)]
+        return [row for row in rows if row.is_method] or rows
+
 
 def checked_quality(name: str) -> Quality:
     """The quality of this name. Raises UsageError naming the known ones."""
@@ -142,18 +155,21 @@ def stratify(comparison: Comparison, quality: Quality, resamples: int = RESAMPLE
     return Strata(comparison, quality, thirds, cells, turns, left_out)
 
 
-def sentences(strata: Strata) -> list[str]:
-    """Where the order of methods changes between the worst and the best matched third; or that it does not."""
-    said = []
-    for name in strata.values:
-        turns = sorted((turn for turn in strata.turns if turn.value == name), key=lambda turn: not turn.is_shown)
-        if turns:
-            pairs = few([f"{t.first.title} is ahead of {t.second.title}{' (shown)' * t.is_shown}" for t in turns])
-            said.append(
-                f"{name}: among the worst matched pairs {pairs}; among the best matched it is the other way round"
-                + ("" if turns[0].is_shown else ", by less than the limits of either third")
-            )
-    return said or ["no two methods change places between the worst and the best matched third, in any value"]
+def sentences(strata: Strata, called: Callable[[str], str] = str) -> list[str]:
+    """Where the order of methods changes between the worst and the best matched third, in the values that are shown.
+
+    ``called``: what a value is called, where not by its name.
+    """
+    said, unshown = [], []
+    for name in strata.shown:
+        turns = [turn for turn in strata.turns if turn.value == name]
+        if pairs := few([f"{t.first.title} is ahead of {t.second.title}" for t in turns if t.is_shown]):
+            said.append(f"{called(name)}: among the worst matched pairs {pairs}, among the best matched it is behind")
+        elif turns:
+            unshown.append(called(name))
+    if unshown:
+        said.append(f"{', '.join(unshown)}: methods change places, by less than the limits show")
+    return said or [UNTURNED]
 
 
 def strata_table(strata: Strata) -> pd.DataFrame:

@@ -20,20 +20,20 @@ CAPTION = (
 )
 PANEL, HEAD, FOOT, LEFT, RIGHT, GAP, NAMES = 1.7, 0.34, 0.42, 0.5, 0.1, 0.55, 1.45  # inches
 ACROSS = 3  # panels in a row
-SPREAD = 0.5  # of the distance of two thirds, over which the marks of a third stand side by side
+SPREAD, STEP = 0.6, 0.09  # of the distance of two thirds: over which marks stand side by side, and between two
+WIDEST = 2.2  # inches of a panel
 NAME = 24  # characters
 
 
-def strata_figure(strata: Strata, values: Sequence[str], folder: Path) -> Drawn:
-    """Draw ``strata-<dataset>-<stain>.{pdf,png,csv}``, a panel for each of ``values``; methods, or references alone
-    where there is no method.
+def strata_figure(strata: Strata, folder: Path) -> Drawn:
+    """Draw ``strata-<dataset>-<stain>.{pdf,png,csv}``, a panel for each value that is shown; methods, or
+    references alone where there is no method.
 
     Raises RunError where no row has any of the values.
     """
     comparison = strata.comparison
-    values = [name for name in values if name in strata.values]
-    rows = [row for row in comparison.rows if any((row.key, name) in strata.cells for name in values)]
-    rows = [row for row in rows if row.is_method] or rows
+    values = strata.shown
+    rows = strata.rows
     if not rows:
         raise RunError(f"{comparison.name}: no row has a value by thirds of its pairs")
     thirds = strata.thirds
@@ -41,24 +41,25 @@ def strata_figure(strata: Strata, values: Sequence[str], folder: Path) -> Drawn:
         quality=strata.quality.label,
         limits=", ".join(f"{third.low:.2f} to {third.high:.2f}" for third in thirds),
         units=", ".join(f"{len(third.ids)} pairs of {third.slides.counted}" for third in thirds),
-        turned=". ".join(f"{sentence[0].upper()}{sentence[1:]}" for sentence in sentences(strata)) + ".",
+        turned=". ".join(sentences(strata, lambda name: comparison.columns[name].label)) + ".",
     )
     missing = tuple(f"{title} ({why})" for title, why in strata.left_out.items())
     drawn = Drawn(folder / f"strata-{slug(comparison.name)}", caption, missing)
     across = min(ACROSS, len(values))
     down = -(-len(values) // across)
-    width = (PAGE_WIDTH - NAMES - LEFT - RIGHT - (across - 1) * GAP) / across
+    width = min(WIDEST, (PAGE_WIDTH - NAMES - LEFT - RIGHT - (across - 1) * GAP) / across)
+    whole = LEFT + across * width + (across - 1) * GAP + RIGHT + NAMES
     height = HEAD + down * (PANEL + FOOT)
     with style():
-        figure = new_figure(PAGE_WIDTH, height)
+        figure = new_figure(whole, height)
         title = f"{shorten(comparison.title, 40)}, {shorten(stain_name(comparison.stain), 30)}"
         figure.text(0.5, 1 - 0.12 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         for place, name in enumerate(values):
             line, column = divmod(place, across)
             left, bottom = LEFT + column * (width + GAP), height - HEAD - (line + 1) * PANEL - line * FOOT
-            box = (left / PAGE_WIDTH, bottom / height, width / PAGE_WIDTH, (PANEL - 0.15) / height)
+            box = (left / whole, bottom / height, width / whole, (PANEL - 0.15) / height)
             _panel(figure.add_axes(box), strata, name, rows)
-        key = figure.add_axes((1 - NAMES / PAGE_WIDTH, 0, NAMES / PAGE_WIDTH, 1 - HEAD / height))
+        key = figure.add_axes((1 - NAMES / whole, 0, NAMES / whole, 1 - HEAD / height))
         _names(key, strata, rows, NAMES, height - HEAD)
         write(figure, drawn, strata_table(strata))
     return drawn
@@ -66,7 +67,7 @@ def strata_figure(strata: Strata, values: Sequence[str], folder: Path) -> Drawn:
 
 def _panel(axes: Axes, strata: Strata, name: str, rows: Sequence[Row]) -> None:
     column = strata.comparison.columns[name]
-    steps = np.linspace(-SPREAD / 2, SPREAD / 2, len(rows)) if len(rows) > 1 else np.zeros(1)
+    steps = (np.arange(len(rows)) - (len(rows) - 1) / 2) * min(STEP, SPREAD / len(rows))
     for step, row in zip(steps, rows, strict=True):
         intervals = strata.cells.get((row.key, name))
         if intervals is None:

@@ -1,4 +1,4 @@
-"""The table of an evaluation by how well its pairs match, in LaTeX: for each main value a line for each row."""
+"""The table of an evaluation by how well its pairs match, in LaTeX: for each main value a line for each method."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ LONGEST_TITLE = 40
 LINES = 36  # of one table; more values make further ones
 
 
-def strata_latex(strata: Strata, values: Sequence[str]) -> str:
-    """Floats of booktabs tables of ``values``. Raises RunError where no row has any."""
-    names = [name for name in values if name in strata.values]
+def strata_latex(strata: Strata) -> str:
+    """Floats of booktabs tables of the values that are shown. Raises RunError where no row has any."""
+    names = strata.shown
     if not names:
         raise RunError(f"{strata.comparison.name}: no row has a value by thirds of its pairs")
     parts: list[list[str]] = [[]]
@@ -36,7 +36,7 @@ def _float(strata: Strata, names: Sequence[str], part: int, parts: int) -> str:
         for third in strata.thirds
     ]
     lines = [r"\begin{tabular}{@{}l" + r"r@{\,}l" * len(strata.thirds) + "@{}}", r"\toprule"]
-    lines.append(" & ".join(["Row", *head]) + r" \\")
+    lines.append(" & ".join(["Method", *head]) + r" \\")
     for name in names:
         column = comparison.columns[name]
         about = ", ".join(filter(None, [unit(column.unit), BETTER[column.best]]))
@@ -50,19 +50,24 @@ def _float(strata: Strata, names: Sequence[str], part: int, parts: int) -> str:
         f"{escape(strata.quality.label)}{which}."
     )
     label = f"tab:strata-{slug(comparison.name)}" + (f"-{part}" if parts > 1 else "")
-    units = "; ".join(f"{third.name}: {len(third.ids)} pairs of {third.slides.counted}" for third in strata.thirds)
+    units = ", ".join(f"{len(third.ids)} pairs of {third.slides.counted}" for third in strata.thirds)
     cautions = dict.fromkeys(third.slides.caution for third in strata.thirds if third.slides.caution)
     under = [
-        prose(f"Brackets: 95 % limits over slides. {units}."),
-        *(f"{prose(sentence[0].upper() + sentence[1:])}." for sentence in sentences(strata)),
+        prose(f"Brackets: 95 % limits over slides. From left to right: {units}."),
+        *(f"{_said(sentence)}." for sentence in sentences(strata, lambda name: comparison.columns[name].label)),
         *(f"{prose(caution)}." for caution in cautions),
         *(f"{prose(f'Without {title}: {why}')}." for title, why in strata.left_out.items()),
     ]
     return table_float(caption, label, lines, notes, under)
 
 
+def _said(sentence: str) -> str:
+    label, colon, text = sentence.partition(": ")
+    return f"{heading(label)}: {prose(text)}" if colon else prose(sentence)
+
+
 def _rows(strata: Strata, name: str) -> list[Row]:
-    return [row for row in strata.comparison.rows if (row.key, name) in strata.cells]
+    return [row for row in strata.rows if (row.key, name) in strata.cells]
 
 
 def _cells(strata: Strata, name: str, row: Row, notes: Footnotes) -> list[str]:
