@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -49,7 +50,8 @@ def main() -> None:
         training = tiles(cache, "train", EVERY)
         tried = {}
         for chosen in product(*GRID.values()):
-            with patch.multiple(nuclei_detected, **dict(zip(GRID, chosen, strict=True))):
+            constants: dict[str, Any] = dict(zip(GRID, chosen, strict=True))
+            with patch.multiple(nuclei_detected, **constants):
                 tried[chosen] = float(np.mean([scores(images)[0] for images in training.values()]))
         print(f"{len(next(iter(training.values())))} training tiles, mean F1 of {', '.join(training)}; the best five:")
         print(*(f"{name}" for name in GRID))

@@ -50,10 +50,12 @@ class Sample:
 
     def judging(self, fake: Image, seams: Seams | None = None, nuclei: Nuclei | None = None) -> "Sample":
         """The same pair with another generated image, its seams, and its nuclei where they are given."""
-        known = {which: given for which, given in self.nuclei.items() if which != "fake"}
-        of_fake = known.get("real" if fake is self.real else "he") if fake is self.real or fake is self.he else nuclei
-        outlined = known if of_fake is None else {**known, "fake": of_fake}
-        other = replace(self, fake=fake, seams=seams, nuclei=outlined)
+        given: dict[Which, Nuclei] = {which: own for which, own in self.nuclei.items() if which != "fake"}
+        if fake is self.real or fake is self.he:
+            nuclei = given.get("real" if fake is self.real else "he")
+        if nuclei is not None:
+            given["fake"] = nuclei
+        other = replace(self, fake=fake, seams=seams, nuclei=given)
         object.__setattr__(other, "_of_real", self._of_real)
         return other
 

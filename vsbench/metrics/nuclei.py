@@ -113,7 +113,7 @@ class NucleiKept(Metric):
             "nuclei_f1": NAN if fake is None or he is None else detection_f1(fake, he),
         }
         cutoffs = self.thresholds.get(marker(sample.labels.get("stain", self.stain or "")))
-        scores = [_score(sample, which, nuclei) for which, nuclei in (("fake", fake), ("real", real)) if cutoffs]
+        scores = [_score(sample, "fake", fake), _score(sample, "real", real)] if cutoffs else []
         for name, number in (("share", "positive"), ("h_score", "h_score")):
             both = [getattr(score, number, NAN) for score in scores] or [NAN, NAN]
             columns[f"nuclei_{name}"], columns[f"nuclei_{name}_real"] = both
