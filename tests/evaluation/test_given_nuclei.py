@@ -103,6 +103,9 @@ def test_each_seed_has_its_own_and_cellpose_may_name_them(place: Path) -> None:
     for name in IDS:
         numbered(3).save(folder / f"{name}_cp_masks.png")
     assert given.of_row(run, IDS) == {name: folder / f"{name}_cp_masks.png" for name in IDS}
+    numbered(3).save(folder / "a.png")
+    with pytest.raises(DataError, match=r"a_cp_masks\.png: a\.png is of the same image"):
+        given.of_row(run, IDS)
     shutil.copytree(folder, place / "nuclei/src")
     for seed in (0, 1):
         (place / f"results/runs/folder-er/src/seed-{seed}").mkdir(parents=True)

@@ -60,8 +60,13 @@ class GivenNuclei:
         return files
 
     def _files(self, folder: Path, nested: bool = True) -> Mapping[str, Path]:
-        found = images_by_stem(folder, nested, ENDINGS)
-        return {name.removesuffix(OF_CELLPOSE): file for name, file in found.items()}
+        files: dict[str, Path] = {}
+        for stem, file in images_by_stem(folder, nested, ENDINGS).items():
+            name = stem.removesuffix(OF_CELLPOSE)
+            if name in files:
+                raise DataError(f"{file}: {files[name].name} is of the same image; keep one of them")
+            files[name] = file
+        return files
 
 
 def _seeds(run: Run) -> list[Path]:
