@@ -18,7 +18,7 @@ from vsbench.data.pairs import Pair
 from vsbench.data.seams import Seams
 from vsbench.errors import DataError, UsageError
 from vsbench.evaluation import onepass
-from vsbench.evaluation.onepass import Failed, Maker, Measured, measure, set_values
+from vsbench.evaluation.onepass import Beside, Failed, Maker, Measured, measure, set_values
 from vsbench.evaluation.references import REFERENCES, mean_colour
 from vsbench.metric import Absent, Metric, Sample, Update, Value
 from vsbench.metrics.dab import DabDensity
@@ -84,7 +84,7 @@ def test_a_metric_knows_where_the_images_of_a_row_were_stitched(pairs: list[Pair
 
     makers: dict[str, Maker] = {"tiled": lambda pair, he, real: he.copy(), "whole": lambda pair, he, real: he.copy()}
     found = measure(
-        pairs, makers, {"stitched": Stitched()}, seams={"tiled": lambda pair: Seams((int(pair.id[3:]) + 1,))}
+        pairs, makers, {"stitched": Stitched()}, beside={"tiled": Beside(lambda pair: Seams((int(pair.id[3:]) + 1,)))}
     )
     tables = {name: row.table["rows"] for name, row in found.items() if isinstance(row, Measured)}
     assert tables["tiled"].to_dict() == {pair.id: int(pair.id[3:]) + 1 for pair in pairs}

@@ -9,7 +9,8 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from sklearn.metrics import mean_absolute_error, mutual_info_score
 
 from vsbench.metric import Absent, Image, Sample
-from vsbench.metrics.pixels import BINS, ROWS, Pixels, mutual_information
+from vsbench.metrics._grey import BINS, mutual_information
+from vsbench.metrics.pixels import ROWS, Pixels
 
 
 def pair(height: int = 50, seed: int = 0) -> Sample:

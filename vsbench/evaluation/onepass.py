@@ -296,9 +296,7 @@ def _one_ahead(tasks: Iterator[T]) -> Iterator[T]:
         current = following
 
 
-def _measure_alone(
-    source: _Source, make: Maker, beside: Beside, metrics: Mapping[str, Metric]
-) -> tuple[Sample, Alone]:
+def _measure_alone(source: _Source, make: Maker, beside: Beside, metrics: Mapping[str, Metric]) -> tuple[Sample, Alone]:
     """Decode, and measure what needs no batch; runs in a thread. Raises DataError."""
     sample = source.sample(make, beside)
     found: Alone = {}

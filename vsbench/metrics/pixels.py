@@ -8,10 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Image, Metric, Sample, Value
-from vsbench.metrics._grey import Levels, summed_grey
+from vsbench.metrics._grey import BINS, mutual_information, summed_grey
 from vsbench.metrics.content import grey_correlation
 
-BINS = 64  # of grey levels, for mutual information
 ROWS = 64  # of an image at once: colours in float64 take eight times the memory of pixels
 
 
@@ -76,20 +75,6 @@ class Pixels(Metric):
         """Means over the images that have the number."""
         none = Absent("in every pair the generated or the real image is constant")
         return {v.name: none if table[v.name].isna().all() else float(table[v.name].mean()) for v in self.values}
-
-
-def mutual_information(x: Levels, y: Levels) -> float:
-    """Mutual information in bits of two images of grey levels (H, W), in ``BINS`` bins. Symmetric.
-
-    From 0, where one tells nothing of the other, to their entropy. Biased upwards, by about 0.003 bits for 1024²:
-    (BINS − 1)² / (2 · H · W · ln 2).
-    """
-    width = 256 // BINS
-    joint = np.bincount((x // width).reshape(-1).astype(np.intp) * BINS + (y // width).reshape(-1), minlength=BINS**2)
-    p = joint.reshape(BINS, BINS) / x.size
-    apart = np.outer(p.sum(axis=1), p.sum(axis=0))
-    some = p > 0
-    return float((p[some] * np.log2(p[some] / apart[some])).sum())
 
 
 def colour_difference(fake: Image, real: Image) -> float:
