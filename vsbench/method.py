@@ -17,7 +17,7 @@ from vsbench.bounds import SEED, STEPS
 from vsbench.config import build_config, config_type
 from vsbench.data.maps import TileMaps
 from vsbench.errors import UsageError
-from vsbench.names import brief
+from vsbench.names import brief, said
 
 DecayPhase = Literal["crop", "shrink"]  # shrink: in the decay phase the whole tile is resized to the crop
 Loader = Literal["aligned", "unaligned"]  # unaligned: any IHC tile at random, cropped and flipped on its own
@@ -280,7 +280,7 @@ class Method(nn.Module, ABC, Generic[C]):
                 try:
                     network.load_state_dict({key: given[key] for key in own if key in given}, assign=True)
                 except RuntimeError as error:
-                    raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
+                    raise ValueError(f"{name}: {said(error)}") from None
             self.frozen[name] = network.eval().requires_grad_(False)
 
     def _apply(self, change: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:

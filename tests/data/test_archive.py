@@ -173,6 +173,17 @@ def test_damage_is_named(tmp_path: Path) -> None:
             pass
 
 
+def test_a_header_that_takes_the_file_for_its_name_is_told_in_a_line(tmp_path: Path) -> None:
+    """zipfile quotes the name that it read, all 64 kB of it."""
+    path = zipped(tmp_path / "x.zip", {"a.png": NOISE * 20})
+    content = bytearray(path.read_bytes())
+    content[26:28] = b"\xff\xff"  # the length of the name, before the entry itself
+    path.write_bytes(content)
+    with opened(path) as found, pytest.raises(DataError, match=r"a\.png is damaged") as caught:
+        list(found.blocks("a.png"))
+    assert len(str(caught.value)) < 500
+
+
 def test_a_cut_tar_is_named(tmp_path: Path) -> None:
     path = tarred(tmp_path / "x.tar.gz", {"a.png": NOISE, "b.png": NOISE})
     path.write_bytes(path.read_bytes()[:3000])

@@ -18,6 +18,7 @@ from typing import IO, Any, Self
 from vsbench.data.archive_kinds import require_archive
 from vsbench.data.member_names import Names, refused
 from vsbench.errors import DataError
+from vsbench.names import said
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_RATIO = (
@@ -89,11 +90,9 @@ class Archive:
                         break
                     yield block
         except NotImplementedError as error:
-            raise DataError(f"{self.path}: {entry.name}: {_one_line(error)}; unpack it, and give the folder") from None
+            raise DataError(f"{self.path}: {entry.name}: {said(error)}; unpack it, and give the folder") from None
         except DAMAGE as error:
-            raise DataError(
-                f"{self.path}: {entry.name} is damaged ({_one_line(error)}); fetch the archive again"
-            ) from None
+            raise DataError(f"{self.path}: {entry.name} is damaged ({said(error)}); fetch the archive again") from None
         if total != entry.size:
             raise DataError(
                 f"{self.path}: {entry.name} is not of the {entry.size:,} bytes it claims; fetch the archive again"
@@ -139,7 +138,7 @@ def _zip(path: Path) -> Iterator[Archive]:
     try:
         file = zipfile.ZipFile(path)
     except DAMAGE as error:
-        raise DataError(f"{path}: no zip file that can be read ({_one_line(error)}); fetch it again") from None
+        raise DataError(f"{path}: no zip file that can be read ({said(error)}); fetch it again") from None
     with file:
         packed = 0
         names = Names(path)
@@ -183,9 +182,7 @@ def _tar(path: Path) -> Iterator[Archive]:
             stream = opened_files.enter_context(_unpacking(path))
             file = opened_files.enter_context(tarfile.open(fileobj=stream, mode="r:", tarinfo=_Member))
         except DAMAGE as error:
-            raise DataError(
-                f"{path}: no zip or tar file that can be read ({_one_line(error)}); fetch it again"
-            ) from None
+            raise DataError(f"{path}: no zip or tar file that can be read ({said(error)}); fetch it again") from None
         names = Names(path)
         limit = MAX_RATIO * path.stat().st_size + BLOCK
         try:
@@ -203,7 +200,7 @@ def _tar(path: Path) -> Iterator[Archive]:
                     entries[name] = Entry(name, member.size, None, partial(_member, file, member))
             _require_end(stream, file.offset)
         except DAMAGE as error:
-            raise DataError(f"{path}: a damaged tar file ({_one_line(error)}); fetch it again") from None
+            raise DataError(f"{path}: a damaged tar file ({said(error)}); fetch it again") from None
         yield Archive(path, entries)
 
 
@@ -259,7 +256,3 @@ def _bomb(path: Path, size: int) -> DataError:
         f"{path}: {size:,} bytes or more unpacked, over {MAX_RATIO} times the archive: a decompression bomb; nothing "
         "is unpacked"
     )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

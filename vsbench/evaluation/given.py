@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench.metric import Metric, Update
+from vsbench.names import said
 
 CHANGES = "gives other columns or features for one image than for another"
 
@@ -58,7 +59,7 @@ def across(
 
 def reason_of(error: Exception) -> str:
     """In one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{type(error).__name__}: {said(error)}"
 
 
 def _require_numbers(name: str, numbers: Sequence[float] | NDArray[np.float64], count: int) -> None:

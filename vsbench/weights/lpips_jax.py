@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsbench.errors import UserError
+from vsbench.names import said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +46,7 @@ def convolutions(path: Path, name: str) -> "dict[str, Tensor]":
         with path.open("rb") as file:
             arrays = dict(_leaves(ArrayUnpickler(file).load()))
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path}: not a plain file of arrays: {error}; remove it") from None
+        raise UserError(f"{path}: not a plain file of arrays: {said(error)}; remove it") from None
     network, layers = LAYERS[name]
     tensors = {}
     for j, i in enumerate(layers):

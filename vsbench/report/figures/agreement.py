@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from vsbench.errors import RunError
+from vsbench.names import said
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.perimage import methods_with_tables, mind
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
@@ -81,7 +82,7 @@ def _panel(row: Row, ground: Ground) -> Panel:
     try:
         fake, real = (table[column].to_numpy(np.float64) for column in ("mean_od", "mean_od_real"))
     except ValueError as error:
-        raise RunError(f"{run.summary.parent}: per_image.csv is damaged ({error}); evaluate it again") from None
+        raise RunError(f"{run.summary.parent}: per_image.csv is damaged ({said(error)}); evaluate it again") from None
     if not np.isfinite(fake - real).any():
         raise RunError(f"{run.summary.parent}: per_image.csv has no mean density of any image; evaluate it again")
     bias = mean(fake - real, ground.slides, "bias")
