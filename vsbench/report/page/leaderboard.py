@@ -17,7 +17,10 @@ from vsbench.report.tables import Column, Comparison, Row
 from vsbench.report.verdict import p_text
 
 # at first, in this order: the amount of stain and its sign, is it in the right images, tissue, look, the truth
-SHOWN = ("ccc", "iod_bias", "r_p", "iod_mae", "r_c", "ssim", "psnr", "cell_auc", "truth_mae", "fid", "phv_avg")
+SHOWN = (
+    "ccc", "iod_bias", "r_p", "iod_mae", "r_c", "ssim", "psnr", "cell_auc", "mask_dice_best", "truth_mae", "fid",
+    "fd_vgg16", "phv_avg",
+)  # fmt: skip
 KINDS = {"trained": "measured", "imported": "imported", "external": "external", "reference": "reference"}
 UNBEATEN = "a reference, and better than every method: mind what this value rewards"
 RANDOM = "weights drawn at random, for tests: not comparable with anything"
