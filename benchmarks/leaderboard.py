@@ -99,7 +99,7 @@ def keep(entry: Entry, run: Run) -> None:
     summary = Summary.read(folder / "summary.json")
     summary.require_whole(folder)
     kept.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run.record_file, kept / "run.json")
+    run.record.model_copy(update={"data_root": None}).write(kept / "run.json")
     for name in PACKED:
         with atomic(kept / f"{name}.gz") as temporary:
             temporary.write_bytes(gzip.compress((folder / name).read_bytes(), mtime=0))

@@ -1,6 +1,7 @@
 """What the benchmarks compare computes the same."""
 
 import copy
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,40 @@ def test_what_would_have_chosen_right_is_ranked_as_scipy_ranks_it(monkeypatch: p
     assert "absent" not in found.index
     few = pd.DataFrame([line for line in lines if line["method"] in methods[:4]])
     assert chosen(few)["rho"].isna().all()
+
+
+def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks import leaderboard
+    from vsbench.engine.request import Request
+
+    options = {"seed": 5, "slides_train": 1, "slides_test": 2, "tiles_per_slide": 2, "size": 96}
+
+    def request(entry: leaderboard.Entry, work: Path) -> Request:
+        few = {"steps": 2, "crop_size": 64, "width": 4}
+        return Request(entry.method, "phantom", entry.stain, "cpu", few, options, seed=entry.seed, results=work)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(leaderboard, "HOME", tmp_path / "board")
+    monkeypatch.setattr(leaderboard, "OPTIONS", options)
+    monkeypatch.setattr(leaderboard.Entry, "request", request)
+    entry = leaderboard.Entry("pix2pix", "ki67", 0)
+    assert not entry.is_kept
+    leaderboard.make(entry, tmp_path / "work")
+    assert entry.is_kept
+    kept = {file.name: file.read_bytes() for file in entry.kept.iterdir()}
+    assert set(kept) == {"run.json", "summary.json", *(f"{name}.gz" for name in leaderboard.PACKED)}
+    for name, content in kept.items():
+        text = gzip.decompress(content) if name.endswith(".gz") else content
+        for place in (tmp_path, Path.home(), Path(__file__).parents[1]):
+            assert str(place).encode() not in text, name
+    run = leaderboard.restore(entry, tmp_path / "elsewhere")
+    again = run.evaluation(leaderboard.PROTOCOL)
+    made = next((tmp_path / "work").rglob("per_image.csv"))
+    assert (again / "per_image.csv").read_bytes() == made.read_bytes()
+    table = leaderboard.table([entry]).set_index("value")
+    assert 0 <= table.loc["cell_auc", "number"] <= 1
+    assert (table["n"] == 4).all()
+    assert (table["slides"] == 2).all()
