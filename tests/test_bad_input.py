@@ -16,11 +16,12 @@ from vsbench.data.pairs import Pair
 from vsbench.evaluation.onepass import Measured, measure, set_values
 from vsbench.evaluation.outside import reader
 from vsbench.metric import Absent, Metric
+from vsbench.metrics._network import NetworkMetric
 from vsbench.registry import load, names
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 QUICK = ("--preset", "cpu", "--set", "steps=1", "--set", "crop_size=64", "--set", "batch_size=2", "--workers", "0")
-OF_PIXELS = [name for name in names("vsbench.metrics") if not load("vsbench.metrics", name).needs]  # no network
+OF_PIXELS = [n for n in names("vsbench.metrics") if not issubclass(load("vsbench.metrics", n), NetworkMetric)]
 
 
 @pytest.fixture

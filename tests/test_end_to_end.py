@@ -55,7 +55,9 @@ def test_three_commands(vsbench: Command, mist: Path, tmp_path: Path) -> None:
         assert record["train_pairs"] == 5
         log = pd.read_csv(run / "log.csv")
         assert log["step"].tolist() == [2]
-        assert log[list(load("vsbench.methods", method).card.losses)].notna().all(axis=None)
+        losses = load("vsbench.methods", method).card.losses
+        without = [name for name in losses if name.startswith("g_identity")]  # of weight 0 in these presets
+        assert log[[name for name in losses if name not in without]].notna().all(axis=None)
 
     evaluated = vsbench("evaluate", "--all")  # the data lie where they lay in training
     assert evaluated.returncode == 0, evaluated.stderr

@@ -256,6 +256,8 @@ def test_real_tissue_as_one_would_lay_it_out(shared: Path, tmp_path: Path) -> No
 def test_real_bci(shared: Path) -> None:
     pairs = data_set("bci").pairs(shared / "data", "her2", "test")
     assert ids(pairs) == ["00345_test_0", "00820_test_2+", "00901_test_1+"]
-    assert [pair.labels for pair in pairs] == [{"her2_of_slide": level} for level in ("0", "2+", "1+")]
+    assert [pair.labels for pair in pairs] == [
+        {"her2_of_slide": level, "grade": level[0]} for level in ("0", "2+", "1+")
+    ]
     for image in (pairs[0].he, pairs[0].ihc):
         assert read_rgb(image).shape == (*load("vsbench.datasets", "bci").card.size, 3)

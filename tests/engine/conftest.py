@@ -26,7 +26,9 @@ from vsbench.weights.seeded import seeded
 
 PATIENCE_S = 120
 OF_THE_MACHINE = ("images_per_s", "memory_mb")  # columns of a log, not of the training
-COMMON: dict[str, Any] = {"steps": 4, "crop_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1}
+COMMON: dict[str, Any] = {
+    "steps": 4, "crop_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1, "lambda_identity": 0.5,
+}  # fmt: skip
 CONTRASTIVE: dict[str, Any] = {"blocks": 1, "taps": (0, 4, 8, 12), "patches": 16}
 TINY: dict[str, dict[str, Any]] = {
     "pix2pix": {"downs": 3},

@@ -18,7 +18,7 @@ SMALL = {"width": 4, "blocks": 2, "taps": (0, 4, 8, 12), "patches": 16, "discrim
 
 def small(**options: Any) -> Any:
     torch.manual_seed(0)
-    return UNSB(UNSB.configure("cpu", SMALL | options))
+    return UNSB(UNSB.configure("cpu", SMALL | {"num_timesteps": 5, "lambda_identity": 1.0} | options))
 
 
 def images(count: int, seed: int = 0) -> Tensor:

@@ -165,7 +165,7 @@ def check_sb_loss(vector: Vector) -> None:
 
 
 def check_bridge(vector: Vector) -> None:
-    method = UNSB(UNSB.configure("cpu")).double()
+    method = UNSB(UNSB.configure("cpu", {"num_timesteps": 5})).double()
     starts = [vector.input(name) for name in ("A", "A2", "B")]
     for t in range(5):
         with pytest.MonkeyPatch.context() as patch:

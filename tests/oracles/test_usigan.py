@@ -29,7 +29,7 @@ Vector = Any  # the class in conftest.py, which cannot be imported from here
 
 def method(**options: Any) -> Any:
     """With small networks, in float64: for losses that need none of them."""
-    return USIGAN(USIGAN.configure("cpu", options)).double()
+    return USIGAN(USIGAN.configure("cpu", {"alpha": 1.8, "density_sum_weight": 1.0} | options)).double()
 
 
 def released(vector: Vector, **options: Any) -> Any:

@@ -105,7 +105,20 @@ for _cut, _least in (("low", 1), ("high", 2)):
     FORMULAS[f"positivity_kappa_{_cut}"] = lambda t, least=_least: binary_kappa(t, least)
     FORMULAS[f"positives_{_cut}"] = lambda t, least=_least: (graded(t)["positivity_grade_real"] >= least).sum()
     FORMULAS[f"negatives_{_cut}"] = lambda t, least=_least: (graded(t)["positivity_grade_real"] < least).sum()
-FEATURES = ("fid", "kid", "phv_", "lpips", "truth_", "true_")  # no weights and no truth are here
+NETWORKS = (
+    "fid",
+    "kid",
+    "phv_",
+    "lpips",
+    "fd_",
+    "kd_",
+    "cosine_",
+    "precision_",
+    "recall_",
+    "density_excess_",
+    "coverage_",
+)
+FEATURES = (*NETWORKS, "truth_", "true_")  # no weights and no truth are here
 
 
 def balanced(name: str, t: Table) -> float:

@@ -3,6 +3,7 @@
 import pickle
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,11 @@ def outcome(make: Make, seed: int, steps: int, stop_after: int | None = None) ->
 
     With ``stop_after`` all goes to a checkpoint after that step, and a fresh method goes on from there.
     """
+    batch = stained_batch(make())
+    make = partial(make, crop_size=batch.he.shape[-1], load_size=0)  # a training state knows how large its images are
     torch.manual_seed(seed)
     method = make()
-    optimizers, batch = method.optimizers(), stained_batch(method)
+    optimizers = method.optimizers()
     found: dict[str, Tensor] = {}
     for number in range(1, steps + 1):
         for name, loss in step(method, optimizers, batch).items():

@@ -213,7 +213,7 @@ def read_pair(pair: Pair) -> Sample:
         nuclei["real"] = _outlined(pair.nuclei["real"], pair.ihc, real)
     if "he" in pair.nuclei:
         nuclei["he"] = _outlined(pair.nuclei["he"], pair.he, he)
-    return Sample(pair.id, he, real, he, truth, pair.labels, cells, nuclei)
+    return Sample(pair.id, he, real, he, truth, pair.labels, cells, nuclei=nuclei)
 
 
 def _outlined(file: Path, image: Path, pixels: Image) -> Nuclei:

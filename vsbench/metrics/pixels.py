@@ -30,7 +30,7 @@ class Pixels(Metric):
         ),
         Value(
             "delta_e",
-            r"ΔE$_\mathrm{2000}$",
+            "CIEDE2000",
             "ΔE",
             "low",
             "mean over images and pixels of the CIEDE2000 difference of generated and real, from sRGB, D65 and 2°",

@@ -18,9 +18,6 @@ compare images by one rule, and are no cell counts.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.filters import threshold_otsu
-from skimage.segmentation import watershed
 
 from vsbench.stain.density import DAB, EOSIN, HAEMATOXYLIN, optical_density, stain_matrix
 from vsbench.stain.nuclei_outlined import Nuclei, nuclei_of
@@ -42,6 +39,10 @@ RULE = (
 
 def detected_nuclei(rgb: NDArray[np.uint8]) -> Nuclei:
     """Of a (H, W, 3) uint8 RGB image, H&E or IHC."""
+    from scipy import ndimage  # heavy, and listing metrics does not need it
+    from skimage.filters import threshold_otsu
+    from skimage.segmentation import watershed
+
     density = ndimage.gaussian_filter(_nuclear_density(rgb), SMOOTHING)
     above = density - ndimage.uniform_filter(density, NEARBY)
     nuclear = above > max(OTSU_SHARE * threshold_otsu(above), LEAST)

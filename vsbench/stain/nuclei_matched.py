@@ -1,8 +1,6 @@
 """Which nuclei of one image are those of another."""
 
 import numpy as np
-from scipy.sparse.csgraph import maximum_bipartite_matching
-from scipy.spatial import cKDTree
 
 from vsbench.stain.nuclei_outlined import Nuclei
 
@@ -13,6 +11,9 @@ def matched(first: Nuclei, second: Nuclei, radius: float = RADIUS) -> int:
     """The most pairs of one nucleus each, no nucleus twice, whose centres lie within ``radius`` pixels."""
     if not first.count or not second.count:
         return 0
+    from scipy.sparse.csgraph import maximum_bipartite_matching  # heavy, and listing metrics does not need it
+    from scipy.spatial import cKDTree
+
     near = cKDTree(first.centres).sparse_distance_matrix(cKDTree(second.centres), radius, output_type="coo_matrix")
     near.data[:] = 1  # which pairs are near: a distance of 0 would count as none
     return int(np.count_nonzero(maximum_bipartite_matching(near.tocsr()) >= 0))
