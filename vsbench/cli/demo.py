@@ -19,7 +19,7 @@ def demo(
     device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of all random numbers.")] = 0,
 ) -> None:
-    """Train four methods for a minute or two each on the phantom, evaluate them, and write the report."""
+    """Train four methods for some minutes each on the phantom, evaluate them, and write the report."""
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.evaluate import print_outcomes
     from vsbench.cli.options import make_fabric
