@@ -61,19 +61,23 @@ def write_validity(validity: Validity, folder: Path) -> list[Path]:
 
 
 def heatmap(validity: Validity, stem: Path) -> list[Path]:
-    """Draw ``<stem>.pdf`` and ``.png``: on the left rank correlations, on the right how far each value moves."""
-    order = ranking(validity)
+    """Draw ``<stem>.pdf`` and ``.png``: on the left rank correlations, on the right how far each value moves.
+
+    Values of which nothing is known are left out, and counted.
+    """
+    said = cells(validity)
+    order = [name for name in said.index if (said.loc[name] != ABSENT).any()]
     height = HEAD_HEIGHT + FOOT_HEIGHT + ROW_HEIGHT * len(order)
     bottom, share = FOOT_HEIGHT / height, ROW_HEIGHT * len(order) / height
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("pdf", "png")]
     with style():
         figure = new_figure(PAGE_WIDTH, height)
-        left = figure.add_axes((0.15, bottom, 0.415, share))
+        left = figure.add_axes((0.18, bottom, 0.385, share))
         right = figure.add_axes((0.585, bottom, 0.363, share))
         scale = figure.add_axes((0.585, 0.25 / height, 0.363, 0.07 / height))
         rho = _pivot(validity, "rho").loc[order, list(COLUMNS)]
         change = _pivot(validity, "change").loc[order, [d.name for d in DEGRADATIONS]]
-        _panel(left, rho, cells(validity))
+        _panel(left, rho, said.loc[order])
         texts = change.map(lambda share: "" if math.isnan(share) else _two_decimals(share))
         _panel(right, change, texts, scale)
         left.set_yticks([i + 0.5 for i in range(len(order))])
@@ -84,7 +88,9 @@ def heatmap(validity: Validity, stem: Path) -> list[Path]:
             (right, "change for the worse at the last grade,\nshare of the value's range"),
         ):
             axes.set_title(text, fontsize=7, pad=4)
-        figure.text(0.01, 0.14 / height, _data_line(validity), fontsize=6, va="bottom", parse_math=False)
+        absent = len(said) - len(order)
+        note = _data_line(validity) + (f"; {absent} values that are n/a are not shown" if absent else "")
+        figure.text(0.01, 0.14 / height, note, fontsize=6, va="bottom", parse_math=False)
         for path in paths:
             save(figure, path)
     return paths
