@@ -86,3 +86,14 @@ def vsbench(tmp_path: Path, warm: Warm) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder where weights and encoders go; no others are to be found."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    monkeypatch.setenv("VSBENCH_WEIGHTS", str(folder))
+    for variable in ("XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+    return folder

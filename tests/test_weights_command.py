@@ -33,13 +33,8 @@ def sha256(content: bytes) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where weights go; no others are to be found. The manifest expects ``CONTENT`` of one of them."""
-    store = tmp_path / "store"
-    store.mkdir()
-    monkeypatch.setenv("VSBENCH_WEIGHTS", str(store))
-    for variable in ("XDG_CACHE_HOME", "TORCH_HOME"):
-        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+def folder(store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where weights go. The manifest expects ``CONTENT`` of one of them."""
     monkeypatch.setitem(MANIFEST, NAME, replace(MANIFEST[NAME], size=len(CONTENT), sha256=sha256(CONTENT)))
     return store
 

@@ -43,17 +43,6 @@ class Network(nn.Module):
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where encoders go; no others are to be found."""
-    folder = tmp_path / "store"
-    folder.mkdir()
-    monkeypatch.setenv("VSBENCH_WEIGHTS", str(folder))
-    for variable in ("XDG_CACHE_HOME", "TORCH_HOME"):
-        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
-    return folder
-
-
-@pytest.fixture
 def network() -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

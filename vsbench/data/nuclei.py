@@ -17,6 +17,7 @@ from skimage.draw import polygon
 from vsbench.data.decode import read_labels, require_one_size
 from vsbench.errors import DataError
 from vsbench.files import read_json
+from vsbench.names import said
 
 GEOJSON = frozenset({".geojson", ".json"})
 ENDINGS = frozenset({".png", ".tif", ".tiff"}) | GEOJSON
@@ -94,8 +95,7 @@ def _polygons(file: Path) -> Iterator[list[Ring]]:
     except OSError as error:
         raise DataError(f"{file}: {(error.strerror or 'unreadable').lower()}; check your rights to read it") from None
     except (AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{file}: no GeoJSON of nuclei ({reason}); export them as polygons") from None
+        raise DataError(f"{file}: no GeoJSON of nuclei ({said(error)}); export them as polygons") from None
 
 
 def _kind(feature: dict[str, Any]) -> object:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from vsbench.data.arrays import read_arrays
 from vsbench.errors import DataError
 from vsbench.files import atomic
+from vsbench.names import said
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,5 +60,5 @@ def read_true_cells(file: Path, pixels: int) -> TrueCells:
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError) as error:
-        raise DataError(f"{file}: damaged ({' '.join(str(error).split())}); remove it: it is made again") from None
+        raise DataError(f"{file}: damaged ({said(error)}); remove it: it is made again") from None
     return TrueCells(pixel.astype(np.intp), cell.astype(np.intp), positive)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from vsbench.method import Method
 
-CHANGES = ("params", "lr", "initial_lr")  # of an optimizer's group: numbers of parameters, and what the schedule sets
+RATES = ("lr", "initial_lr")  # of an optimizer's group: what the schedule sets
+CHANGES = ("params", *RATES)  # and the numbers of parameters
 
 
 class _Tally(BaseModel):
@@ -72,11 +73,9 @@ def restore(state: Mapping[str, Any], method: Method[Any], optimizers: Mapping[s
 def _require_of(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
     """Raise where a state is not this optimizer's: what is wrong with it would show at the next step only, or never."""
     groups = optimizer.param_groups
-    for there in saved["param_groups"]:
-        for key in there.keys() & {"lr", "initial_lr"}:
-            if not isinstance(there[key], float):
-                raise ValueError(key)
     for group, there in zip(groups, saved["param_groups"], strict=True):
+        if wrong := [key for key in RATES if not isinstance(there.get(key, 0.0), float)]:
+            raise ValueError(wrong[0])
         if changed := [key for key in there if key not in CHANGES and key in group and there[key] != group[key]]:
             raise ValueError(changed[0])
     parameters = [parameter for group in groups for parameter in group["params"]]

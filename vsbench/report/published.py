@@ -175,13 +175,18 @@ def flags(findings: Iterable[Finding]) -> dict[int, str]:
     return {line: " ".join(dict.fromkeys(rules)) for line, rules in sorted(broken.items())}
 
 
-def _sidecar(path: Path) -> tuple[str, dict[str, str]]:
+def read_sidecar(path: Path, holds: str) -> Any:
+    """What the YAML file beside a table says. UserError where it is missing, saying what it ``holds``, or damaged."""
     try:
-        card = read_yaml(path)
+        return read_yaml(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: missing; write it, with the paper's citation as source: …") from None
+        raise UserError(f"{path}: missing; write it, with {holds}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: can't be read as YAML in UTF-8 ({said(error)}); mend it") from None
+
+
+def _sidecar(path: Path) -> tuple[str, dict[str, str]]:
+    card = read_sidecar(path, "the paper's citation as source: …")
     source = card.get("source") if isinstance(card, dict) else None
     if not isinstance(source, str) or not source.strip():
         raise UserError(f"{path}: no citation; add a line source: …")

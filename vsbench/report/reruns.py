@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from vsbench.errors import UserError
-from vsbench.names import brief, said
-from vsbench.plain_yaml import read_yaml
+from vsbench.names import brief
 from vsbench.records.reruns import Remark, Remarks, RerunCard
-from vsbench.report.published import COLUMNS, Row, read_rows, row_fault
+from vsbench.report.published import COLUMNS, Row, read_rows, read_sidecar, row_fault
 
 FOLDER = "reruns"
 REMARKS = "remarks.yaml"
@@ -102,12 +101,7 @@ def _fault(fields: dict[str, str]) -> str | None:
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:
-    try:
-        content = read_yaml(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; write it, with schema: 1 and source: …") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: can't be read as YAML in UTF-8 ({said(error)}); mend it") from None
+    content = read_sidecar(path, "schema: 1 and source: …")
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: no mapping; write schema: 1 and so on, a line each")
     return content
