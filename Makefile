@@ -21,9 +21,10 @@ test-matrix: .venv/.dev   ## the fast part on the oldest and newest Python, and 
 fuzz: .venv/.dev    ## reads damaged and hostile files for so many MINUTES; finds are printed, and kept in .fuzz
 	$(BIN)/python tests/fuzz --minutes $(MINUTES)
 
-leaderboard: .venv/.demo   ## the rows of results/leaderboard that are missing, two at a time (hours; goes on where it was)
+leaderboard: .venv/.demo   ## what results/leaderboard lacks, two rows at a time (hours; goes on where it was)
 	$(BIN)/python -m benchmarks.leaderboard
 	$(BIN)/python -m benchmarks.chosen
+	$(BIN)/python -m benchmarks.claims
 
 check: .venv/.dev   ## formatting, lint, types
 	$(BIN)/ruff format --check $(SOURCES)

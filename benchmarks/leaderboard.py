@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -26,9 +26,10 @@ from vsbench.cli.display import TrainingDisplay
 from vsbench.cli.options import one_device
 from vsbench.data.pairs import Pair
 from vsbench.engine.request import Request, resolve
-from vsbench.engine.run import Run
+from vsbench.engine.run import Run, row_name
 from vsbench.engine.start import start
 from vsbench.engine.trainer import Rhythm
+from vsbench.evaluation.ablate import Study, chosen, study_rows
 from vsbench.evaluation.evaluate import evaluate_references, evaluate_rows
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
@@ -48,20 +49,42 @@ PACKED = ("per_image.csv", "features.npz")  # beside summary.json, which is read
 
 @dataclass(frozen=True)
 class Entry:
-    """One training of the board."""
+    """One training: a method as its preset has it, or a row of one of its ablation studies.
+
+    A study's row that is the method itself, or one of another study, is the same training, and is kept once.
+    """
 
     method: str
     stain: str
     seed: int
+    variant: str = ""
+    suite: str = ""
+    row: str = ""
 
     def request(self, work: Path) -> Request:
         """What is trained."""
-        return Request(self.method, DATASET, self.stain, PRESET, {}, OPTIONS, seed=self.seed, results=work)
+        options = {"variant": self.variant} if self.variant else {}
+        if not self.suite:
+            return Request(self.method, DATASET, self.stain, PRESET, options, OPTIONS, seed=self.seed, results=work)
+        study = Study(self.method, self.suite, DATASET, self.stain, PRESET, options, OPTIONS, results=work)
+        (row,) = chosen(study_rows(study), [self.row])
+        return replace(row.request, seed=self.seed)
+
+    @property
+    def folder(self) -> str:
+        """The name of its row: the method's own where it is not a study's."""
+        request = self.request(HOME)
+        return row_name(request.method, request.options.get("variant", ""), request.preset, request.label)
 
     @property
     def kept(self) -> Path:
         """Where its numbers lie in the repository."""
-        return HOME / "rows" / self.stain / self.method / f"seed-{self.seed}"
+        return HOME / "rows" / self.stain / self.folder / f"seed-{self.seed}"
+
+    @property
+    def words(self) -> list[str]:
+        """What names it on the command line."""
+        return [self.method, self.stain, str(self.seed), self.variant, self.suite, self.row]
 
     @property
     def is_kept(self) -> bool:
@@ -168,12 +191,12 @@ def run_all(todo: list[Entry], work: Path, jobs: int, end: float) -> None:
         while running or (waiting and time.monotonic() < end):
             while waiting and len(running) < jobs and time.monotonic() < end:
                 entry = waiting.pop(0)
-                words = ["--row", entry.method, entry.stain, str(entry.seed), "--work", str(work)]
-                running[entry] = subprocess.Popen([*COMMAND, *words], env=environment)
+                command = [*COMMAND, "--work", str(work), "--row", *entry.words]
+                running[entry] = subprocess.Popen(command, env=environment)
             for entry in [entry for entry, process in running.items() if process.poll() is not None]:
                 code = running.pop(entry).returncode
                 ended = "kept" if code == 0 else f"failed ({code})"
-                print(f"{entry.stain} {entry.method} seed {entry.seed}: {ended}", flush=True)
+                print(f"{entry.stain} {entry.folder} seed {entry.seed}: {ended}", flush=True)
             if running and time.monotonic() > end:
                 break
             time.sleep(0.5)
@@ -191,11 +214,11 @@ def main() -> None:
     parser.add_argument("--method", action="append", default=[])
     parser.add_argument("--stain", action="append", default=[], choices=STAINS)
     parser.add_argument("--work", type=Path, default=HOME / "work")
-    parser.add_argument("--row", nargs=3, metavar=("METHOD", "STAIN", "SEED"), help="this one alone")
+    parser.add_argument("--row", nargs=6, metavar=("METHOD", "STAIN", "SEED", "VARIANT", "SUITE", "ROW"))
     given = parser.parse_args()
     if given.row:
-        method, stain, seed = given.row
-        make(Entry(method, stain, int(seed)), given.work)
+        method, stain, seed, *study = given.row
+        make(Entry(method, stain, int(seed), *study), given.work)
         return
     instrument = Instrument.build("cpu")
     for stain in given.stain or STAINS:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vsbench.losses.contrastive import each_patch_nce, over_layers
 from vsbench.losses.pyramid import pyramid_gaps
-from vsbench.method import Card, DecayEpochs, Epochs, LoadSize, Place, Weight
+from vsbench.method import Card, DecayEpochs, Epochs, LoadSize, Place, Suite, SuiteRow, Weight
 from vsbench.precision import full_precision
 from vsbench.ranks import ranks, sum_over_ranks
 
@@ -96,6 +96,16 @@ class ASP(SpectralContrastive[Config]):
         compute="one RTX 3090; no times given (official README)",
     )
     variants = {"released": {"sampling": "replace", "iterate_in_translation": True}}
+    suites = {
+        "claim": Suite(
+            "PatchNCE against the real IHC: without, with equal weights, with weights by cosine and schedule",
+            (
+                SuiteRow("no-asp", {"lambda_asp": 0.0}, "printed numbers not at hand"),
+                SuiteRow("sp", {"asp_schedule": "none"}, "printed numbers not at hand"),
+                SuiteRow("asp", {}, "printed numbers not at hand"),
+            ),
+        )
+    }
     presets = {
         "mist": {},  # the defaults are the launcher's for MIST: crops of 512 from tiles of 1024, 30 + 10 epochs
         # At their published weight both PatchNCE terms hold the colours of the H&E for longer than some hundred steps

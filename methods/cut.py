@@ -44,7 +44,7 @@ class CUT(Contrastive[Config]):
     presets = {
         "mist": MIST,
         "cpu": PHANTOM,
-        "small": PHANTOM | {"steps": 2400},
+        "small": PHANTOM,
     }
 
     def __init__(self, config: Config) -> None:

@@ -81,7 +81,7 @@ class CycleGAN(Method[Config]):
     presets = {
         "mist": MIST,
         "cpu": CPU,
-        "small": CPU | {"steps": 2000},
+        "small": CPU,
     }
 
     def __init__(self, config: Config) -> None:

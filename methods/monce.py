@@ -65,7 +65,7 @@ class MoNCE(Contrastive[Config]):
         "horse2zebra_2022": {"eta": 0.1, "batch_size": 12},  # the released script
         "mist": MIST,
         "cpu": PHANTOM | {"iterations": 10},
-        "small": PHANTOM | {"iterations": 10, "steps": 2000},
+        "small": PHANTOM | {"iterations": 10},
     }
 
     def __init__(self, config: Config) -> None:

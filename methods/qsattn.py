@@ -73,7 +73,7 @@ class QSAttn(Contrastive[Config]):
     presets = {
         "mist": MIST,
         "cpu": PHANTOM,
-        "small": PHANTOM | {"steps": 2000},
+        "small": PHANTOM,
     }
 
     def __init__(self, config: Config) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from vsbench.losses.contrastive import over_layers
 from vsbench.losses.correlation import layered_correlation_gap
 from vsbench.losses.transport import cosine_cost, released_cost, unbalanced_plan
-from vsbench.method import Card, Count, DecayEpochs, Epochs, LoadSize, Positive, Side, Weight
+from vsbench.method import Card, Count, DecayEpochs, Epochs, LoadSize, Positive, Side, Suite, SuiteRow, Weight
 from vsbench.precision import full_precision
 from vsbench.ranks import gather
 
@@ -78,6 +78,15 @@ class SIMGAN(SpectralContrastive[Config]):
         compute="not stated; the launcher asks for four GPUs",
     )
     variants = {"released": {"images_per_transport": 4, "sampling": "replace"}}
+    suites = {
+        "claim": Suite(
+            "Transport plans (L_mc) and correlations in the batch (L_cc), on and off",
+            tuple(
+                SuiteRow(name, {f"lambda_{term}": 0.0 for term in off}, "printed numbers not at hand")
+                for name, off in (("neither", ("mc", "cc")), ("cc", ("mc",)), ("mc", ("cc",)), ("both", ()))
+            ),
+        )
+    }
     presets = {
         "mist": {**MIST, "batch_size": 2},
         # As with USIGAN: equal embeddings make all plans equal, and at its published weight L_mc holds PatchNCE at

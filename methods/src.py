@@ -80,7 +80,7 @@ class SRC(Contrastive[Config]):
     presets = {
         "mist": MIST,
         "cpu": CPU,
-        "small": CPU | {"steps": 2400},
+        "small": CPU,
     }
 
     def __init__(self, config: Config) -> None:

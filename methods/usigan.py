@@ -135,7 +135,7 @@ class USIGAN(SpectralContrastive[Config]):
     presets = {
         "mist": {},  # the published settings are for MIST's tiles of 1024²
         "cpu": CPU,
-        "small": CPU | {"steps": 2400},
+        "small": CPU,
     }
 
     def __init__(self, config: Config) -> None:
