@@ -25,6 +25,7 @@ leaderboard: .venv/.demo   ## what results/leaderboard lacks, two rows at a time
 	$(BIN)/python -m benchmarks.leaderboard
 	$(BIN)/python -m benchmarks.chosen
 	$(BIN)/python -m benchmarks.claims
+	$(BIN)/python -m benchmarks.board_page
 
 check: .venv/.dev   ## formatting, lint, types
 	$(BIN)/ruff format --check $(SOURCES)

@@ -4,9 +4,9 @@
 
 Each row is trained with the preset ``small``, translated and measured in a process of its own, so many at a time. What
 a row measured is kept in ``results/leaderboard/rows`` at once: record, summary, per-image values and features, as text
-and packed, without a path of the machine. A row that is kept is never run again, here or elsewhere; one that was killed
-goes on where it was. When nothing is left to run, or the minutes are over, ``leaderboard.csv`` and the report's tables
-and figures are written from all rows that are kept.
+and packed, without a path of the machine, and two of its images. A row that is kept is never run again, here or
+elsewhere; one that was killed goes on where it was. When nothing is left to run, or the minutes are over,
+``leaderboard.csv`` and the report's tables and figures are written from all rows that are kept.
 """
 
 import argparse
@@ -19,12 +19,16 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 
 from vsbench import registry
 from vsbench.cli.display import TrainingDisplay
 from vsbench.cli.options import one_device
 from vsbench.data.pairs import Pair
+from vsbench.data.true_cells import TrueCells
+from vsbench.dataset import pairs_of
 from vsbench.engine.request import Request, resolve
 from vsbench.engine.run import Run, row_name
 from vsbench.engine.start import start
@@ -33,6 +37,7 @@ from vsbench.evaluation.ablate import Study, chosen, study_rows
 from vsbench.evaluation.evaluate import evaluate_references, evaluate_rows
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
+from vsbench.evaluation.onepass import read_pair
 from vsbench.evaluation.rows import translated_row
 from vsbench.files import atomic, write_text
 from vsbench.records.run import TrainedRecord
@@ -45,6 +50,7 @@ STAINS, SEEDS, PRESET = ("ki67", "her2"), (0, 1, 2), "small"
 PROTOCOL = "native"
 COMMAND = (sys.executable, "-m", "benchmarks.leaderboard")
 PACKED = ("per_image.csv", "features.npz")  # beside summary.json, which is read as it is
+QUALITY = 90  # of the JPEGs that are looked at; nothing is measured on them
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,10 @@ def keep(entry: Entry, run: Run) -> None:
     for name in PACKED:
         with atomic(kept / f"{name}.gz") as temporary:
             temporary.write_bytes(gzip.compress((folder / name).read_bytes(), mtime=0))
+    for tile in shown_tiles(test_pairs(entry.stain)):
+        made = Image.open(run.folder / "images" / "test" / f"{tile.id}.png")
+        with atomic(kept / f"{tile.id}.jpg") as temporary:
+            made.save(temporary, "JPEG", quality=QUALITY)
     pairs = [_named(pair) for pair in summary.pairs]
     summary.model_copy(update={"pairs": pairs}).write(kept / "summary.json")
 
@@ -160,6 +170,25 @@ def _lying(pair: PairFiles, here: Pair) -> PairFiles:
 
 def _group(stain: str, work: Path) -> Group:
     return Group(DATASET, OPTIONS, stain, None, work)
+
+
+def test_pairs(stain: str) -> list[Pair]:
+    """The test tiles that all rows of a stain are measured on."""
+    dataset = registry.load("vsbench.datasets", DATASET).from_options(OPTIONS)
+    return pairs_of(dataset, None, stain, "test")
+
+
+def shown_tiles(pairs: list[Pair]) -> list[Pair]:
+    """The two that are looked at: with the most positive nuclei, and with the median number of them."""
+    counts = {pair.id: int(np.count_nonzero(_cells(pair).positive)) for pair in pairs}
+    ranked = sorted(pairs, key=lambda pair: (counts[pair.id], pair.id))
+    return [ranked[-1], ranked[len(ranked) // 2]]
+
+
+def _cells(pair: Pair) -> TrueCells:
+    cells = read_pair(pair).cells
+    assert cells is not None, "the phantom knows its cells"
+    return cells
 
 
 def table(kept: list[Entry]) -> pd.DataFrame:

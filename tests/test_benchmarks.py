@@ -15,6 +15,7 @@ from PIL import Image
 from vsbench.checks._training import stained_batch, step
 from vsbench.checks.methods import maker
 from vsbench.data.decode import read_rgb
+from vsbench.files import write_text
 from vsbench.method import Batch
 from vsbench.registry import load
 
@@ -132,7 +133,7 @@ def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
-    from benchmarks import leaderboard
+    from benchmarks import board_page, leaderboard
     from vsbench.engine.request import Request
 
     options = {"seed": 5, "slides_train": 1, "slides_test": 2, "tiles_per_slide": 2, "size": 96}
@@ -150,7 +151,9 @@ def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
     leaderboard.make(entry, tmp_path / "work")
     assert entry.is_kept
     kept = {file.name: file.read_bytes() for file in entry.kept.iterdir()}
-    assert set(kept) == {"run.json", "summary.json", *(f"{name}.gz" for name in leaderboard.PACKED)}
+    tiles = {f"{pair.id}.jpg" for pair in leaderboard.shown_tiles(leaderboard.test_pairs("ki67"))}
+    assert len(tiles) == 2
+    assert set(kept) == {"run.json", "summary.json", *tiles, *(f"{name}.gz" for name in leaderboard.PACKED)}
     for name, content in kept.items():
         text = gzip.decompress(content) if name.endswith(".gz") else content
         for place in (tmp_path, Path.home(), Path(__file__).parents[1]):
@@ -163,3 +166,11 @@ def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
     assert 0 <= table.loc["cell_auc", "number"] <= 1
     assert (table["n"] == 4).all()
     assert (table["slides"] == 2).all()
+    write_text(leaderboard.HOME / "leaderboard.csv", leaderboard.table([entry]).to_csv(index=False))
+    monkeypatch.setattr(board_page, "HOME", leaderboard.HOME)
+    monkeypatch.setattr(board_page, "entries", lambda methods, stains: [entry] if stains == ["ki67"] else [])
+    board_page.main()
+    page = (leaderboard.HOME / "README.md").read_text()
+    assert f"| pix2pix | 1 | {table.loc['cell_auc', 'number']:.3g} |" in page
+    assert "HER2" not in page
+    assert read_rgb(leaderboard.HOME / "ki67.jpg").shape[1] > 1000
