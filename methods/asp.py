@@ -17,7 +17,7 @@ p falls from 1 towards 0 by a schedule of t, the share of the training that is o
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -31,6 +31,7 @@ from vsbench.ranks import ranks, sum_over_ranks
 
 from ._contrastive import Seen
 from ._spectral import SpectralConfig, SpectralContrastive
+from ._tiles import SMALL
 
 # p(t): the share of the weight that is the same for all positions
 SCHEDULES: dict[str, Callable[[Place], float]] = {
@@ -69,6 +70,14 @@ class Config(SpectralConfig):
                 f"crop_size {self.crop_size} is too small for the {len(self.gp_weights)} levels of gp_weights"
             )
         return self
+
+
+CPU: dict[str, Any] = {
+    "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
+    "discriminator_layers": 2, "batch_size": 2, "crop_size": 64, "steps": 800, "lr": 1e-3,
+    "spectral_generator": False, "lambda_nce": 1.0, "lambda_asp": 1.0,
+    "gp_weights": (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
+}  # fmt: skip
 
 
 class ASP(SpectralContrastive[Config]):
@@ -110,12 +119,8 @@ class ASP(SpectralContrastive[Config]):
         "mist": {},  # the defaults are the launcher's for MIST: crops of 512 from tiles of 1024, 30 + 10 epochs
         # At their published weight both PatchNCE terms hold the colours of the H&E for longer than some hundred steps
         # last; a spectrally normalised G falls behind D in so few.
-        "cpu": {
-            "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
-            "discriminator_layers": 2, "batch_size": 2, "crop_size": 64, "steps": 800, "lr": 1e-3,
-            "spectral_generator": False, "lambda_nce": 1.0, "lambda_asp": 1.0,
-            "gp_weights": (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
-        },
+        "cpu": CPU,
+        "small": CPU | SMALL | {"patches": 128},
     }  # fmt: skip
 
     def terms(self, seen: Seen) -> dict[str, Tensor]:

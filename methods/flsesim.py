@@ -46,6 +46,7 @@ from vsbench.nn.vgg import as_imagenet, random_features
 
 from ._colour_jitter import colour_jitter
 from ._optimizers import adams
+from ._tiles import SMALL
 
 IMAGENET, RANDOM = "vgg16-imagenet1k-v1", "vgg16-random"  # the names of the frozen network
 JITTER = (0.5, 0.5, 0.5, 0.3)  # brightness, contrast, saturation, hue
@@ -74,6 +75,12 @@ class Config(MethodConfig):
     lambda_contrastive: Weight = 0.0  # of L_F; 0: the fixed loss, without projections
     temperature: Positive = 0.07
     augment: bool = False  # L_F sees each image with other colours too
+
+
+CPU: dict[str, Any] = {
+    "width": 16, "blocks": 3, "discriminator_layers": 2, "batch_size": 2, "load_size": 0, "crop_size": 64,
+    "steps": 1000, "lr": 1e-3, "features": "random", "taps": (6, 11),
+}  # fmt: skip
 
 
 class FLSeSim(Method[Config]):
@@ -106,10 +113,8 @@ class FLSeSim(Method[Config]):
     presets = {
         "mist": {"load_size": 0, "crop_size": 512, "epochs": 40, "decay_epochs": 40},
         # random features: most machines of this size lack the file of VGG16
-        "cpu": {
-            "width": 16, "blocks": 3, "discriminator_layers": 2, "batch_size": 2, "load_size": 0, "crop_size": 64,
-            "steps": 1000, "lr": 1e-3, "features": "random", "taps": (6, 11),
-        },
+        "cpu": CPU,
+        "small": CPU | SMALL,
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:

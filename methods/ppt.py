@@ -31,7 +31,7 @@ from vsbench.nn.patches import unit_length_shifted
 
 from ._contrastive import Contrastive, ContrastiveConfig, Features, Passes, Seen
 from ._optimizers import adams
-from ._tiles import MIST
+from ._tiles import MIST, SMALL
 
 CONTENT = {  # weights, and relu1_1, relu2_1, …, relu5_1 in them
     "vgg19": ("vgg19-imagenet1k-v1", (1, 6, 11, 20, 29)),
@@ -76,6 +76,13 @@ def of_the_last(scores: Tensor, real: bool) -> Tensor:
     return least_squares(scores[-1:], real)
 
 
+CPU: dict[str, Any] = {
+    "width": 16, "blocks": 3, "downs": 3, "taps": (0, 4, 8, 12), "patches": 128, "discriminator_width": 16,
+    "discriminator_layers": 2, "batch_size": 2, "load_size": 0, "crop_size": 64, "flip": True, "steps": 800,
+    "lr": 1e-3, "lambda_content": 0.0, "levels": 5,
+}  # fmt: skip
+
+
 class PPT(Contrastive[Config]):
     """Antialiased ResNet-9 of four halvings, 70 × 70 PatchGAN, focal NCE three times, VGG19, Gaussian pyramid."""
 
@@ -113,11 +120,8 @@ class PPT(Contrastive[Config]):
     presets = {
         "mist": MIST,
         # No content loss: most machines of this size lack the file of VGG19.
-        "cpu": {
-            "width": 16, "blocks": 3, "downs": 3, "taps": (0, 4, 8, 12), "patches": 128, "discriminator_width": 16,
-            "discriminator_layers": 2, "batch_size": 2, "load_size": 0, "crop_size": 64, "flip": True, "steps": 800,
-            "lr": 1e-3, "lambda_content": 0.0, "levels": 5,
-        },
+        "cpu": CPU,
+        "small": CPU | SMALL | {"lambda_identity": 0.0},
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:

@@ -9,6 +9,8 @@ with G(he) at coarser scales:
 P₁ is the image, P_l+1 every second pixel of P_l after four blurs.
 """
 
+from typing import Any
+
 from pydantic import Field
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from vsbench.nn import PatchDiscriminator, ResnetGenerator
 from vsbench.nn.resnet import Norm
 
 from ._conditional import Conditional, ConditionalConfig, TestMode, translated
+from ._tiles import SMALL
 
 LEVELS = ("g_l1", "g_l1_half", "g_l1_quarter", "g_l1_eighth")  # the terms, by the size of what is compared
 
@@ -38,6 +41,12 @@ class Config(ConditionalConfig):
     blur_sigma: Blur = 1.0  # pixels of the level that is blurred
     blur_size: OddWindow = 3
     test_mode: TestMode = "image_statistics"
+
+
+CPU: dict[str, Any] = {
+    "width": 16, "blocks": 3, "discriminator_layers": 2, "load_size": 0, "crop_size": 64, "steps": 1500,
+    "lr": 1e-3, "lambda_l1": 5.0,
+}  # fmt: skip
 
 
 class PyramidPix2Pix(Conditional[Config]):
@@ -68,10 +77,8 @@ class PyramidPix2Pix(Conditional[Config]):
         "mist": {},  # the published settings are for whole tiles of 1024²
         "crop512": {"crop_size": 512},  # the README's way to need less memory
         # At its published weight the pyramid holds the stain back for longer than a run of this length lasts.
-        "cpu": {
-            "width": 16, "blocks": 3, "discriminator_layers": 2, "load_size": 0, "crop_size": 64, "steps": 1500,
-            "lr": 1e-3, "lambda_l1": 5.0,
-        },
+        "cpu": CPU,
+        "small": CPU | SMALL | {"batch_size": 2, "average": 0.0},
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:

@@ -14,7 +14,7 @@ CUT's step, and two things that an adjacent section can teach:
 T is balanced: T = argmin ⟨c, T⟩ + η KL(T | 1), all marginals 1, c = cosine − 1, and 10 from a position to itself.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from vsbench.ranks import gather
 
 from ._contrastive import Features, Seen
 from ._spectral import SpectralConfig, SpectralContrastive
-from ._tiles import MIST
+from ._tiles import MIST, SMALL
 
 
 class Config(SpectralConfig):
@@ -46,6 +46,14 @@ class Config(SpectralConfig):
     eta: Positive = 1.0
     iterations: Count = 50
     images_per_transport: Count = 1  # patches of so many images that follow each other are one problem
+
+
+CPU: dict[str, Any] = {
+    "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
+    "discriminator_layers": 2, "batch_size": 2, "crop_size": 64, "steps": 800, "lr": 1e-3,
+    "spectral_generator": False, "spectral_discriminator": False, "lambda_nce": 0.5, "lambda_identity": 0.2,
+    "lambda_mc": 20.0, "lambda_cc": 2.0, "iterations": 10,
+}  # fmt: skip
 
 
 class SIMGAN(SpectralContrastive[Config]):
@@ -92,12 +100,8 @@ class SIMGAN(SpectralContrastive[Config]):
         # As with USIGAN: equal embeddings make all plans equal, and at its published weight L_mc holds PatchNCE at
         # chance for longer than some hundred steps; at full weight the identity term fixes "dark stays dark" before the
         # stain is learned; a spectrally normalised G falls behind D in so few steps.
-        "cpu": {
-            "width": 16, "blocks": 3, "taps": (0, 4, 8, 12, 14), "patches": 64, "discriminator_width": 16,
-            "discriminator_layers": 2, "batch_size": 2, "crop_size": 64, "steps": 800, "lr": 1e-3,
-            "spectral_generator": False, "spectral_discriminator": False, "lambda_nce": 0.5, "lambda_identity": 0.2,
-            "lambda_mc": 20.0, "lambda_cc": 2.0, "iterations": 10,
-        },
+        "cpu": CPU,
+        "small": CPU | SMALL | {"batch_size": 2, "crop_size": 96, "lambda_identity": 0.0},
     }  # fmt: skip
 
     def terms(self, seen: Seen) -> dict[str, Tensor]:

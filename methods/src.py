@@ -80,7 +80,7 @@ class SRC(Contrastive[Config]):
     presets = {
         "mist": MIST,
         "cpu": CPU,
-        "small": CPU,
+        "small": PHANTOM,
     }
 
     def __init__(self, config: Config) -> None:

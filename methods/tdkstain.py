@@ -16,7 +16,7 @@ enc is G's encoder, which learns from the last term too; m, dab and n are made o
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ from vsbench.stain.nuclei_map import density_map, distance_peaks, haematoxylin_m
 
 from ._conditional import Conditional, ConditionalConfig
 from ._optimizers import adams
+from ._tiles import SMALL
 
 
 class Config(ConditionalConfig):
@@ -84,6 +85,13 @@ class Config(ConditionalConfig):
         return self.nuclei_source if self.lambda_estimator > 0 else "none"
 
 
+CPU: dict[str, Any] = {
+    "width": 16, "blocks": 3, "downsamplings": 2, "discriminator_layers": 2, "discriminators": 2,
+    "estimator_width": 16, "estimator_blocks": 1, "load_size": 0, "crop_size": 64, "batch_size": 2,
+    "steps": 1500, "lr": 1e-3, "lambda_l1": 2.0, "nuclei_source": "distance_peaks",
+}  # fmt: skip
+
+
 class TDKStain(Conditional[Config]):
     """ResNet-9 with three halvings, PatchGANs at three scales, an estimator of nuclei on G's encoder."""
 
@@ -112,11 +120,8 @@ class TDKStain(Conditional[Config]):
     presets = {
         "mist": {},  # the published settings are for whole tiles of 1024²
         # At its published weight L1 holds the stain back for longer than a run of this length lasts.
-        "cpu": {
-            "width": 16, "blocks": 3, "downsamplings": 2, "discriminator_layers": 2, "discriminators": 2,
-            "estimator_width": 16, "estimator_blocks": 1, "load_size": 0, "crop_size": 64, "batch_size": 2,
-            "steps": 1500, "lr": 1e-3, "lambda_l1": 2.0, "nuclei_source": "distance_peaks",
-        },
+        "cpu": CPU,
+        "small": CPU | SMALL | {"average": 0.0},
     }  # fmt: skip
 
     generator: ResnetGenerator

@@ -37,6 +37,7 @@ from vsbench.precision import full_precision
 
 from ._contrastive import Features, Seen
 from ._spectral import SpectralConfig, SpectralContrastive
+from ._tiles import SMALL
 from ._usigan_suites import declare_suites
 
 
@@ -135,7 +136,7 @@ class USIGAN(SpectralContrastive[Config]):
     presets = {
         "mist": {},  # the published settings are for MIST's tiles of 1024²
         "cpu": CPU,
-        "small": CPU,
+        "small": CPU | {"steps": SMALL["steps"]},
     }
 
     def __init__(self, config: Config) -> None:
