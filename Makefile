@@ -7,7 +7,7 @@ TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_
 
 MINUTES ?= 1
 
-.PHONY: demo test test-matrix fuzz leaderboard check install format clean
+.PHONY: demo test test-matrix fuzz leaderboard docs check install format clean
 
 demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
 	$(BIN)/vsbench demo
@@ -26,6 +26,9 @@ leaderboard: .venv/.demo   ## what results/leaderboard lacks, two rows at a time
 	$(BIN)/python -m benchmarks.chosen
 	$(BIN)/python -m benchmarks.claims
 	$(BIN)/python -m benchmarks.board_page
+
+docs: .venv/.docs   ## the manual, docs/_build/index.html
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
 
 check: .venv/.dev   ## formatting, lint, types
 	$(BIN)/ruff format --check $(SOURCES)
@@ -49,5 +52,9 @@ format: .venv/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+.venv/.docs: .venv/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv .matrix .fuzz build dist *.egg-info
+	rm -rf .venv .matrix .fuzz build dist docs/_build *.egg-info

@@ -1,0 +1,26 @@
+"""How the manual is built: ``make docs``."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from vsbench import __version__
+
+HERE = Path(__file__).parent
+subprocess.run([sys.executable, str(HERE / "generate.py"), str(HERE / "reference")], check=True)
+
+project = "vsbench"
+author = "the vsbench authors"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_title = "vsbench"
+html_show_sourcelink = False
+html_copy_source = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+nitpicky = False
