@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from vsbench import __version__
 
@@ -24,3 +25,13 @@ html_copy_source = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 nitpicky = False
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls it."""
+    app.connect("autodoc-process-docstring", lambda *event: _plain_bars(event[-1]))
+
+
+def _plain_bars(lines: list[str]) -> None:
+    """``|x|`` is an absolute value here, and no substitution."""
+    lines[:] = [line.replace("|", "\\|") for line in lines]

@@ -48,7 +48,7 @@ def _command(command: Any, name: str, level: int) -> Iterator[str]:
             continue
         called = " ".join(f"`{word}`" for word in (*parameter.opts, *parameter.secondary_opts))
         if parameter.param_type_name == "argument":
-            called = f"`{parameter.make_metavar(typer.Context(command))}`"
+            called = f"`{(parameter.metavar or parameter.name).upper()}`"
         said = (getattr(parameter, "help", None) or "").strip()
         default = parameter.default
         known = default not in (None, False, (), []) and not callable(default)
