@@ -116,8 +116,9 @@ def metrics() -> Iterator[str]:
         yield f"{(metric.__doc__ or '').strip().splitlines()[0]}\n"
         if metric.on_request:
             yield f"Measured on request: `--also {name}`.\n"
-        rows = [(f"`{v.name}`", v.unit, v.best, v.formula, f"`{v.protocol}`") for v in metric.values]
-        yield from _table(("value", "unit", "best", "formula", "protocol"), rows)
+        for v in metric.values:
+            unit = "" if v.unit == "1" else f" ({v.unit})"
+            yield f"`{v.name}`{unit}, best {v.best}; `{v.protocol}`\n: {' '.join(v.formula.split())}\n"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
