@@ -22,7 +22,7 @@ FOLDERS = {
 
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
-    ("cells", "environment", "errors", "neighbours", "numbers", "precision", "published", "ranks"),
+    ("borders", "cells", "environment", "errors", "neighbours", "numbers", "precision", "published", "ranks"),
     ("files", "markers", "names"),
     ("bounds", "plain_yaml"),
     ("config",),
@@ -39,8 +39,8 @@ LAYERS = (
 NARROW = {
     "records": {"errors", "files", "names"},
     "stain": {"errors"},
-    "nn": {"precision", "ranks"},
-    "losses": {"precision", "ranks", "stain"},
+    "nn": {"borders", "precision", "ranks"},
+    "losses": {"borders", "precision", "ranks", "stain"},
     "stats": {"bounds", "errors", "files", "metric", "neighbours"},
 }
 # Methods and data sets are written against the contracts, and know nothing that runs them.

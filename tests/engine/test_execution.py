@@ -262,6 +262,7 @@ def test_flags_are_recorded_and_part_of_the_run(
     run = Run(next(tmp_path.glob("results/runs/*/*/seed-0")))
     record = run.trained
     expected = {"compile": False, "channels_last": True, "accumulate": 2, "checkpoint_activations": True}
+    expected["deterministic"] = False
     assert (record.execution, record.precision) == (expected, "32-true")
     with pytest.raises(RunError, match="execution"):
         require_same(run, record, record.model_copy(update={"execution": asdict(Execution())}))

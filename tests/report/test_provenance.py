@@ -43,7 +43,7 @@ GIVEN = {  # row → what the run was given
     "my_row.1": ["usigan", *CONTRASTIVE, "discriminator_width=4", "iterations=5", "--label", "my_row.1", "--data",
                  r"slide=^[ab]|^\w", "--select", "best", "--validate-every", "2", "--validation-share", "0.4"],
     "cyclegan+cpu": ["cyclegan", *TINY, "blocks=1", "pool_size=3", "average=0.9", "--accumulate", "2",
-                     "--checkpoint-activations", "--channels-last", "--precision", "bf16-mixed"],
+                     "--checkpoint-activations", "--channels-last", "--deterministic", "--precision", "bf16-mixed"],
     "cut+cpu": ["cut", *CONTRASTIVE, "mirror=true", "load_size=36", "--data", "he=he", "--data", "split_by=folders",
                 "--checkpoint-every", "2", "--keep-every", "1"],
 }  # fmt: skip

@@ -81,6 +81,9 @@ def train(
     checkpoint_activations: Annotated[
         bool, typer.Option("--checkpoint-activations", help="Less memory: the backward pass runs the networks again.")
     ] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Repeats bit for bit on a GPU too; slower. A CPU does anyway.")
+    ] = False,
     workers: Workers = 2,
     cache_tiles: Annotated[
         Path | None,
@@ -151,7 +154,7 @@ def train(
         seed=seed,
         label=label,
         results=results,
-        execution=Execution(compile_networks, channels_last, accumulate, checkpoint_activations),
+        execution=Execution(compile_networks, channels_last, accumulate, checkpoint_activations, deterministic),
         select=cast(Any, select),  # what it may be is checked there
         validate_every=validate_every,
         validation_share=validation_share,

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
@@ -13,6 +14,7 @@ from torch.utils._pytree import tree_map
 from vsbench.data.pairs import images_of, not_read
 from vsbench.engine.fit import meta_optimizers, on_meta, require_all
 from vsbench.engine.memory import Storages, tensors_of
+from vsbench.engine.repetition import repeatable
 from vsbench.engine.request import Request, Resolved, resolve
 from vsbench.engine.step import Execution, prepare, take_step
 from vsbench.engine.trainer import SHEET_PAIRS, SHEET_SIZE, Rhythm, plan
@@ -52,7 +54,8 @@ def step_bytes(method: Method[Any], batch: Batch, execution: Execution, halved: 
     moments. ``method`` and ``batch`` (one micro-batch) are on the device meta. ``halved``: under autocast to 16 bits.
     """
     whole = batch.each(lambda x: x.repeat(execution.accumulate, 1, 1, 1))
-    optimizers, fabric = meta_optimizers(method), Fabric(accelerator="cpu", devices=1)
+    optimizers = meta_optimizers(method)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=LightningEnvironment())  # whoever else was started
     storages = Storages(whole.he.device, tensors_of(method, whole))
     with torch.random.fork_rng(devices=[]), storages:
         torch.manual_seed(0)  # the same plan each time, and the program's own random numbers as they were
@@ -72,7 +75,8 @@ def estimate(request: Request, fabric: Fabric, rhythm: Rhythm) -> dict[str, Any]
     accumulate = request.execution.accumulate
     batches, schedule = plan(method, found.pairs.train, request.seed, 0, fabric.world_size, accumulate)
     halved = str(fabric.strategy.precision.precision) in ("16-mixed", "bf16-mixed")
-    peak = step_bytes(method, batch, request.execution, halved)
+    with repeatable(request.execution):  # whose algorithms take other memory
+        peak = step_bytes(method, batch, request.execution, halved)
     trained = sum(_bytes(p) for p in method.parameters() if p.requires_grad)
     own = sum(map(_bytes, (*method.parameters(), *method.buffers())))
     frozen = sum(_bytes(p) for network in method.frozen.values() for p in network.parameters())

@@ -21,6 +21,7 @@ from vsbench.engine.checkpoint import checkpoints, remove_leftovers, start_from
 from vsbench.engine.fit import require_all
 from vsbench.engine.lock import locked_by_first
 from vsbench.engine.loggers import require_loggers
+from vsbench.engine.repetition import repeatable, repetition
 from vsbench.engine.request import Request, Resolved, resolve
 from vsbench.engine.run import DATA, Run, require_one_row, require_same
 from vsbench.engine.step import prepare
@@ -88,7 +89,7 @@ def start(
         return run
     if request.cache_tiles is not None:
         training.batches.tile = _cached(request.cache_tiles, training.batches, display)
-    with locked_by_first(run.folder, fabric, display.say):
+    with locked_by_first(run.folder, fabric, display.say), repeatable(request.execution):
         resume = _goes_on(run, record, resume)
         fabric.barrier()  # all have looked at the folder before the first one writes to it
         if fabric.is_global_zero:
@@ -171,6 +172,7 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
         precision=str(fabric.strategy.precision.precision),
         world=fabric.world_size,
         execution=asdict(request.execution),
+        repetition=repetition(request.execution, fabric.device),
         device=device_name(fabric.device),
         environment=environment(),
         parameters={name: sum(p.numel() for p in net.parameters()) for name, net in training.method.named_children()},

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vsbench.bounds import MICRO_BATCHES, require_whole
 from vsbench.errors import RunError, UsageError
 from vsbench.method import Batch, Method, Phase
+from vsbench.names import said
 from vsbench.ranks import collect, ranks, sum_over_ranks
 
 # what a network of vsbench.nn is called by besides forward
@@ -30,9 +31,14 @@ class Execution:
     channels_last: bool = False  # memory format of weights and images
     accumulate: int = 1
     checkpoint_activations: bool = False  # the networks run again in the backward pass, and keep less until then
+    deterministic: bool = False  # on a GPU too the same bits each time, at some cost in time; or an error
 
     def __post_init__(self) -> None:
         require_whole("--accumulate", self.accumulate, 1, MICRO_BATCHES)
+        if self.deterministic and self.compile:
+            raise UsageError(
+                "--deterministic with --compile: torch.compile chooses kernels by how long they take; leave one out"
+            )
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -102,6 +108,11 @@ def take_step(
             f"{fabric.strategy.precision.precision}: lower one of them with --set or --precision, or add "
             "--checkpoint-activations"
         ) from None
+    except RuntimeError as error:
+        if not (execution.deterministic and "deterministic" in str(error)):
+            raise
+        title, what = type(method).card.title, said(str(error).partition(", but ")[0])
+        raise RunError(f"--deterministic: {title} cannot: {what}; leave it out") from None
 
 
 def clear_gradients(optimizers: Sequence[Any]) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsbench.borders import reflected
 from vsbench.precision import full_precision
 
 
@@ -17,7 +18,7 @@ def gaussian_pyramid(x: Tensor, levels: int = 6) -> list[Tensor]:
     kernel = _binomial(x)
     found = []
     for _ in range(levels - 1):
-        blurred = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, groups=x.shape[1])
+        blurred = F.conv2d(reflected(x, 2), kernel, groups=x.shape[1])
         found.append(blurred)
         x = blurred[..., ::2, ::2]
     return [*found, x]
@@ -60,7 +61,7 @@ def gaussian_blur(image: Tensor, sigma: float, taps: int, times: int = 1) -> Ten
     blurred = image.flatten(0, 1)[:, None]  # (B·C, 1, H, W): channel by channel
     with full_precision(image):  # differences of images are small
         for _ in range(times):
-            blurred = F.conv2d(F.pad(blurred, (reach,) * 4, mode="reflect"), kernel)
+            blurred = F.conv2d(reflected(blurred, reach), kernel)
     return blurred[:, 0].unflatten(0, image.shape[:2])
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
 from vsbench.nn.norm import InstanceNorm
+from vsbench.nn.padding import ReflectionPad
 from vsbench.nn.recompute import recomputed
 from vsbench.nn.resample import BlurDown, BlurUp
 from vsbench.nn.resnet import ResnetGenerator
@@ -61,7 +62,7 @@ class ModulatedBlock(nn.Module):
         super().__init__()
         self.norm = InstanceNorm(channels)
         self.branch = nn.Sequential(
-            nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)
+            nn.ReLU(), ReflectionPad(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)
         )
         self.style = nn.Linear(latent, 2 * channels)
         self.step = nn.Linear(step, channels) if step else None

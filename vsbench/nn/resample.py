@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsbench.borders import reflected, repeated
+
 
 class BlurDown(nn.Module):
     """(B, C, H, W) → (B, C, ⌈H/2⌉, ⌈W/2⌉): blur with [1, 2, 1]⊗[1, 2, 1]/16 on reflected borders, keep every second."""
@@ -16,7 +18,7 @@ class BlurDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Halve the resolution."""
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.kernel, stride=2, groups=x.shape[1])
+        return F.conv2d(reflected(x, 1), self.kernel, stride=2, groups=x.shape[1])
 
 
 class BlurUp(nn.Module):
@@ -30,7 +32,7 @@ class BlurUp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Double the resolution."""
-        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        padded = repeated(x, 1)
         doubled = F.conv_transpose2d(padded, self.kernel, stride=2, padding=2, groups=x.shape[1])
         return doubled[..., 1:-1, 1:-1]  # the even filter's phase: exactly 2H × 2W
 

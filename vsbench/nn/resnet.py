@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vsbench.nn.init import initialise
 from vsbench.nn.norm import BatchNorm, Dropout, InstanceNorm
+from vsbench.nn.padding import ReflectionPad
 from vsbench.nn.recompute import recomputed
 from vsbench.nn.resample import BlurDown, BlurUp
 from vsbench.nn.spectral import add_spectral_norm
@@ -23,10 +24,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm = "instance", dropout: float = 0.0) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad(1),
             *_normalised(nn.Conv2d(channels, channels, 3, bias=norm == "instance"), norm),
             *([Dropout(dropout)] if dropout > 0 else []),
-            nn.ReflectionPad2d(1),
+            ReflectionPad(1),
             *_normalised(nn.Conv2d(channels, channels, 3, bias=norm == "instance"), norm)[:2],
         )
 
@@ -62,7 +63,7 @@ class ResnetGenerator(nn.Module):
         super().__init__()
         self.size_multiple = 2**downs
         bias = norm == "instance"
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(3, width, 7, bias=bias), norm)]
+        layers: list[nn.Module] = [ReflectionPad(3), *_normalised(nn.Conv2d(3, width, 7, bias=bias), norm)]
         widths = [width * 2**depth for depth in range(downs + 1)]
         for outer, inner in pairwise(widths):
             stride = 1 if antialias else 2
@@ -76,7 +77,7 @@ class ResnetGenerator(nn.Module):
             else:
                 up = nn.ConvTranspose2d(inner, outer, 3, stride=2, padding=1, output_padding=1, bias=bias)
                 layers += _normalised(up, norm)
-        layers += [nn.ReflectionPad2d(3), TiledConvolution(width, 3, 7), nn.Tanh()]
+        layers += [ReflectionPad(3), TiledConvolution(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         initialise(self, init)
         if spectral:

@@ -125,6 +125,7 @@ class TrainedRecord(_OfMethod):
     precision: Text | None = None
     world: Count | None = None  # processes
     execution: Settings | None = None
+    repetition: Text | None = None  # what training it again on such a device gives: EXACT, or how that may differ
     device: Text | None = None
     environment: Environment | None = None
     versions: dict[str, Text] | None = None
@@ -175,8 +176,8 @@ class TrainedRecord(_OfMethod):
                           if other.get(k) != v] or ["config"]  # fmt: skip
             elif here != other:
                 found.append(key)
-        for key in ("dataset_options", "execution"):  # what is not given is what it is by default
-            if (getattr(self, key) or {}) != (getattr(there, key) or {}):
+        for key, usual in (("dataset_options", {}), ("execution", LATER)):  # what is not given is as it is by default
+            if usual | (getattr(self, key) or {}) != usual | (getattr(there, key) or {}):
                 found.append(key)
         return found
 
@@ -224,6 +225,8 @@ class ReferenceRecord(_Record):
 
 RunRecord = TrainedRecord | ImportedRecord | ExternalRecord | ReferenceRecord
 LENGTH = ("steps", "epochs", "decay_epochs")  # the settings in which a training that goes on may be longer
+EXACT = "bit for bit"  # how a training repeats
+LATER = {"deterministic": False}  # settings of an execution that records of older versions lack
 _ANY: TypeAdapter[RunRecord] = TypeAdapter(Annotated[RunRecord, Field(discriminator="kind")])
 
 

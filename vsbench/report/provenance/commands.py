@@ -17,7 +17,7 @@ from vsbench.engine.trainer import Rhythm
 from vsbench.errors import PluginError, UsageError
 from vsbench.evaluation.sizes import options_of
 from vsbench.metric import GIVEN_NUCLEI
-from vsbench.records.run import ExternalRecord, ImportedRecord, RunRecord, TrainedRecord
+from vsbench.records.run import EXACT, ExternalRecord, ImportedRecord, RunRecord, TrainedRecord
 from vsbench.records.summary import Summary
 from vsbench.report.provenance.places import ELSEWHERE, Places
 
@@ -26,6 +26,7 @@ EXECUTION = {
     "compile": "--compile",
     "channels_last": "--channels-last",
     "checkpoint_activations": "--checkpoint-activations",
+    "deterministic": "--deterministic",
 }
 KEEPING = {"every": "--checkpoint-every", "keep": "--keep", "keep_every": "--keep-every"}
 
@@ -90,6 +91,8 @@ def training(record: TrainedRecord, places: Places) -> Command:
             f"from step {accepted.step} on it learnt from training images that had changed{which}, at its user's word: "
             f"digest {accepted.before[:12]} before, {accepted.after[:12]} after"
         )
+    if record.repetition not in (None, EXACT):
+        notes.append(f"trained again, it repeats {record.repetition}")
     if (record.git or "").endswith("+"):
         notes.append("the source had changes that were not committed")
     return Command(tuple(words), tuple(notes), given)
