@@ -159,3 +159,24 @@ def test_known_features_that_are_damaged_are_made_anew(tmp_path: Path) -> None:
     assert KnownFeatures(file, digests).rows == {}
     with pytest.raises(FileNotFoundError):
         read_arrays(tmp_path / "none.npz")
+
+
+def test_of_several_ranks_the_first_stores_what_all_have_worked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = Digests(tmp_path / "digests.json")
+    mine, others = ({"fid": {name: row}} for name, row in zip("ba", ROWS, strict=False))
+    for rank in (1, 0):
+        known = KnownFeatures(tmp_path / "real.npz", digests)
+        known.rows, known.new = ({"fid": dict(mine["fid"])} for _ in range(2))
+        monkeypatch.setattr("vsbench.evaluation.known.ranks.rank", lambda rank=rank: rank)
+        monkeypatch.setattr("vsbench.evaluation.known.ranks.collect", lambda new: [new, others])
+        known.save()
+        assert (tmp_path / "real.npz").exists() == (rank == 0)
+    stored = KnownFeatures(tmp_path / "real.npz", digests).rows["fid"]
+    assert list(stored) == ["a", "b"]
+    assert np.array_equal(stored["a"], others["fid"]["a"])
+    monkeypatch.setattr("vsbench.evaluation.known.ranks.collect", lambda new: [new, {}])
+    before = (tmp_path / "real.npz").stat().st_mtime_ns
+    known.save()  # nothing new since
+    assert (tmp_path / "real.npz").stat().st_mtime_ns == before

@@ -42,6 +42,8 @@ def test_two_processes_give_the_identical_tables(folder: Path) -> None:
     for devices in (1, 2):
         done = evaluate(folder, devices, "--on-bad", "skip")
         assert done.returncode == 0, done.stderr
+    real = [(folder / f"results-{devices}/runs/folder-er/real.npz").read_bytes() for devices in (1, 2)]
+    assert real[0] == real[1]  # what all have worked out of the real images
     rows = sorted(path.parent for path in folder.glob("results-1/runs/folder-er/*/*/run.json"))
     assert len(rows) == 8
     for row in rows:

@@ -86,8 +86,7 @@ def evaluate_rows(
         done = None if tell is None else lambda count: tell("measured", count, total)
         beside = {name: Beside(row.seams, given.get(name, {})) for name, (row, *_) in todo.items()}
         measured = measure(group.pairs, makers, instrument.metrics, on_bad, known, done, group.size, beside)
-        if ranks.rank() == 0:
-            known.save()
+        known.save()
         for name, (row, fingerprint, images, damaged) in todo.items():
             result = measured[name]
             if isinstance(result, DataError):

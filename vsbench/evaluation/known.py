@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vsbench import __version__
+from vsbench import __version__, ranks
 from vsbench.data.arrays import read_arrays
 from vsbench.data.pairs import Pair
 from vsbench.evaluation.digests import Digests
 from vsbench.files import atomic
 from vsbench.metric import Sample
+
+Rows = dict[str, dict[str, NDArray[np.float32]]]  # protocol → SHA-256 of the image → (D,) features
 
 
 class KnownFeatures:
@@ -22,8 +24,8 @@ class KnownFeatures:
 
     def __init__(self, file: Path, digests: Digests) -> None:
         self.file, self.digests = file, digests
-        self.changed = False
-        self.rows: dict[str, dict[str, NDArray[np.float32]]] = {}
+        self.rows: Rows = {}
+        self.new: Rows = {}  # of them, what the file lacks
         with suppress(OSError, ValueError, KeyError, TypeError):
             stored = read_arrays(file)
             if stored["version"].item() == __version__:
@@ -41,21 +43,27 @@ class KnownFeatures:
         for protocol, row in sample.features("real").items():
             row.flags.writeable = False
             if not protocol.startswith("_") and image not in self.rows.get(protocol, {}):
-                self.rows.setdefault(protocol, {})[image] = row
-                self.changed = True
+                for rows in (self.rows, self.new):
+                    rows.setdefault(protocol, {})[image] = row
 
     def save(self) -> None:
-        """Write the file where there is something new."""
-        if not self.changed:
-            return
-        protocols = list(self.rows)
+        """Write the file where there is something new. Of several ranks the first writes what all have worked out."""
+        every = ranks.collect(self.new)
+        self.new = {}
+        for protocol, rows in (item for new in every for item in new.items()):
+            self.rows.setdefault(protocol, {}).update(rows)
+        if ranks.rank() == 0 and any(every):
+            self._write()
+
+    def _write(self) -> None:
+        protocols = sorted(self.rows)
         arrays: dict[str, NDArray[np.generic]] = {"version": np.array(__version__), "protocols": np.array(protocols)}
         for number, protocol in enumerate(protocols):
-            arrays[f"images_{number}"] = np.array(list(self.rows[protocol]))
-            arrays[f"features_{number}"] = np.stack(list(self.rows[protocol].values()))
+            images = sorted(rows := self.rows[protocol])  # the file is the same, whoever worked them out
+            arrays[f"images_{number}"] = np.array(images)
+            arrays[f"features_{number}"] = np.stack([rows[image] for image in images])
         with atomic(self.file) as temporary, temporary.open("wb") as out:
             np.savez(out, allow_pickle=False, **arrays)
-        self.changed = False
 
 
 def _rows(stored: dict[str, NDArray[np.generic]], number: int) -> dict[str, NDArray[np.float32]]:

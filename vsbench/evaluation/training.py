@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from vsbench import ranks
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
 from vsbench.errors import DataError
@@ -44,8 +43,7 @@ def teach(group: Group, metrics: Iterable[Metric], done: Done | None = None) -> 
             metric.learn(_samples(group, pairs, known, done), why)
         except DataError as error:
             metric.learn((), f"a training image is bad: {error}")
-    if ranks.rank() == 0:
-        known.save()
+    known.save()
 
 
 def _samples(group: Group, pairs: Sequence[Pair], known: KnownFeatures, done: Done | None) -> Iterator[list[Sample]]:
