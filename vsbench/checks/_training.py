@@ -26,14 +26,23 @@ VIOLET, BROWN = (0.55, 0.62, 0.38), (0.35, 0.75, 1.15)
 
 
 def stained_batch(method: Method[Any], width: int | None = None, side: int = SIDE) -> Batch:
-    """Two pairs as small as the method's networks allow (``side`` or more): one structure in violet, and in brown."""
+    """Two pairs as small as the method's networks allow (``side`` or more): one structure in violet, and in brown.
+
+    They lie where the method does.
+    """
     multiple = method.size_multiple
     side = -(-side // multiple) * multiple
     generator = torch.Generator().manual_seed(20)
     coarse = torch.rand((2, 1, 8, 8), generator=generator)
     density = 0.1 + 0.9 * F.interpolate(coarse, size=(side, width or side), mode="bilinear")
     he, ihc = (2 * 10 ** (-density * torch.tensor(stain)[:, None, None]) - 1 for stain in (VIOLET, BROWN))
-    return Batch(he, ihc, ("first", "second"), maps=_made(method.maps(), ihc))
+    batch = Batch(he, ihc, ("first", "second"), maps=_made(method.maps(), ihc))
+    return batch.each(lambda x: x.to(device_of(method)))
+
+
+def device_of(method: Method[Any]) -> torch.device:
+    """Where the method lies."""
+    return next(method.parameters()).device
 
 
 def _made(maps: TileMaps | None, ihc: Tensor) -> Tensor | None:
@@ -79,7 +88,9 @@ def first_losses(method: Method[Any]) -> dict[str, Tensor]:
     return losses
 
 
-def step_in_double(make: Callable[[], Method[Any]], size: int, device: str, execution: Execution) -> dict[str, Tensor]:
+def step_in_double(
+    make: Callable[[], Method[Any]], size: int, device: torch.device, execution: Execution
+) -> dict[str, Tensor]:
     """One step in float64 with ``size`` pairs: its losses, and what each optimizer steps by, each as one vector.
 
     Of a vector, since single ones may be nothing but rounding: the gradient of a bias before a norm.
@@ -88,7 +99,7 @@ def step_in_double(make: Callable[[], Method[Any]], size: int, device: str, exec
     method = make().double().to(device)
     prepare(method, execution)
     optimizers, batch = method.optimizers(), stained_batch(method)
-    batch = batch.each(lambda x: x[:size].double().to(device).contiguous(memory_format=execution.memory_format))
+    batch = batch.each(lambda x: x[:size].double().contiguous(memory_format=execution.memory_format))
     torch.manual_seed(1)
     losses = step(method, optimizers, batch)
     found = {"losses": torch.stack(list(losses.values()))}

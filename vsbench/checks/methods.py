@@ -23,7 +23,16 @@ import torch
 from torch import Tensor
 
 from vsbench.checks._beyond import beyond
-from vsbench.checks._training import Make, assert_same, first_losses, outcome, stained_batch, step, step_in_double
+from vsbench.checks._training import (
+    Make,
+    assert_same,
+    device_of,
+    first_losses,
+    outcome,
+    stained_batch,
+    step,
+    step_in_double,
+)
 from vsbench.engine.checkpoint import load_weights, save_weights
 from vsbench.engine.fit import meta_optimizers
 from vsbench.engine.log import HEAD
@@ -42,8 +51,8 @@ RATES = (2e-4, 1e-5)  # spectrally normalised networks want the small one: the r
 FORMAT_ERROR = 1e-9  # relative, in float64: rounding gives 1e-15 or so
 
 
-def maker(method: type[Method[Any]]) -> Make:
-    """A ``make`` for a method: its ``cpu`` preset, and the options that a check gives.
+def maker(method: type[Method[Any]], device: str = "cpu") -> Make:
+    """A ``make`` for a method: its ``cpu`` preset, and the options that a check gives, on a device.
 
     Frozen networks have random weights by a seed: what is checked holds for any.
     """
@@ -51,7 +60,7 @@ def maker(method: type[Method[Any]]) -> Make:
     def make(**options: Any) -> Method[Any]:
         made = method(method.configure("cpu", options))
         made.equip(lambda name: seeded(name, 0))
-        return made
+        return made.to(device)
 
     return make
 
@@ -73,6 +82,24 @@ def method_checks() -> list[Check]:
         check_device,
         check_memory_formats,
         check_leaves_no_trace,
+        check_learns_the_stain,
+    ]
+
+
+def checks_on_a_device() -> list[Check]:
+    """Those of them that a device can fail alone, the quickest first: with ``maker(method, "cuda")``.
+
+    What must be equal bit for bit wants deterministic algorithms there (``vsbench.checks.devices.exactly``).
+    """
+    return [
+        check_losses,
+        check_parameters,
+        check_translate,
+        check_weights_file,
+        check_repeats,
+        check_resume,
+        check_memory_formats,
+        check_weights_switch_off,
         check_learns_the_stain,
     ]
 
@@ -228,12 +255,13 @@ def check_translate(make: Make) -> None:
     method = make().eval()
     width = stained_batch(method).he.shape[3] + method.size_multiple  # not square
     he = stained_batch(method, width).he
-    before, generator = he.clone(), torch.get_rng_state()
+    before, generators = he.clone(), _generators(he.device)
     weights = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     with torch.inference_mode():
         fake = method.translate(he)
         assert torch.equal(he, before), "changes its input in place"
-        assert torch.equal(torch.get_rng_state(), generator), "draws from the global generator"
+        untouched = all(map(torch.equal, _generators(he.device), generators))
+        assert untouched, "draws from the global generator"
         for name, tensor in method.state_dict().items():
             assert torch.equal(tensor, weights[name]), f"changes {name}"
         again, single = method.translate(he), torch.cat([method.translate(image[None]) for image in he])
@@ -241,7 +269,8 @@ def check_translate(make: Make) -> None:
     assert fake.dtype == he.dtype, f"{he.dtype} becomes {fake.dtype}"
     assert fake.abs().max() <= 1, f"leaves [−1, 1]: up to {fake.abs().max().item()}"
     assert torch.equal(fake, again), "the same input gives another output"
-    torch.testing.assert_close(single, fake, rtol=0, atol=1e-5, msg=lambda text: f"depends on the batch: {text}")
+    rounding = 1e-5 if he.device.type == "cpu" else 1e-4  # a GPU has other kernels for other numbers of images
+    torch.testing.assert_close(single, fake, rtol=0, atol=rounding, msg=lambda text: f"depends on the batch: {text}")
 
 
 def check_repeats(make: Make) -> None:
@@ -304,7 +333,8 @@ def check_memory_formats(make: Make) -> None:
     # Variants as they are as well: a term that is switched on can change in which format gradients arrive.
     builds: dict[str, Callable[[], Method[Any]]] = {"all terms": partial(_complete, make)}
     builds |= {f"variant {name!r}": partial(make, variant=name) for name in ("", *type(make()).variants)}
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    own = device_of(make())
+    devices = [own, *([torch.device("cuda")] if own.type == "cpu" and torch.cuda.is_available() else [])]
     for device, (which, build), size in itertools.product(devices, builds.items(), (1, 2)):
         expected, found = (step_in_double(build, size, device, Execution(channels_last=last)) for last in (False, True))
         for name, vector in expected.items():
@@ -375,6 +405,11 @@ def _way_left(make: Make, rate: float) -> Iterator[float]:
             if max(before, way) <= 0.5:
                 return
             before = way
+
+
+def _generators(device: torch.device) -> list[Tensor]:
+    """The states of the global generators that something on this device could draw from."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
 def _mean_colour(images: Tensor) -> Tensor:
