@@ -7,7 +7,7 @@ TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_
 
 MINUTES ?= 1
 
-.PHONY: demo test test-matrix fuzz leaderboard docs check install format clean
+.PHONY: demo test test-matrix fuzz gpu-check leaderboard docs check install format clean
 
 demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
 	$(BIN)/vsbench demo
@@ -20,6 +20,9 @@ test-matrix: .venv/.dev   ## the fast part on the oldest and newest Python, and 
 
 fuzz: .venv/.dev    ## reads damaged and hostile files for so many MINUTES; finds are printed, and kept in .fuzz
 	$(BIN)/python tests/fuzz --minutes $(MINUTES)
+
+gpu-check: .venv/.dev  ## the GPU put to the test in eight minutes; results in benchmarks/gpu
+	$(BIN)/python -m benchmarks.gpu
 
 leaderboard: .venv/.demo   ## what results/leaderboard lacks, two rows at a time (hours; goes on where it was)
 	$(BIN)/python -m benchmarks.leaderboard
