@@ -32,8 +32,9 @@ LAYERS = (
     ("audit", "stats"),
     ("evaluation", "exchange"),
     ("report",),
-    ("checks", "reader_study"),
+    ("checks", "reader_study", "studies"),
     ("cli",),
+    ("__main__",),
 )
 # What these import is less than their layer allows: mathematics that someone may want without the rest.
 NARROW = {

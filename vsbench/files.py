@@ -45,7 +45,7 @@ def atomic(path: Path) -> Iterator[Path]:
     ask(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear(path.parent)
-    mark = f"by-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    mark = f"by-{this_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.parent / f".{path.stem[:40]}.{mark}{path.suffix}"  # a name may be as long as names can be
     try:
         with named(path, temporary):
@@ -108,7 +108,7 @@ def _clear(folder: Path) -> None:
 
 
 def _is_dead(file: Path, machine: str, process: int) -> bool:
-    if machine == _machine():
+    if machine == this_machine():
         if process == os.getpid() or os.name == "nt":  # where kill knows no signal 0
             return False
         try:
@@ -124,7 +124,7 @@ def _is_dead(file: Path, machine: str, process: int) -> bool:
 
 
 @cache
-def _machine() -> str:
+def this_machine() -> str:
     """Where a process number means something: this machine since its start, and this container of it."""
     parts = [socket.gethostname()]
     with suppress(OSError):

@@ -20,6 +20,7 @@ from vsbench.cli import (
     reader_study,
     report,
     study,
+    sweep,
     train,
     translate,
     weights,
@@ -54,6 +55,7 @@ app.add_typer(weights.app, name="weights")
 data.app.command()(audit.audit)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
+app.add_typer(sweep.app, name="sweep")
 app.add_typer(reader_study.app, name="reader-study")
 app.add_typer(published.app, name="published")
 

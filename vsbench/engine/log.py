@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from vsbench.errors import RunError
-from vsbench.files import ask, named, read_text, write_text
+from vsbench.files import ask, named, open_regular, read_text, write_text
 from vsbench.names import said
 
 HEAD = ("step", "epoch", "lr", "images_per_s", "memory_mb")
 LARGEST = 1 << 30  # bytes: of ten million rows
+LONGEST = 1 << 14  # bytes of a row, head or other, when the end of a log is looked at
 STEP = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -93,3 +94,24 @@ def _is_number(cell: str) -> bool:
         return math.isfinite(float(cell))
     except ValueError:
         return False
+
+
+def last_row(path: Path) -> dict[str, float] | None:
+    """The last whole row of a log by column, what is empty left out; None where there is none yet.
+
+    Only the end of the file is read, so that it costs the same while a training is days old.
+    """
+    try:
+        with open_regular(path) as file:
+            columns = file.readline(LONGEST).decode("utf-8", "replace").rstrip("\n").split(",")
+            begin = max(file.tell(), os.fstat(file.fileno()).st_size - LONGEST)
+            file.seek(begin)
+            rows = file.read(LONGEST).decode("utf-8", "replace").splitlines(keepends=True)
+    except OSError:
+        return None
+    if begin > 0 and columns[:1] == [HEAD[0]]:
+        for row in reversed(rows):
+            if row.endswith("\n") and _is_row(row.rstrip("\n"), columns):
+                cells = zip(columns, row.rstrip("\n").split(","), strict=True)
+                return {name: float(cell) for name, cell in cells if cell}
+    return None

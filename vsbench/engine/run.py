@@ -1,7 +1,7 @@
 """A run folder on disk: where it lies, what it holds, and that it never mixes two configurations.
 
 <results>/runs/<dataset>-<stain>/<method>[+<variant>][+<preset>]/seed-<n>/
-    run.json  data.json  log.csv  validation.csv  checkpoints/  samples/  loggers/
+    run.json  data.json  log.csv  validation.csv  job.json  job.log  checkpoints/  samples/  loggers/
     images/<split>/  evaluation/<protocol>/
 """
 
@@ -60,6 +60,16 @@ class Run:
     def validation_file(self) -> Path:
         """One row for each time the held-out pairs were measured."""
         return self.folder / "validation.csv"
+
+    @property
+    def job_file(self) -> Path:
+        """The last job that was to train it: ``records.job.JobRecord``."""
+        return self.folder / "job.json"
+
+    @property
+    def job_log(self) -> Path:
+        """What its jobs said, one after the other; each begins with a line ``$ vsbench train …``."""
+        return self.folder / "job.log"
 
     @property
     def checkpoints(self) -> Path:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from vsbench import registry
 from vsbench.dataset import pairs_of
-from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.fit import require_fit, require_no_pairs
+from vsbench.engine.progress import how_far
 from vsbench.engine.request import Request
-from vsbench.engine.run import Run, group_folder, require_same, row_name
+from vsbench.engine.run import Run, group_folder, row_name
 from vsbench.engine.start import start
 from vsbench.engine.trainer import Display, Rhythm
 from vsbench.errors import RunError, UsageError, UserError
@@ -86,7 +86,7 @@ class StudyRow:
     def folder(self) -> str:
         """The name of the folder of its runs."""
         r = self.request
-        return row_name(r.method, r.options.get("variant", ""), r.preset, r.label)
+        return row_name(r.method, self.config.variant, r.preset, r.label)
 
     def run(self, seed: int) -> Run:
         """Where its run with a seed lies."""
@@ -116,25 +116,44 @@ def study_rows(study: Study) -> list[StudyRow]:
 
 
 def _row(study: Study, method_class: type[Method[Any]], declared: SuiteRow) -> StudyRow:
-    options = study.options | declared.overrides
-    variant = options.get("variant", "")
     try:
-        as_it_is = method_class.configure(study.preset, study.options | {"variant": variant})
-        config = method_class.configure(study.preset, options)
+        own = own_row(method_class, study.method, study.preset, study.options, declared.overrides, declared.name)
     except UsageError as error:
         raise UsageError(f"row {declared.name} of {study.suite}: {error}") from None
-    differs = {key: value for key, value in config if value != getattr(as_it_is, key)}
-    label = None
-    if differs:
-        base = row_name(study.method, variant, study.preset, None)
-        label = "+".join([base, *(f"{key}-{_in_a_name(value)}" for key, value in differs.items())])
-        if len(label) > LONGEST:
-            label = f"{base}+{declared.name}-{digest([label])[:8]}"
     request = Request(
-        study.method, study.dataset, study.stain, study.preset, options, study.dataset_options, study.data_root,
-        label=label, results=study.results,
+        study.method, study.dataset, study.stain, study.preset, study.options | declared.overrides,
+        study.dataset_options, study.data_root, label=own.label, results=study.results,
     )  # fmt: skip
-    return StudyRow(declared, config, differs, request)
+    return StudyRow(declared, own.config, own.differs, request)
+
+
+@dataclass(frozen=True)
+class OwnRow:
+    """A method with some settings of its own, ``differs``; ``label`` names it by them, None where there are none."""
+
+    config: MethodConfig
+    differs: dict[str, Any]
+    label: str | None
+
+
+def own_row(
+    method_class: type[Method[Any]], name: str, preset: str, options: dict[str, Any], own: dict[str, Any], short: str
+) -> OwnRow:
+    """A method with ``options``, as all rows have them, and ``own``, which make it another row: ``usigan+tau-0.01``.
+
+    ``short``: what it is called where these are too many for a name. Raises UsageError for settings that cannot be.
+    """
+    variant = (options | own).get("variant", "")
+    as_it_is = method_class.configure(preset, options | {"variant": variant})
+    config = method_class.configure(preset, options | own)
+    differs = {key: value for key, value in config if value != getattr(as_it_is, key)}
+    if not differs:
+        return OwnRow(config, differs, None)
+    base = row_name(name, config.variant, preset, None)
+    label = "+".join([base, *(f"{key}-{_in_a_name(value)}" for key, value in differs.items())])
+    if len(label) > LONGEST:
+        label = f"{base}+{short}-{digest([label])[:8]}"
+    return OwnRow(config, differs, label)
 
 
 def _in_a_name(value: Any) -> str:
@@ -160,22 +179,13 @@ class State:
 
 def state(row: StudyRow, seed: int) -> State:
     """How far a row's run with a seed is, from its folder alone: no image is looked at."""
-    run, r = row.run(seed), row.request
-    if not run.record_file.exists():
-        return State("to do")
-    wanted = {
-        "method": r.method, "config": row.config.model_dump(mode="json"), "seed": seed, "dataset": r.dataset,
-        "dataset_options": r.dataset_options, "stain": r.stain,
-    }  # fmt: skip
     try:
-        there = run.trained
-        require_same(run, there, there.model_copy(update=wanted))
+        far = how_far(row.run(seed), replace(row.request, seed=seed), row.config)
     except RunError as error:
         return State(str(error))
-    found = checkpoints(run.checkpoints)
-    if there.finished and found:
+    if far.finished:
         return State("done", is_done=True)
-    return State(f"unfinished at step {found[-1].step if found else 0} of {there.steps}")
+    return State(f"unfinished at step {far.step} of {far.steps}" if far.begun else "to do")
 
 
 @dataclass(frozen=True)

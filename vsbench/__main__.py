@@ -1,0 +1,5 @@
+"""``python -m vsbench``: the command line."""
+
+from vsbench.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""Studies: a whole comparison from one file, on one machine or a cluster."""

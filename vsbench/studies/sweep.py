@@ -1,0 +1,76 @@
+"""A sweep: have an executor train the rows of a study until none is left that it may."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from vsbench.engine.interrupt import Interrupt, Interrupted
+from vsbench.records.job import JobRecord
+from vsbench.studies.executor import Executor
+from vsbench.studies.executors.local import LocalExecutor
+from vsbench.studies.file import StudyFile
+from vsbench.studies.plan import PlannedRow
+from vsbench.studies.state import AGAIN, OPEN, UNDER_WAY, RowState, job_of, look_at
+
+LOOK_S = 0.5  # seconds between two looks at the rows
+
+Tell = Callable[[Sequence[RowState]], None]
+
+
+def executor_of(study: StudyFile) -> Executor:
+    """What trains the rows of a study."""
+    return LocalExecutor(study.executor)
+
+
+def executors_of(study: StudyFile) -> Mapping[str, Executor]:
+    """All that may have jobs of its rows, by name."""
+    executor = executor_of(study)
+    return {executor.name: executor}
+
+
+def train_rows(
+    rows: Sequence[PlannedRow], executors: Mapping[str, Executor], executor: Executor, tell: Tell, again: bool = False
+) -> list[RowState]:
+    """Train what is open of the rows, and wait until nothing is under way; what became of them.
+
+    A row that is done is left alone, one that was stopped goes on, and one that fails leaves the others going. Each
+    is begun once; with ``again`` also what failed or was cancelled before. ``tell`` is told how far all are, now and
+    then. Raises Interrupted after Ctrl-C, SIGTERM or SIGHUP, when the jobs that need this program have ended, with a
+    checkpoint.
+    """
+    wanted = (*OPEN, *AGAIN) if again else OPEN
+    begun: set[Path] = set()
+    over: dict[Path, RowState] = {}  # what is done stays done
+    with Interrupt() as interrupt:
+        while True:
+            looked = look_at([row for row in rows if row.run.folder not in over], executors)
+            over |= {one.row.run.folder: one for one in looked if one.state == "done"}
+            by_folder = over | {one.row.run.folder: one for one in looked}
+            states = [by_folder[row.run.folder] for row in rows]
+            under_way = [one.job for one in looked if one.state in UNDER_WAY and one.job is not None]
+            todo = [one for one in looked if one.state in wanted and one.row.run.folder not in begun]
+            if interrupt.number:
+                executor.leave()
+                raise Interrupted(f"stopped with {len(over)} of {len(rows)} rows done", interrupt.number)
+            unchanged = [one.row for one in todo if job_of(one.row.run) == one.job]  # nobody cancelled it meanwhile
+            started = executor.submit(unchanged, under_way) if unchanged else []
+            begun |= {row.run.folder for row in started}
+            tell(states)
+            if not started and not under_way:
+                return states
+            time.sleep(LOOK_S)
+
+
+def cancel(rows: Sequence[PlannedRow], executors: Mapping[str, Executor]) -> list[PlannedRow]:
+    """Leave undone what is not done, until it is asked for again: which rows. Running jobs end with a checkpoint."""
+    cancelled: dict[Path, PlannedRow] = {}
+    for _ in range(2):  # once more, for what a sweep began meanwhile
+        for one in look_at(rows, executors):
+            if one.state not in (*UNDER_WAY, *OPEN):
+                continue
+            job = one.job or JobRecord(executor=next(iter(executors)), id="")
+            job.model_copy(update={"cancelled": True}).write(one.row.run.job_file)
+            if one.state in UNDER_WAY:
+                executors[job.executor].cancel([job])
+            cancelled[one.row.run.folder] = one.row
+    return list(cancelled.values())
