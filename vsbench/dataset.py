@@ -13,7 +13,7 @@ from vsbench.config import build_config, config_type
 from vsbench.data.pairs import Pair, in_order
 from vsbench.data.root import cache_folder, find_data_root
 from vsbench.data.search import stained
-from vsbench.data.splits import by_lists, keep_folds_of, keep_slides_of
+from vsbench.data.splits import all_folds, by_lists, keep_folds_of, keep_slides_of
 from vsbench.errors import UsageError
 from vsbench.markers import marker
 from vsbench.names import brief, named_after
@@ -64,14 +64,15 @@ class DatasetConfig(BaseModel):
     ratio: float = Field(default=0.8, gt=0, lt=1)  # with slides: the share of the slides that are train
     split_seed: Seed = 0  # with slides and folds: another seed, another split
     folds: int = Field(default=5, ge=2, le=1000)  # with folds: how many; no slide is in two
-    fold: int = Field(default=0, ge=0, lt=1000)  # with folds: the one that is the test set, counted from 0
+    # with folds: the one that is the test set, counted from 0; or all of them, each with trainings of its own
+    fold: Annotated[int, Field(ge=0, lt=1000)] | Literal["all"] = 0
     lists: str = Field(
         default="{split}.txt", max_length=1000
     )  # with lists: text files below the root or anywhere, one pair's id (file stem) a line
 
     @model_validator(mode="after")
     def _split_can_be(self) -> "DatasetConfig":
-        if self.fold >= self.folds:
+        if self.fold != "all" and self.fold >= self.folds:
             raise ValueError(f"fold={self.fold}: the {self.folds} folds are counted from 0 to {self.folds - 1}")
         for name, mode in (("folds", "folds"), ("fold", "folds"), ("lists", "lists")):
             if name in self.model_fields_set and self.split_by != mode:  # else it would do nothing, and not say so
@@ -129,6 +130,13 @@ class Dataset(ABC, Generic[C]):
         return [replace(pair, split=split) for pair in kept]
 
     @property
+    def folds(self) -> list["Dataset[C]"]:
+        """The folds whose test sets are its own together, where ``fold=all``; else none."""
+        if self.config.split_by != "folds" or self.config.fold != "all":
+            return []
+        return [type(self)(self.config.model_copy(update={"fold": fold})) for fold in range(self.config.folds)]
+
+    @property
     def pixel_size(self) -> float | None:
         """µm a pixel, for scale bars; None where it is unknown."""
         return self.card.pixel_size
@@ -152,6 +160,8 @@ class Dataset(ABC, Generic[C]):
         if config.split_by == "slides":
             return keep_slides_of(pool, split, config.ratio, config.split_seed, root)
         if config.split_by == "folds":
+            if config.fold == "all":
+                return all_folds(pool, split, config.folds, root)
             return keep_folds_of(pool, split, config.folds, config.fold, config.split_seed, root)
         lists = {s: stained(root, config.lists.replace("{split}", s), stain) for s in self.splits}
         # A list for another split is read too where there is one: a pair in both must not pass.

@@ -137,7 +137,11 @@ def evaluate(
             else:
                 outcomes, failures = engine.evaluate_references(group, instrument, on_bad, display.count)
         else:
-            chosen = [Run(folder) for folder in runs or []] or engine.unevaluated(results)
+            named = [Run(folder) for folder in runs or []]
+            if named or out is not None:
+                chosen, incomplete = named or engine.unevaluated(results), []
+            else:
+                chosen, incomplete = engine.every_run(results)
             if not chosen:
                 raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")
             if runs and draws > 1:
@@ -155,6 +159,7 @@ def evaluate(
                 size=common,
                 nuclei=outlined,
             )
+            failures = [*incomplete, *failures]
     if fabric.is_global_zero:
         print_outcomes(outcomes)
         for failure in failures:

@@ -1,4 +1,4 @@
-"""``vsbench sweep STUDY``: a whole comparison from one file; how far it is, what shall not be done, what once more."""
+"""``vsbench sweep STUDY``: a whole comparison from one file; how far it is, what is called off, what is tried again."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,53 +7,66 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vsbench.cli.output import note, say_json
+from vsbench.bounds import DEVICES
+from vsbench.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from vsbench.studies.cost import Cost
+    from vsbench.studies.file import StudyFile
     from vsbench.studies.state import RowState
 
 Study = Annotated[Path, typer.Argument(help="Study file (YAML).", metavar="STUDY")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, max=DEVICES, help="Rows at a time, in place of the study's.")
+]
 
 
-class _RunsByDefault(TyperGroup):
+class _RunByDefault(TyperGroup):
     """``vsbench sweep STUDY`` is ``vsbench sweep run STUDY``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """``run`` is put before what is no other command's name."""
-        if args and args[0] not in self.commands and args[0] not in ("--help",):
+        """``run`` is put before what is no command's name."""
+        if args and args[0] not in self.commands and args[0] != "--help":
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
-    cls=_RunsByDefault,
+    cls=_RunByDefault,
     help="Train, evaluate and report a whole comparison that one file describes: vsbench sweep STUDY.",
     no_args_is_help=True,
 )
 
 
 @app.command()
-def run(study: Study) -> None:
-    """Train the rows of a study that are not done, evaluate them, and write their report.
+def run(
+    study: Study,
+    jobs: Jobs = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and what it takes; write nothing.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="With --dry-run: as JSON.")] = False,
+) -> None:
+    """Train the rows of a study that are not done, evaluate all, and write their report.
 
-    What is done is not run again, and what was stopped goes on: give the same command again, also after a kill.
+    What is done is not run again, and what was stopped goes on: give the same command again, after a kill too. Ctrl-C
+    ends the running rows with a checkpoint. A row that fails leaves the others going; retry tries it again.
     """
-    _sweep(study, again=False)
+    _sweep(study, jobs, again=False, dry_run=dry_run, json_=json_)
 
 
 @app.command()
-def retry(study: Study) -> None:
+def retry(study: Study, jobs: Jobs = None) -> None:
     """The same, with the rows that failed or were cancelled."""
-    _sweep(study, again=True)
+    _sweep(study, jobs, again=True)
 
 
 @app.command()
 def status(study: Study, json_: Json = False) -> None:
-    """How far the rows of a study are: from their run folders, while a sweep runs or not."""
-    from vsbench.cli.display import Console
+    """How far the rows of a study are: from their run folders, whether a sweep runs or not."""
     from vsbench.studies.file import read_study
     from vsbench.studies.plan import plan
     from vsbench.studies.state import look_at
@@ -63,16 +76,13 @@ def status(study: Study, json_: Json = False) -> None:
     states = look_at(plan(told), executors_of(told))
     if json_:
         say_json([_record(one) for one in states])
-        return
-    console = Console()
-    console.print(table(states))
-    for line in _reasons(states):
-        console.print(line)
+    else:
+        _print(table(states), _reasons(states))
 
 
 @app.command()
 def cancel(study: Study) -> None:
-    """Stop the running rows with a checkpoint and leave the waiting ones undone, until retry asks for them."""
+    """End the running rows with a checkpoint, and leave what is not done until retry asks for it."""
     from vsbench.studies.file import read_study
     from vsbench.studies.plan import plan
     from vsbench.studies.sweep import cancel as call_off
@@ -80,78 +90,199 @@ def cancel(study: Study) -> None:
 
     told = read_study(study)
     cancelled = call_off(plan(told), executors_of(told))
-    note(f"cancelled: {len(cancelled)} rows; vsbench sweep retry {study} asks for them again")
+    say(f"{len(cancelled)} rows cancelled" + (f"; vsbench sweep retry {study} goes on with them" if cancelled else ""))
 
 
-def _sweep(study: Path, again: bool) -> None:
+def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, json_: bool = False) -> None:
     from vsbench.engine.interrupt import Interrupted
+    from vsbench.engine.lock import locked
+    from vsbench.names import checked_name
+    from vsbench.studies.cost import costs, require_room
     from vsbench.studies.file import read_study
     from vsbench.studies.plan import plan
+    from vsbench.studies.state import look_at
     from vsbench.studies.sweep import executor_of, train_rows
 
-    told = read_study(study)
-    rows, executor = plan(told), executor_of(told)
-    try:
-        states = train_rows(rows, {executor.name: executor}, executor, _Lines(), again)
-    except Interrupted as stop:
-        note(f"{stop}; the same command goes on")
-        raise typer.Exit(stop.exit_code) from None
+    study = read_study(file)
+    if jobs is not None:
+        study = study.model_copy(update={"executor": study.executor.model_copy(update={"jobs": jobs})})
+    rows, executor = plan(study), executor_of(study)
+    executors = {executor.name: executor}
+    out = study.results / "studies" / checked_name(file.stem, "study file")
+    found = costs(study, rows)
+    states = look_at(rows, executors)
+    free = require_room(study, found, states)
+    if dry_run:
+        _print_plan(study, found, states, free, json_)
+        return
+    with locked(out, note, f"look with vsbench sweep status {file}, wait for it or stop it"):
+        try:
+            with _Watch(len(rows)) as watch:
+                states = train_rows(rows, executors, executor, watch, again)
+            failures = _finish(study, states, out)
+        except Interrupted as stop:
+            note(f"{stop}; the same command goes on")
+            raise typer.Exit(stop.exit_code) from None
     missing = [one for one in states if one.state != "done"]
-    for line in _reasons(missing):
+    for line in [*_reasons(missing), *failures]:
         note(f"error: {line}")
     if missing:
-        note(f"error: {len(missing)} of {len(rows)} rows are not done; vsbench sweep retry {study}")
+        note(f"error: {len(missing)} of {len(rows)} rows are not done; once mended: vsbench sweep retry {file}")
+    if missing or failures:
         raise typer.Exit(1)
 
 
-class _Lines:
-    """Says in a line when a row changes its state."""
+def _finish(study: "StudyFile", states: "Sequence[RowState]", out: Path) -> list[str]:
+    """Evaluate and report what is done, as the study asks for it; a line for each failure."""
+    from vsbench.cli.display import TrainingDisplay
+    from vsbench.cli.evaluate import print_outcomes
+    from vsbench.cli.options import one_device
+    from vsbench.cli.report import ledger, main_files, print_warning
+    from vsbench.studies.finish import evaluate_study, report_study
 
-    def __init__(self) -> None:
-        self.told: dict[str, str] = {}
+    if not study.evaluation or not any(one.state == "done" for one in states):
+        return []
+    device = one_device(getattr(study.executor, "device", "auto")).device
+    with TrainingDisplay() as display:
+        measured = evaluate_study(study, study.evaluation, states, device, display.count)
+    print_outcomes(measured.outcomes)
+    if study.report and measured.outcomes:
+        written = report_study(study, study.report, measured.runs, out, ledger(None), print_warning)
+        for line in main_files(written, out):
+            say(line)
+    return measured.failures
+
+
+class _Watch:
+    """Shows the table while rows are trained; where there is no terminal, a line when a row changes its state."""
+
+    def __init__(self, rows: int) -> None:
+        from rich.live import Live
+
+        from vsbench.cli.display import Console
+
+        self.console = Console(stderr=True)
+        fits = rows + 4 < self.console.height
+        self.live = Live(console=self.console, refresh_per_second=2) if self.console.is_terminal and fits else None
+        self.told: dict[Path, str] = {}
+
+    def __enter__(self) -> "_Watch":
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live is not None:
+            self.live.stop()
 
     def __call__(self, states: "Sequence[RowState]") -> None:
+        if self.live is not None:
+            self.live.update(table(states))
+            return
         for one in states:
-            name = str(one.row)
-            if self.told.get(name, "to do") != one.state:
-                note(f"{name}: {one.state}")
-            self.told[name] = one.state
+            folder = one.row.run.folder
+            if self.told.get(folder, "to do") != one.state:
+                note(f"{one.row}: {one.state}{f', {one.why}' if one.why else ''}")
+            self.told[folder] = one.state
 
 
 def table(states: "Sequence[RowState]") -> "Table":
-    """The rows as a table of 80 columns and more."""
+    """How far rows are, for terminals of 80 columns and more: names are shortened, numbers never."""
     from rich.table import Table
 
     made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    made.add_column("row", no_wrap=True, overflow="ellipsis", min_width=12)
-    for name in ("data", "seed", "state", "step", "loss", "img/s", "left", "node", "job"):
-        right = name in ("step", "loss", "img/s", "left")
-        made.add_column(name, no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
+    for name in ("row", "data", "seed", "state", "step", "loss", "img/s", "left", "node", "job"):
+        cut = name in ("row", "data", "node")
+        made.add_column(
+            name, no_wrap=True, overflow="ellipsis", ratio=None, min_width=4 if cut else None,
+            justify="right" if name in ("step", "loss", "img/s", "left") else "left",
+        )  # fmt: skip
     for one in states:
-        r, pace = one.row.request, one.pace
-        fold = "" if one.row.fold is None else f"/{one.row.fold}"
-        running = one.state == "running"
+        r, pace, running = one.row.request, one.pace, one.state == "running"
+        fold = "" if one.row.fold is None else f" {one.row.fold + 1}/{r.dataset_options['folds']}"
         made.add_row(
-            one.row.name, f"{r.dataset}-{r.stain}{fold}", str(r.seed), one.state, _steps(one),
+            one.row.name, f"{r.dataset}-{r.stain}{fold}", str(r.seed), one.state,
+            "" if one.steps is None else f"{_short(one.step)}/{_short(one.steps)}",
             "" if pace is None or pace.loss is None else f"{pace.loss:.3g}",
-            f"{pace.images_per_s:.3g}" if running and pace is not None else "",
-            _duration(pace.seconds_left) if running and pace is not None else "",
-            one.node or "" if one.state != "done" else "", one.job.id if running and one.job is not None else "",
+            "" if pace is None or not running else f"{pace.images_per_s:.3g}",
+            "" if pace is None or not running else _duration(pace.seconds_left),
+            one.node or "" if running else "", one.job.id if running and one.job is not None else "",
         )  # fmt: skip
     return made
 
 
-def _steps(one: "RowState") -> str:
-    return "" if one.steps is None else f"{_short(one.step)}/{_short(one.steps)}"
+def _print(shown: "Table", lines: Sequence[str]) -> None:
+    from vsbench.cli.display import Console
+
+    console = Console()
+    console.print(shown)
+    for line in lines:
+        console.print(line)
+
+
+def _print_plan(
+    study: "StudyFile", found: "Sequence[Cost]", states: "Sequence[RowState]", free: int, json_: bool
+) -> None:
+    from rich.table import Table
+
+    todo = [(cost, one) for cost, one in zip(found, states, strict=True) if one.state != "done"]
+    times = [cost.seconds(one.step) for cost, one in todo]
+    known = [seconds for seconds in times if seconds is not None]
+    disk = sum(cost.disk_bytes for cost, _ in todo)
+    if json_:
+        rows = [
+            _record(one) | {"steps": cost.steps, "memory_bytes": cost.memory_bytes, "disk_bytes": cost.disk_bytes,
+                            "seconds_left": cost.seconds(one.step)}
+            for cost, one in zip(found, states, strict=True)
+        ]  # fmt: skip
+        totals = {"rows": len(rows), "to_do": len(todo), "disk_bytes": disk, "free_bytes": free,
+                  "seconds": sum(known) if len(known) == len(times) else None}  # fmt: skip
+        say_json({"rows": rows, "total": totals})
+        return
+    made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("row", "data", "seeds", "states", "steps", "memory", "disk", "time"):
+        made.add_column(
+            name, overflow="fold", justify="right" if name in ("steps", "memory", "disk", "time") else "left"
+        )
+    groups: dict[tuple[str, ...], list[tuple[Cost, RowState]]] = {}
+    for cost, one in zip(found, states, strict=True):
+        r = one.row.request
+        folds = "" if one.row.fold is None else f", {r.dataset_options['folds']} folds"
+        groups.setdefault((one.row.name, f"{r.dataset}-{r.stain}{folds}"), []).append((cost, one))
+    for (name, data), own in groups.items():
+        counts: dict[str, int] = {}
+        for _, one in own:
+            counts[one.state] = counts.get(one.state, 0) + 1
+        cost = max((cost for cost, _ in own), key=lambda cost: cost.steps)
+        seeds = dict.fromkeys(str(one.row.request.seed) for _, one in own)
+        made.add_row(
+            name, data, ",".join(seeds), ", ".join(f"{n} {state}" for state, n in counts.items()), f"{cost.steps:,}",
+            _size(cost.memory_bytes), _size(cost.disk_bytes), _duration(cost.seconds()) or "?",
+        )  # fmt: skip
+    time = "unknown: no such row has run in these results yet"
+    if known:
+        time = f"{_duration(sum(known))} of one job" + ("" if len(known) == len(times) else ", and more: see ?")
+    _print(made, [
+        f"rows   {len(found)}, of which {len(found) - len(todo)} are done; of each a time, and sizes at its end",
+        f"disk   {_size(disk)} to come, {_size(free)} free at {study.results}",
+        f"time   {time}",
+        "dry run: nothing is written",
+    ])  # fmt: skip
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _short(count: int) -> str:
-    """A count in five characters."""
-    return str(count) if count < 10_000 else f"{count / 1000:.4g}k"
+    """A count in five characters or so."""
+    if count < 10_000:
+        return str(count)
+    return f"{count / 1000:.4g}k" if count < 10**6 else f"{count / 10**6:.4g}M"
 
 
 def _duration(seconds: float | None) -> str:
-    """A time in six characters: 45 s, 12 min, 7.5 h, 12 d."""
+    """A time in six characters: 45 s, 12 min, 7.5 h, 12 d; empty where it is not known."""
     if seconds is None:
         return ""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from math import floor
 from pathlib import Path
 
-from vsbench.data.pairs import Pair, few
+from vsbench.data.pairs import NotHere, Pair, few
 from vsbench.errors import DataError
 from vsbench.files import digest, read_text
 from vsbench.names import said
@@ -72,6 +72,17 @@ def keep_folds_of(pairs: Collection[Pair], split: str, folds: int, fold: int, se
         raise DataError(f"{root}: {error}") from None
     wanted = split == "test"
     return [pair for pair, slide in zip(pairs, slides, strict=True) if (fold_of[slide] == fold) == wanted]
+
+
+def all_folds(pairs: Collection[Pair], split: str, folds: int, root: Path) -> list[Pair]:
+    """All pairs, where ``split`` is "test": each is in the test set of one fold.
+
+    Raises DataError as ``keep_folds_of``, and NotHere where ``split`` is "train": each fold is trained on the others.
+    """
+    if split != "test":
+        raise NotHere(f"{root}: fold=all has no training set of its own: train on each fold, fold=0 to {folds - 1}")
+    keep_folds_of(pairs, split, folds, 0, 0, root)
+    return list(pairs)
 
 
 def split_digest(train: Iterable[Pair], test: Iterable[Pair]) -> str:

@@ -20,9 +20,13 @@ from vsbench.method import Batch, Method, MethodConfig
 
 def require_all(found: Resolved) -> None:
     """All that is looked at before anything is written. Raises UsageError, DataError, RunError and WeightsError."""
+    require_data(found, require_fit(found.method_class, found.config))
+
+
+def require_data(found: Resolved, method: Method[Any]) -> None:
+    """What ``require_all`` looks at besides the settings: weights, images and maps. ``method`` has shapes only."""
     if not found.paired:
         require_no_pairs(found.method_class, found.config, found.request.validates)
-    method = require_fit(found.method_class, found.config)
     for name in method.weights_needed():
         weights.find(name)
     if found.weights is not None:

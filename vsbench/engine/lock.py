@@ -24,7 +24,9 @@ _held: set[Path] = set()  # by this process, which the system would let in a sec
 
 
 @contextmanager
-def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def locked(
+    folder: Path, say: Callable[[str], None], mend: str = "wait for it, stop it, or choose another --label"
+) -> Iterator[None]:
     """Hold a folder, made where it is missing. The system lets go of it when the process ends, however that happens.
 
     A record lock, since those are not inherited: the processes that prepare batches may outlive a killed training by
@@ -45,7 +47,7 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         except (BlockingIOError, PermissionError):
             file.seek(0)
             holder = file.read(HOLDER).strip() or "another process"
-            raise RunError(f"{folder}: in use by {holder}; wait for it, stop it, or choose another --label") from None
+            raise RunError(f"{folder}: in use by {holder}; {mend}") from None
         except OSError as error:
             say(f"{path}: cannot be locked ({error.strerror}); see to it that no other process trains in this folder")
         file.truncate(0)

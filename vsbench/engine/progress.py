@@ -58,11 +58,9 @@ def pace(run: Run) -> Pace | None:
         return None
     there, step, speed = run.trained, int(row["step"]), row.get("images_per_s", 0.0)
     terms = [value for name, value in row.items() if name not in HEAD]
-    images = there.config.get("batch_size")
     left = None
-    if there.steps is not None and speed > 0 and isinstance(images, int):
-        images *= (there.world or 1) * ((there.execution or {}).get("accumulate") or 1)
-        left = max(0, there.steps - step) * images / speed
+    if there.steps is not None and speed > 0:
+        left = max(0, there.steps - step) * _images_per_step(there) / speed
     return Pace(step, sum(terms) if terms else None, speed, left)
 
 
@@ -75,3 +73,17 @@ def _validation(request: Request, there: TrainedRecord) -> Any:
         return "asked for"
     every = request.validate_every or held.every
     return held.model_copy(update={"every": every, "share": request.validation_share})
+
+
+def seconds_per_step(run: Run, record: TrainedRecord) -> float | None:
+    """How long a step of a training takes or took, checkpoints included where it is finished; None: not known yet."""
+    if record.finished and record.steps and record.wall_time_s:
+        return record.wall_time_s / record.steps
+    row = last_row(run.log_file)
+    speed = 0.0 if row is None else row.get("images_per_s", 0.0)
+    return _images_per_step(record) / speed if speed > 0 else None
+
+
+def _images_per_step(record: TrainedRecord) -> int:
+    accumulate = (record.execution or {}).get("accumulate") or 1
+    return int(record.config.get("batch_size", 1)) * (record.world or 1) * int(accumulate)

@@ -11,17 +11,18 @@ from vsbench.engine.run import Run, find_runs
 from vsbench.errors import DataError, RunError, UsageError, UserError
 from vsbench.evaluation import summary as summaries
 from vsbench.evaluation.draws import draws_by_seed, evaluate_draws
+from vsbench.evaluation.folds import pool_all, pooled_row, references
 from vsbench.evaluation.given_nuclei import GivenNuclei
 from vsbench.evaluation.group import Group, group_of
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.known import KnownFeatures
 from vsbench.evaluation.onepass import Beside, OnBad, measure
-from vsbench.evaluation.rows import Row, external_row, reference_rows, translated_row
+from vsbench.evaluation.rows import Row, external_row, translated_row
 from vsbench.evaluation.sizes import CommonSize
 from vsbench.evaluation.training import teach, training_digest
 from vsbench.files import digest
 from vsbench.records.draws import Draws
-from vsbench.records.run import ExternalRecord
+from vsbench.records.run import ExternalRecord, PooledRecord
 from vsbench.records.summary import Summary
 
 if TYPE_CHECKING:
@@ -109,19 +110,25 @@ def evaluate_images(
 ) -> tuple[list[Outcome], list[str]]:
     """Images made elsewhere, after the reference rows."""
     row = external_row(folder, name, group, suffix, resize)
-    return evaluate_rows(group, [*reference_rows(group), row], instrument, on_bad, tell)
+    return evaluate_rows(group, [*references(group), row], instrument, on_bad, tell)
 
 
 def evaluate_references(
     group: Group, instrument: Instrument, on_bad: OnBad = "stop", tell: Tell | None = None
 ) -> tuple[list[Outcome], list[str]]:
     """The reference rows alone."""
-    return evaluate_rows(group, reference_rows(group), instrument, on_bad, tell)
+    return evaluate_rows(group, references(group), instrument, on_bad, tell)
 
 
 def unevaluated(results: Path) -> list[Run]:
     """Trained and external runs under ``results``, finished or not, in the order of their paths."""
     return [run for run in find_runs(results) if run.record.kind != "reference"]
+
+
+def every_run(results: Path) -> tuple[list[Run], list[str]]:
+    """The same once folds below ``results`` are pooled, and a line for each row of which folds are missing."""
+    _, failures = pool_all(results)
+    return unevaluated(results), failures
 
 
 def evaluate_runs(
@@ -165,7 +172,7 @@ def evaluate_runs(
     for members in groups.values():
         try:
             group = group_of(members[0], data_root, results, size, nuclei)
-            rows = reference_rows(group)
+            rows = references(group)
             for run in members:
                 try:
                     rows.append(_row(run, group, device, tell, elsewhere))
@@ -220,4 +227,5 @@ def _row(run: Run, group: Group, device: "torch.device", tell: Tell | None, else
         if tell is not None:
             tell(f"{record.row}: translated", count, len(group.pairs))
 
-    return translated_row(run, group, device, done, elsewhere)
+    make = pooled_row if isinstance(record, PooledRecord) else translated_row
+    return make(run, group, device, done, elsewhere)

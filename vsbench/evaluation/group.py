@@ -1,7 +1,7 @@
 """The test pairs of one data set and stain: what all rows that are compared on them have in common."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from vsbench.markers import marker
 from vsbench.stats.slides import ENOUGH
 
 SPLIT = "test"
+FOLDS = "folds"  # below the results: a results folder for each fold
 PROTOCOL = "native"  # stored size, no resize, all pairs of the split
 
 
@@ -56,8 +57,12 @@ class Group:
                 raise UsageError("--nuclei are those of the images at their own size: leave out --size")
             self.pairs = self.nuclei.with_nuclei(self.pairs)
         without_train = [] if source.paired else ["training images are unpaired: no rows made from them"]
+        if source.folds:
+            number = len(source.folds)
+            without_train = [f"{number} folds: each image is translated by a training on the other {number - 1}"]
         try:
-            self.train = pairs_of(source, self.data_root, self.stain, "train") if source.paired else []
+            with_train = source.paired and not source.folds
+            self.train = pairs_of(source, self.data_root, self.stain, "train") if with_train else []
         except DataError as error:
             self.train = []
             why = "" if isinstance(error, NotHere) else f" ({error})"
@@ -69,6 +74,18 @@ class Group:
         beside = not_read(images_of([*self.pairs, *self.train]))
         resized = [] if self.size is None else [self.size.said]
         self.warnings = [*resized, *source.warnings, *self._slide_warnings(), *without_train, *beside]
+
+    @cached_property
+    def folds(self) -> list["Group"]:
+        """A group for each fold whose test pairs are pooled here, with results of its own; none where they are not."""
+        source = registry.load("vsbench.datasets", self.dataset).from_options(self.options)
+        own = [self.options | {"fold": fold.config.fold} for fold in source.folds]
+        return [
+            Group(
+                self.dataset, options, self.stain, self.data_root, fold_results(self.results, options), name=self.name
+            )
+            for options in own
+        ]
 
     @property
     def folder(self) -> Path:
@@ -122,6 +139,15 @@ class Group:
             yield f"{len(shared)} of {len(test)} test slides are also in the training set"
         if len(test) < ENOUGH:
             yield f"only {len(test)} test slides: too few to rank methods"
+
+
+def fold_results(results: Path, options: Mapping[str, Any]) -> Path:
+    """The results folder of a fold: folds are other splits, whose runs may not stand side by side in one.
+
+    ``options``: the data set's, with ``folds`` and ``fold``.
+    """
+    seed = options.get("split_seed", 0)
+    return results / FOLDS / f"fold-{options['fold']}-of-{options.get('folds', 5)}{f'-seed-{seed}' if seed else ''}"
 
 
 def group_of(

@@ -69,7 +69,7 @@ def _reference_row(group: Group, row: ReferenceRow) -> Row:
         schema=2, row=row.name, title=row.title, made_of=made_of, state=state, state_digest=_digest_of(state),
         dataset=group.dataset, dataset_options=group.options, stain=group.stain, data_name=group.name,
     )  # fmt: skip
-    _write_record(run, record)
+    write_record(run, record)
     unchanged = state.get("unchanged", [])
     warnings = (f"{len(unchanged)} H&E images are as they were: {few(unchanged)}",) if unchanged else ()
     return Row(run, record, row.maker(state, group.pairs), made_of=made_of, protocol=group.protocol, warnings=warnings)
@@ -109,7 +109,7 @@ def translated_row(
         raise RunError(f"{run.folder}: training is not finished; go on with --resume, or remove the folder")
     weights = weights_of(run)
     if elsewhere:
-        run = _taken_over(run, record, group)
+        run = taken_over(run, record, group)
     files = {p.id: run.images(SPLIT) / f"{p.id}.png" for p in group.pairs}
     try:
         weights_digest = file_digest(weights)
@@ -143,13 +143,13 @@ def translated_row(
     return Row(run, record, reader(files), files, protocol=group.protocol, warnings=warnings)
 
 
-def _taken_over(run: Run, record: RunRecord, group: Group) -> Run:
+def taken_over(run: Run, record: RunRecord, group: Group) -> Run:
     """A folder in the group's results with the run's record. RunError where that holds another run."""
     place = Run(group.folder / record.row / run.folder.name)
     if place.record_file.exists() and place.record != record:
         raise RunError(f"{place.folder}: holds another run than {run.folder}; give another --out")
     require_one_row(place, record)
-    _write_record(place, record)
+    write_record(place, record)
     return place
 
 
@@ -192,7 +192,7 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
         suffix=suffix, resize=resize,
     )  # fmt: skip
     require_one_row(run, record)
-    _write_record(run, record)
+    write_record(run, record)
     files = found.files.values()
     warnings = ["images made elsewhere", *filter(None, [found.rule]), *foreign_inputs(found, group.pairs)]
     warnings += [*lossy_warning(files), *not_read(files)]
@@ -217,7 +217,7 @@ def _rule_before(run: Run) -> str | None:
     return there.resize if isinstance(there, ExternalRecord) else None
 
 
-def _write_record(run: Run, record: RunRecord) -> None:
+def write_record(run: Run, record: RunRecord) -> None:
     """Write a record that is not there yet: finished results may lie where nothing can be written."""
     if ranks.rank() == 0 and not _is_there(run, record):
         run.write_record(record)

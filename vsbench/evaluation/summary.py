@@ -1,5 +1,6 @@
 """What an evaluation leaves on disk: the per-image table and the features, and a summary derived from them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from vsbench import __version__, ranks
 from vsbench.cells import neutral_table
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
-from vsbench.evaluation.group import PROTOCOL, SPLIT, Group
+from vsbench.evaluation.group import FOLDS, PROTOCOL, SPLIT, Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.intervals import intervals
 from vsbench.evaluation.onepass import Failed, Measured, set_values
@@ -130,10 +131,14 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
 
 
 def _path(file: Path | None, run: Run) -> str | None:
-    """Relative to the run folder where the file lies in it, so that runs can be moved; else absolute."""
+    """Relative to the run folder where the file lies in it or in a fold beside it, so that runs can be moved; else
+    absolute.
+    """
     if file is None:
         return None
     file, folder = file.resolve(), run.folder.resolve()
+    if file.is_relative_to(folder.parents[3] / FOLDS):
+        return os.path.relpath(file, folder)
     return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
 
 

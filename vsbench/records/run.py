@@ -15,7 +15,7 @@ from vsbench.files import digest
 from vsbench.names import brief
 from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text, content_of, first_fault
 
-Kind = Literal["trained", "imported", "external", "reference"]
+Kind = Literal["trained", "pooled", "imported", "external", "reference"]
 
 
 class _Record(Artefact):
@@ -182,6 +182,26 @@ class TrainedRecord(_OfMethod):
         return found
 
 
+class FoldRun(Artefact):
+    """The training of one fold. ``folder``: below the results of the row that it is part of."""
+
+    fold: Count
+    folder: Text
+    made: Digest  # of the training's record
+
+
+class PooledRecord(_OfMethod):
+    """The trainings of one seed on the folds of a data set: each test image is translated by that of its fold."""
+
+    kind: Literal["pooled"] = "pooled"
+    seed: Seed
+    folds: list[FoldRun] = Field(min_length=2)
+
+    @property
+    def _way(self) -> dict[str, Any]:
+        return {"method": self.method, "config": self.config, "folds": [fold.made for fold in self.folds]}
+
+
 class ImportedRecord(_OfMethod):
     """A generator that others trained, whose weights were read into a method of ours."""
 
@@ -223,7 +243,7 @@ class ReferenceRecord(_Record):
         return {"row": self.row}
 
 
-RunRecord = TrainedRecord | ImportedRecord | ExternalRecord | ReferenceRecord
+RunRecord = TrainedRecord | PooledRecord | ImportedRecord | ExternalRecord | ReferenceRecord
 LENGTH = ("steps", "epochs", "decay_epochs")  # the settings in which a training that goes on may be longer
 EXACT = "bit for bit"  # how a training repeats
 LATER = {"deterministic": False}  # settings of an execution that records of older versions lack

@@ -1,7 +1,7 @@
 """The whole report: data, figures, the page and, on request, LaTeX and a bundle."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -36,7 +36,7 @@ from vsbench.report.spread import Spreads
 from vsbench.report.strata import Quality, Strata, checked_quality, strata_table, stratify
 from vsbench.report.strata import sentences as order_by_thirds
 from vsbench.report.studies import read_studies, set_apart
-from vsbench.report.tables import Comparison, compare, load_results, problems, renamed, tidy, unevaluated
+from vsbench.report.tables import Comparison, among, compare, load_results, problems, renamed, tidy, unevaluated
 from vsbench.report.verdict import decision_table, sentences
 
 Warn = Callable[[str], None]
@@ -90,6 +90,7 @@ def build_report(
     bundle: Path | None = None,
     protocol: str | None = None,
     strata: str | None = None,
+    only: Collection[Path] | None = None,
     warn: Warn = warnings.warn,
 ) -> list[Path]:
     """Write the report of all evaluated runs under ``results`` to the folder ``out``; what was written.
@@ -101,7 +102,7 @@ def build_report(
     the supplement. ``names``: what data sets are called, as ``tables.renamed`` takes them. ``bundle``: a ZIP file of
     all that may be passed on. ``protocol``: which evaluations, where runs have several; else those at the images' own
     size. ``strata``: also ``strata.csv``, and its figures and tables: values by thirds of the pairs, by this quality of
-    theirs (``strata.QUALITIES``).
+    theirs (``strata.QUALITIES``). ``only``: these run folders alone, and the references beside them.
 
     ``warn`` is told, one sentence each, what is not comparable, not evaluated or could not be drawn. Raises UserError
     where no run that is in order is evaluated.
@@ -111,6 +112,8 @@ def build_report(
     quality = None if strata is None else checked_quality(strata)
     studies = read_studies(results)
     everything = renamed(load_results(results, warn, protocol), names)
+    if only is not None:
+        everything = among(everything, only)
     if not everything:
         of = "" if protocol is None else f" in the protocol {protocol}"
         raise UserError(f"{results}: no evaluated run{of}; run vsbench evaluate --all first")
@@ -121,7 +124,8 @@ def build_report(
         names = ", ".join(dict.fromkeys(study.suite for study in studies))
         warn(f"{len(own)} runs belong to ablation studies ({names}): they stand in the studies' tables alone")
     for folder in unevaluated(results):
-        warn(f"{folder}: not evaluated, so not in the report; run vsbench evaluate {folder}")
+        if only is None or folder in only:
+            warn(f"{folder}: not evaluated, so not in the report; run vsbench evaluate {folder}")
     decisions = [_cleared(decide(comparison), places) for comparison in compare(runs)]
     shown = [Shown(d, draw_all(d, out / "figures", places) if figures else Gallery()) for d in decisions]
     if quality is not None:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -250,6 +250,14 @@ def renamed(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> list[Evaluate
             for run in found
         ]
     return found
+
+
+def among(runs: Sequence[EvaluatedRun], folders: Collection[Path]) -> list[EvaluatedRun]:
+    """Those runs that lie in these folders, and the references of their data sets and stains."""
+    groups = {run.folder.parents[1] for run in runs if run.folder in folders}
+    return [
+        run for run in runs if run.folder in folders or (run.kind == "reference" and run.folder.parents[1] in groups)
+    ]
 
 
 def unevaluated(results: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from vsbench.engine.step import Execution
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import UsageError
 from vsbench.evaluation.ablate import Study, own_row, study_rows
+from vsbench.evaluation.group import fold_results
 from vsbench.method import MethodConfig
 from vsbench.studies.file import DatasetEntry, MethodEntry, StudyFile, Training
 
@@ -48,10 +49,14 @@ class PlannedRow:
         t = self.training
         return Rhythm(t.log_every, t.sheet_every, t.checkpoint_every, t.keep, t.keep_every, tuple(t.log_to))
 
+    @property
+    def precision(self) -> str:
+        """As Fabric calls it, and so the run's record."""
+        return "32-true" if self.training.precision == "32" else self.training.precision
+
     def how_far(self) -> HowFar:
         """How far it is. Raises RunError where its folder holds another run."""
-        precision = "32-true" if self.training.precision == "32" else self.training.precision  # as Fabric calls them
-        own = {"precision": precision, "world": self.training.devices}
+        own = {"precision": self.precision, "world": self.training.devices}
         return how_far(self.run, self.request, self.config, own)
 
     def __str__(self) -> str:
@@ -68,13 +73,11 @@ def plan(study: StudyFile) -> list[PlannedRow]:
     seeds = _each_once("seeds", study.seeds)
     per_seed = list(_of_one_seed(study, seeds[0]))
     require_whole("rows of the study:", len(per_seed) * len(seeds), 1, MOST)
-    rows = [replace(row, request=replace(row.request, seed=seed)) for seed in seeds for row in per_seed]
-    taken: dict[Path, PlannedRow] = {}
-    for row in rows:
-        if row.run.folder in taken:
-            raise UsageError(f"{row}: comes twice; leave one out, or give one a label")
-        taken[row.run.folder] = row
-    return rows
+    rows: dict[Path, PlannedRow] = {}
+    for row in (replace(row, request=replace(row.request, seed=seed)) for seed in seeds for row in per_seed):
+        if rows.setdefault(row.run.folder, row) != row:  # suites share rows
+            raise UsageError(f"{row}: comes twice, with other settings; give one a label")
+    return list(rows.values())
 
 
 def _of_one_seed(study: StudyFile, seed: int) -> Iterator[PlannedRow]:
@@ -83,11 +86,12 @@ def _of_one_seed(study: StudyFile, seed: int) -> Iterator[PlannedRow]:
             for fold in [None] if data.folds is None else range(data.folds):
                 for entry in study.methods:
                     training = _training(study, entry)
+                    options = _data_options(data, fold)
                     for base, config in _requests(study, entry, data, stain):
                         request = replace(
-                            base, seed=seed, dataset_options=_data_options(data, fold),
+                            base, seed=seed, dataset_options=options,
                             data_root=data.data_root, data_name=data.data_name, start_from=entry.start_from,
-                            results=study.results if fold is None else fold_folder(study.results, data, fold),
+                            results=study.results if fold is None else fold_results(study.results, options),
                             execution=Execution(training.compile, training.channels_last, training.accumulate,
                                                 training.checkpoint_activations),
                             select=training.select, validate_every=training.validate_every,
@@ -103,10 +107,7 @@ def _requests(
     preset = entry.preset or study.preset
     variant = {} if entry.variant is None else {"variant": entry.variant}
     if entry.suite is not None:
-        suite = Study(
-            entry.method, entry.suite, data.dataset, stain, preset, study.options | variant, results=study.results
-        )
-        for row in study_rows(suite):
+        for row in study_rows(_suite(study, entry, data, stain)):
             if row.same_as is None:
                 yield row.request, row.config
         return
@@ -120,16 +121,28 @@ def _requests(
     yield Request(entry.method, data.dataset, stain, preset, common | entry.options, label=label), own.config
 
 
+def suites(study: StudyFile) -> list[Study]:
+    """The ablation studies that are in it."""
+    entries = [entry for entry in study.methods if entry.suite is not None]
+    return [_suite(study, entry, data, stain) for data in study.datasets for stain in data.stains for entry in entries]
+
+
+def _suite(study: StudyFile, entry: MethodEntry, data: DatasetEntry, stain: str) -> Study:
+    if data.folds is not None:
+        raise UsageError(
+            f"{entry.method}, suite {entry.suite}: a suite's table is of one split; leave out folds, or it"
+        )
+    variant = {} if entry.variant is None else {"variant": entry.variant}
+    return Study(
+        entry.method, entry.suite or "", data.dataset, stain, entry.preset or study.preset, study.options | variant,
+        data.options, data.data_root, study.results,
+    )  # fmt: skip
+
+
 def _data_options(data: DatasetEntry, fold: int | None) -> dict[str, Any]:
     if fold is None:
         return data.options
     return data.options | {"split_by": "folds", "folds": data.folds, "fold": fold}
-
-
-def fold_folder(results: Path, data: DatasetEntry, fold: int) -> Path:
-    """The results folder of a fold: folds are other splits, whose runs may not stand side by side in one."""
-    seed = data.options.get("split_seed", 0)
-    return results / "folds" / f"fold-{fold}-of-{data.folds}{f'-seed-{seed}' if seed else ''}"
 
 
 def _training(study: StudyFile, entry: MethodEntry) -> Training:

@@ -21,7 +21,13 @@ SHOWN = (
     "ccc", "iod_bias", "r_p", "iod_mae", "r_c", "ssim", "psnr", "cell_auc", "mask_dice_best", "truth_mae", "fid",
     "fd_vgg16", "phv_avg",
 )  # fmt: skip
-KINDS = {"trained": "measured", "imported": "imported", "external": "external", "reference": "reference"}
+KINDS = {
+    "trained": "measured",
+    "pooled": "measured",
+    "imported": "imported",
+    "external": "external",
+    "reference": "reference",
+}
 UNBEATEN = "a reference, and better than every method: mind what this value rewards"
 RANDOM = "weights drawn at random, for tests: not comparable with anything"
 

@@ -7,6 +7,8 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vsbench.cells import neutral
@@ -15,8 +17,8 @@ from vsbench.errors import RunError
 from vsbench.files import digest
 from vsbench.records.artefact import Artefact
 from vsbench.records.images import Stamp
-from vsbench.records.run import ImportedRecord, RunRecord, TrainedRecord
-from vsbench.report.provenance.commands import evaluation, importing, training
+from vsbench.records.run import FoldRun, ImportedRecord, PooledRecord, RunRecord, TrainedRecord
+from vsbench.report.provenance.commands import RESULTS, Command, evaluation, importing, training
 from vsbench.report.provenance.places import Places
 from vsbench.report.tables import Comparison, EvaluatedRun, runs_of
 
@@ -24,7 +26,7 @@ RECORDED = (  # what run.json says, as it says it
     "method", "preset", "variant", "config", "dataset_options", "select", "validation", "precision", "world",
     "execution", "checkpoints", "steps", "chosen_step", "wall_time_s", "peak_memory_bytes", "device", "parameters",
     "versions", "git", "train_pairs", "train_slides", "train_digest", "pretrained", "origin", "origin_digest",
-    "images", "suffix", "resize", "made_of",
+    "images", "suffix", "resize", "made_of", "folds",
 )  # fmt: skip
 MEASURED = (
     "n", "n_slides", "sizes", "data_digest", "split_digest", "images_digest", "bootstrap", "skipped", "warnings",
@@ -64,6 +66,8 @@ def _record(comparison: Comparison, title: str, run: EvaluatedRun, places: Place
     made = _stamp(run)
     folder = run.folder.relative_to(run.folder.parents[3]).as_posix()
     steps = [training(record, places)] if isinstance(record, TrainedRecord) else []
+    if isinstance(record, PooledRecord):
+        steps = [_of_fold(run.folder.parents[3], fold, places) for fold in record.folds]
     if isinstance(record, ImportedRecord):
         steps = [importing(record, places)]
     steps.append(evaluation(record, run, folder, places))
@@ -94,6 +98,16 @@ def _record(comparison: Comparison, title: str, run: EvaluatedRun, places: Place
             "fitted": _short(getattr(record, "state", None)),
         }
     )
+
+
+def _of_fold(results: Path, fold: FoldRun, places: Places) -> Command:
+    """The training of a fold, whose results lie in a folder of their own."""
+    try:
+        made = training(Run(results / fold.folder).trained, places)
+    except RunError:
+        return Command(notes=(f"the record of fold {fold.fold} is missing or damaged",))
+    own = f"{RESULTS}/{Path(*Path(fold.folder).parts[:2]).as_posix()}"
+    return replace(made, words=(*made.words[:-4], "--results", own, *made.words[-4:]))
 
 
 def _recorded(run: EvaluatedRun) -> tuple[RunRecord | None, list[str]]:

@@ -1,0 +1,129 @@
+"""Folds pooled: each test image as its own fold made it, all of them measured together.
+
+No slide is in two folds, so that every image is made by what has not seen its slide, and stands in the table once.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsbench import ranks
+from vsbench.data.pairs import Pair
+from vsbench.engine.run import Run, find_runs, require_one_row
+from vsbench.errors import RunError, UserError
+from vsbench.evaluation.group import FOLDS, Group, fold_results
+from vsbench.evaluation.onepass import Maker
+from vsbench.evaluation.outside import reader
+from vsbench.evaluation.rows import Row, reference_rows, taken_over, translated_row, write_record
+from vsbench.files import digest
+from vsbench.metric import Image
+from vsbench.records.run import FoldRun, PooledRecord, ReferenceRecord
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pool(runs: Sequence[Run], results: Path) -> Run:
+    """The run under ``results`` that stands for the finished trainings of one seed on all folds of a data set.
+
+    ``runs``: in the order of their folds, each below its fold's own results (``fold_results``). The folder holds what
+    it is made of; images are translated and measured when it is evaluated. RunError where it holds another run.
+    """
+    records = [run.trained for run in runs]
+    folds = [
+        FoldRun(fold=fold, folder=run.folder.relative_to(results).as_posix(), made=record.made)
+        for fold, (run, record) in enumerate(zip(runs, records, strict=True))
+    ]
+    first = records[0]
+    record = PooledRecord(
+        schema=2, row=first.row, title=first.title, dataset=first.dataset, stain=first.stain, data_root=first.data_root,
+        dataset_options=(first.dataset_options or {}) | {"fold": "all"}, data_name=first.data_name,
+        method=first.method, preset=first.preset, variant=first.variant, config=first.config,
+        parameters=first.parameters, seed=first.seed, folds=folds,
+    )  # fmt: skip
+    place = Run(results / runs[0].folder.relative_to(runs[0].folder.parents[3]))
+    if place.record_file.exists() and (place.record.kind, place.record.made) != (record.kind, record.made):
+        raise RunError(f"{place.folder}: holds another run ({place.record.kind}); move it away")
+    require_one_row(place, record)
+    write_record(place, record)
+    return place
+
+
+def pool_all(results: Path) -> tuple[list[Run], list[str]]:
+    """What ``pool`` makes of all folds below ``results``; a line for each row whose folds are not all finished."""
+    found: dict[tuple[str, ...], dict[int, Run]] = {}
+    for folder in sorted((results / FOLDS).glob("fold-*-of-*")):
+        for run in find_runs(folder, "trained"):
+            options, trained = run.trained.dataset_options or {}, run.trained
+            if trained.finished and fold_results(results, {"fold": 0} | options) == folder:
+                key = (folder.name.partition("-of-")[2], *run.folder.parts[-3:], trained.method, str(trained.config))
+                found.setdefault(key, {})[options.get("fold", 0)] = run
+    pooled, failures = [], []
+    for runs in found.values():
+        number = (next(iter(runs.values())).trained.dataset_options or {}).get("folds", 5)
+        if len(runs) < number:
+            there = ", ".join(map(str, sorted(runs)))
+            failures.append(f"{next(iter(runs.values())).folder}: of {number} folds, {there} alone are finished here")
+            continue
+        try:
+            pooled.append(pool([runs[fold] for fold in sorted(runs)], results))
+        except UserError as error:
+            failures.append(str(error))
+    ranks.collect(None)  # the records are there before any rank reads them
+    return pooled, failures
+
+
+def pooled_row(
+    run: Run, group: Group, device: "torch.device", done: Callable[[Path], None], elsewhere: bool = False
+) -> Row:
+    """The row of a pooled run: the images of each fold, translated where they are missing by the fold's training.
+
+    ``elsewhere`` as for ``translated_row``. Raises RunError where a training is missing, or another by now.
+    """
+    record, results = run.record, run.folder.parents[3]
+    assert isinstance(record, PooledRecord)
+    if [part.fold for part in record.folds] != list(range(len(group.folds))):
+        raise RunError(f"{run.folder}: of {len(record.folds)} folds, where the data set has {len(group.folds)}")
+    rows = []
+    for part, fold in zip(record.folds, group.folds, strict=True):
+        own = Run(results / part.folder)
+        if ".." in Path(part.folder).parts or own.trained.made != part.made:
+            raise RunError(f"{own.folder}: not the training that {run.record_file} names; sweep again")
+        rows.append(translated_row(own, fold, device, done, elsewhere))
+    if elsewhere:
+        run = taken_over(run, record, group)
+    files = {name: file for row in rows for name, file in (row.files or {}).items()}
+    warnings = tuple(dict.fromkeys(text for row in rows for text in row.warnings))
+    return Row(run, record, reader(files), files, protocol=group.protocol, warnings=warnings)
+
+
+def references(group: Group) -> list[Row]:
+    """The rows that need no training; of pooled folds those of each, fitted to its own training split."""
+    if not group.folds:
+        return reference_rows(group)
+    by_fold = [{row.record.row: row for row in reference_rows(fold)} for fold in group.folds]
+    names = [name for name in by_fold[0] if all(name in rows for rows in by_fold)]
+    said = (text for fold in group.folds for text in fold.warnings if text.startswith("no row"))
+    group.warnings += [text for text in dict.fromkeys(said) if text not in group.warnings]
+    return [_reference(group, [rows[name] for rows in by_fold]) for name in names]
+
+
+def _reference(group: Group, rows: Sequence[Row]) -> Row:
+    first = rows[0].record
+    made_of = digest([row.made_of for row in rows])
+    run = Run(group.folder / first.row / "reference")
+    record = ReferenceRecord(
+        schema=2, row=first.row, title=first.title, made_of=made_of, dataset=group.dataset,
+        dataset_options=group.options, stain=group.stain, data_name=group.name,
+    )  # fmt: skip
+    write_record(run, record)
+    makers = {pair.id: row.make for fold, row in zip(group.folds, rows, strict=True) for pair in fold.pairs}
+    warnings = tuple(dict.fromkeys(text for row in rows for text in row.warnings))
+    return Row(run, record, _each_by_its_own(makers), made_of=made_of, protocol=group.protocol, warnings=warnings)
+
+
+def _each_by_its_own(makers: dict[str, Maker]) -> Maker:
+    def make(pair: Pair, he: Image, real: Image) -> Image:
+        return makers[pair.id](pair, he, real)
+
+    return make
