@@ -16,6 +16,7 @@ from vsbench.cli import (
     evaluate,
     imports,
     measure,
+    merge,
     published,
     reader_study,
     report,
@@ -47,6 +48,7 @@ app.command()(ablate.ablate)
 app.command("import")(imports.import_)
 app.command()(translate.translate)
 app.command()(measure.measure)
+app.command()(merge.merge)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(report.report)

@@ -88,6 +88,18 @@ def weights_of(run: Run) -> Path:
     return weights
 
 
+def require_whole(checkpoint: Checkpoint) -> str:
+    """The digest of a checkpoint's weights. Raises DamagedError where a file of it is not what was written."""
+    _, metadata = _read_weights(checkpoint.weights)
+    try:
+        whole = file_digest(checkpoint.state) == read_text(checkpoint.state_digest, DIGEST_BYTES).split()[0]
+    except (OSError, ValueError, IndexError) as error:
+        raise DamagedError(f"{checkpoint.state}: damaged training state ({said(error)})") from None
+    if not whole:
+        raise DamagedError(f"{checkpoint.state}: damaged training state (not what was written)")
+    return metadata.get("digest", "")
+
+
 def save_checkpoint(
     folder: Path,
     step: int,

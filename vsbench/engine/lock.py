@@ -67,6 +67,21 @@ def locked(
             _held.remove(path)
 
 
+def holder_of(folder: Path) -> str | None:
+    """Who holds a folder, as ``locked`` says it; None where nobody does, or that can't be known. Writes nothing."""
+    if fcntl is None:
+        return None
+    try:
+        with (folder / ".lock").open(encoding="utf-8", errors="replace") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                return file.read(HOLDER).strip() or "another process"
+    except OSError:  # no lock, or a file system without them
+        return None
+    return None
+
+
 def _opened(path: Path) -> TextIO:
     """The file of the lock, made where it is missing; RunError where something else lies there, or a link."""
     wrong = RunError(f"{path}: no file of vsbench, but a link, folder or device; remove it")

@@ -58,8 +58,7 @@ class Group:
             self.pairs = self.nuclei.with_nuclei(self.pairs)
         without_train = [] if source.paired else ["training images are unpaired: no rows made from them"]
         if source.folds:
-            number = len(source.folds)
-            without_train = [f"{number} folds: each image is translated by a training on the other {number - 1}"]
+            without_train = [f"{len(source.folds)} folds: each image is made by what was trained on the other folds"]
         try:
             with_train = source.paired and not source.folds
             self.train = pairs_of(source, self.data_root, self.stain, "train") if with_train else []
