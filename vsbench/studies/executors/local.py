@@ -20,6 +20,8 @@ from vsbench.studies.plan import PlannedRow
 
 # It waits for a line that is written when its job is recorded: if this program is killed before, it never begins.
 WHEN_RECORDED = ("sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
+LOOK_S = 0.1
+PROGRAM = (sys.executable, "-m", "vsbench")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -36,6 +38,7 @@ class LocalExecutor:
         self.gpus = gpus() if settings.device in ("auto", "cuda") else []
         self.jobs = settings.jobs or max(1, len(self.gpus))
         self.own: dict[str, subprocess.Popen[bytes]] = {}  # to be waited for, else they stay as zombies
+        self.running: list[JobRecord] = []  # at the last look, those of an earlier program too
 
     def submit(self, rows: Sequence[PlannedRow], under_way: Sequence[JobRecord]) -> list[PlannedRow]:
         """As the protocol has it. A GPU belongs to one job."""
@@ -56,7 +59,9 @@ class LocalExecutor:
         """As the protocol has it: by the number of the process and when it began, which no later process has."""
         for process in self.own.values():
             process.poll()
-        return [_look(job) for job in jobs]
+        found = [_look(job) for job in jobs]
+        self.running = [job for job, seen in zip(jobs, found, strict=True) if seen.state == "running"]
+        return found
 
     def cancel(self, jobs: Sequence[JobRecord]) -> None:
         """As the protocol has it."""
@@ -66,11 +71,13 @@ class LocalExecutor:
 
     def leave(self) -> None:
         """As the protocol has it."""
-        running = [process for process in self.own.values() if process.poll() is None]
-        for process in running:
-            process.terminate()
-        for process in running:
+        for process in self.own.values():
+            process.terminate()  # nothing, where it has ended
+        self.cancel(self.running)
+        for process in self.own.values():
             process.wait()
+        while any(_look(job).state == "running" for job in self.running):
+            time.sleep(LOOK_S)
 
     def _begin(self, row: PlannedRow, own_gpus: list[str]) -> None:
         run = row.run
@@ -79,7 +86,7 @@ class LocalExecutor:
         environment.setdefault(THREADS, str(max(1, processors() // self.jobs)))
         if own_gpus:
             environment[VISIBLE] = ",".join(own_gpus)
-        command = [*WHEN_RECORDED, sys.executable, "-m", "vsbench", *train_words(row, self.device)]
+        command = [*WHEN_RECORDED, *PROGRAM, *train_words(row, self.device)]
         with run.job_log.open("ab") as log:
             log.write(f"$ {train_line(row, self.device)}\n".encode())
             log.flush()
@@ -93,12 +100,12 @@ class LocalExecutor:
             ).write(run.job_file)  # fmt: skip
         except BaseException:
             process.kill()
-            process.wait()
+            process.communicate()
             raise
+        self.own[str(process.pid)] = process
         assert process.stdin is not None
         with process.stdin as line:
             line.write(b"go\n")
-        self.own[str(process.pid)] = process
 
 
 def gpus() -> list[str]:
