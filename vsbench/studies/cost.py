@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vsbench import registry
 from vsbench.data.pairs import few
@@ -124,11 +124,11 @@ def _steps(row: PlannedRow) -> int:
 
 
 def _fabric(training: Training) -> Fabric:
-    """Where no GPU need be: an estimate asks for the number of devices and the precision alone."""
+    """Where no GPU need be, nor a job of SLURM: an estimate asks for the number of devices and the precision alone."""
     precision: Any = "bf16-mixed" if training.precision == "16-mixed" else training.precision  # as large
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The `srun` command is available")
-        return Fabric(accelerator="cpu", devices=training.devices, precision=precision)
+    return Fabric(
+        accelerator="cpu", devices=training.devices, precision=precision, plugins=LightningEnvironment()
+    )  # fmt: skip
 
 
 def _speeds(places: Sequence[Path]) -> dict[str, float]:
