@@ -9,14 +9,15 @@ from typer.core import TyperGroup
 
 from vsbench.bounds import DEVICES
 from vsbench.cli.output import note, say, say_json
+from vsbench.names import shown
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vsbench.studies.cost import Cost
     from vsbench.studies.file import StudyFile
     from vsbench.studies.state import RowState
 
+HEAD = ("row", "seed", "state", "step", "loss", "img/s", "left", "node", "job")
+NUMBERS = ("seed", "step", "loss", "img/s", "left")
 Study = Annotated[Path, typer.Argument(help="Study file (YAML).", metavar="STUDY")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Jobs = Annotated[
@@ -67,6 +68,7 @@ def retry(study: Study, jobs: Jobs = None) -> None:
 @app.command()
 def status(study: Study, json_: Json = False) -> None:
     """How far the rows of a study are: from their run folders, whether a sweep runs or not."""
+    from vsbench.cli.display import Console
     from vsbench.studies.file import read_study
     from vsbench.studies.plan import plan
     from vsbench.studies.state import look_at
@@ -77,7 +79,8 @@ def status(study: Study, json_: Json = False) -> None:
     if json_:
         say_json([_record(one) for one in states])
     else:
-        _print(table(states), _reasons(states))
+        for line in [*lines(states, Console(wide=False).width), *_reasons(states)]:
+            say(line)
 
 
 @app.command()
@@ -162,7 +165,7 @@ class _Watch:
         from vsbench.cli.display import Console
 
         self.console = Console(stderr=True)
-        fits = rows + 4 < self.console.height
+        fits = 2 * rows + 2 < self.console.height
         self.live = Live(console=self.console, refresh_per_second=2) if self.console.is_terminal and fits else None
         self.told: dict[Path, str] = {}
 
@@ -176,8 +179,11 @@ class _Watch:
             self.live.stop()
 
     def __call__(self, states: "Sequence[RowState]") -> None:
+        from rich.text import Text
+
         if self.live is not None:
-            self.live.update(table(states))
+            table = "\n".join(map(shown, lines(states, self.console.width)))
+            self.live.update(Text(table, no_wrap=True, overflow="crop"))
             return
         for one in states:
             folder = one.row.run.folder
@@ -186,44 +192,55 @@ class _Watch:
             self.told[folder] = one.state
 
 
-def table(states: "Sequence[RowState]") -> "Table":
-    """How far rows are, for terminals of 80 columns and more: names are shortened, numbers never."""
-    from rich.table import Table
+def lines(states: "Sequence[RowState]", width: int) -> list[str]:
+    """How far rows are, as a table of so many columns, 80 or more: names are shortened, numbers never."""
+    from rich.cells import cell_len, set_cell_size
 
-    made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("row", "data", "seed", "state", "step", "loss", "img/s", "left", "node", "job"):
-        cut = name in ("row", "data", "node")
-        made.add_column(
-            name, no_wrap=True, overflow="ellipsis", ratio=None, min_width=4 if cut else None,
-            justify="right" if name in ("step", "loss", "img/s", "left") else "left",
-        )  # fmt: skip
+    groups: dict[str, list[tuple[str, ...]]] = {}
     for one in states:
-        r, pace, running = one.row.request, one.pace, one.state == "running"
-        fold = "" if one.row.fold is None else f" {one.row.fold + 1}/{r.dataset_options['folds']}"
-        made.add_row(
-            one.row.name, f"{r.dataset}-{r.stain}{fold}", str(r.seed), one.state,
-            "" if one.steps is None else f"{_short(one.step)}/{_short(one.steps)}",
-            "" if pace is None or pace.loss is None else f"{pace.loss:.3g}",
-            "" if pace is None or not running else f"{pace.images_per_s:.3g}",
-            "" if pace is None or not running else _duration(pace.seconds_left),
-            one.node or "" if running else "", one.job.id if running and one.job is not None else "",
-        )  # fmt: skip
-    return made
+        r = one.row.request
+        fold = "" if one.row.fold is None else f", fold {one.row.fold} of {r.dataset_options['folds']}"
+        groups.setdefault(f"{r.dataset}-{r.stain}{fold}", []).append(_cells(one))
+    table = [HEAD, *(cells for group in groups.values() for cells in group)]
+    widths = [max(cell_len(cells[column]) for cells in table) for column in range(len(HEAD))]
+    for column, least in ((HEAD.index("node"), 8), (0, 12)):
+        excess = sum(widths) + len(widths) + 1 - width
+        widths[column] = min(widths[column], max(least, widths[column] - excess))
+
+    def line(cells: tuple[str, ...]) -> str:
+        parts = []
+        for name, cell, size in zip(HEAD, cells, widths, strict=True):
+            cut = cell if cell_len(cell) <= size else f"{set_cell_size(cell, size - 1)}…"
+            parts.append(" " * (size - cell_len(cut)) + cut if name in NUMBERS else set_cell_size(cut, size))
+        return f"  {' '.join(parts)}".rstrip()
+
+    found = [line(HEAD)]
+    for name, group in groups.items():
+        found += [name, *map(line, group)]
+    return found
 
 
-def _print(shown: "Table", lines: Sequence[str]) -> None:
-    from vsbench.cli.display import Console
-
-    console = Console()
-    console.print(shown)
-    for line in lines:
-        console.print(line)
+def _cells(one: "RowState") -> tuple[str, ...]:
+    pace, running = one.pace, one.state == "running"
+    return (
+        one.row.name,
+        str(one.row.request.seed),
+        one.state,
+        "" if one.steps is None else f"{_short(one.step)}/{_short(one.steps)}",
+        "" if pace is None or pace.loss is None else f"{pace.loss:.3g}",
+        "" if pace is None or not running else f"{pace.images_per_s:.3g}",
+        "" if pace is None or not running else _duration(pace.seconds_left),
+        (one.node or "") if running else "",
+        one.job.id if one.state in ("running", "waiting") and one.job is not None else "",
+    )
 
 
 def _print_plan(
     study: "StudyFile", found: "Sequence[Cost]", states: "Sequence[RowState]", free: int, json_: bool
 ) -> None:
     from rich.table import Table
+
+    from vsbench.cli.display import Console
 
     todo = [(cost, one) for cost, one in zip(found, states, strict=True) if one.state != "done"]
     times = [cost.seconds(one.step) for cost, one in todo]
@@ -262,12 +279,15 @@ def _print_plan(
     time = "unknown: no such row has run in these results yet"
     if known:
         time = f"{_duration(sum(known))} of one job" + ("" if len(known) == len(times) else ", and more: see ?")
-    _print(made, [
+    console = Console()
+    console.print(made)
+    for line in (
         f"rows   {len(found)}, of which {len(found) - len(todo)} are done; of each a time, and sizes at its end",
         f"disk   {_size(disk)} to come, {_size(free)} free at {study.results}",
         f"time   {time}",
         "dry run: nothing is written",
-    ])  # fmt: skip
+    ):
+        console.print(line)
 
 
 def _size(count: int) -> str:
@@ -278,7 +298,7 @@ def _short(count: int) -> str:
     """A count in five characters or so."""
     if count < 10_000:
         return str(count)
-    return f"{count / 1000:.4g}k" if count < 10**6 else f"{count / 10**6:.4g}M"
+    return f"{count / 1000:.0f}k" if count < 10**6 else f"{count / 10**6:.3g}M"
 
 
 def _duration(seconds: float | None) -> str:

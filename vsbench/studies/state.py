@@ -76,7 +76,7 @@ def _state(row: PlannedRow, job: JobRecord | RunError | None, seen: Seen) -> Row
         step = max(far.step, going.step) if going is not None and state == "running" else far.step
         return RowState(row, state, step, far.steps, going, job, node, why)
 
-    if far.finished:
+    if far.finished and seen.state not in UNDER_WAY:  # a process that still ends has its place and its GPU
         return found("done")
     if job is None:
         return found("stopped" if far.step else "to do")
