@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -65,6 +65,20 @@ def locked(
                 yield
         finally:
             _held.remove(path)
+
+
+@contextmanager
+def alone_with_jobs(results: Path) -> Iterator[None]:
+    """Waits until nobody else, in no thread either, is in here with the same results: to begin jobs, or call them off.
+
+    A file lock, which belongs to what was opened here. Nothing is locked where ``locked`` locks nothing.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    with _opened(results.resolve() / ".jobs") as file:
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def holder_of(folder: Path) -> str | None:

@@ -1,10 +1,12 @@
 """A sweep: have an executor train the rows of a study until none is left that it may."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vsbench.engine.interrupt import Interrupt, Interrupted
+from vsbench.engine.lock import alone_with_jobs
 from vsbench.records.job import JobRecord
 from vsbench.studies.executor import Executor
 from vsbench.studies.executors.local import LocalExecutor
@@ -52,8 +54,7 @@ def train_rows(
             if interrupt.number:
                 executor.leave()
                 raise Interrupted(f"stopped with {len(over)} of {len(rows)} rows done", interrupt.number)
-            unchanged = [one.row for one in todo if job_of(one.row.run) == one.job]  # nobody cancelled it meanwhile
-            started = executor.submit(unchanged, under_way) if unchanged else []
+            started = _begun(executor, todo, under_way) if todo else []
             begun |= {row.run.folder for row in started}
             tell(states)
             if not started and not under_way:
@@ -63,14 +64,28 @@ def train_rows(
 
 def cancel(rows: Sequence[PlannedRow], executors: Mapping[str, Executor]) -> list[PlannedRow]:
     """Leave undone what is not done, until it is asked for again: which rows. Running jobs end with a checkpoint."""
-    cancelled: dict[Path, PlannedRow] = {}
-    for _ in range(2):  # once more, for what a sweep began meanwhile
-        for one in look_at(rows, executors):
-            if one.state not in (*UNDER_WAY, *OPEN):
-                continue
+    with _alone_with_jobs(rows):
+        undone = [one for one in look_at(rows, executors) if one.state in (*UNDER_WAY, *OPEN)]
+        for one in undone:
             job = one.job or JobRecord(executor=next(iter(executors)), id="")
+            if job.cancelled:
+                continue  # it is told once: a training that is asked a second time ends at once
             job.model_copy(update={"cancelled": True}).write(one.row.run.job_file)
             if one.state in UNDER_WAY:
                 executors[job.executor].cancel([job])
-            cancelled[one.row.run.folder] = one.row
-    return list(cancelled.values())
+    return [one.row for one in undone]
+
+
+def _begun(executor: Executor, todo: Sequence[RowState], under_way: Sequence[JobRecord]) -> list[PlannedRow]:
+    """Those of the rows of which a job was begun; none of what somebody called off since it was looked at."""
+    with _alone_with_jobs([one.row for one in todo]):
+        unchanged = [one.row for one in todo if job_of(one.row.run) == one.job]
+        return executor.submit(unchanged, under_way) if unchanged else []
+
+
+@contextmanager
+def _alone_with_jobs(rows: Sequence[PlannedRow]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for results in sorted({row.request.results for row in rows}):
+            stack.enter_context(alone_with_jobs(results))
+        yield
