@@ -101,7 +101,7 @@ class Here:
                     raise UserError("the disk is full of crumbs; sweep them up")
                 train(row)
             except UserError as error:
-                log.write(f"error: {error}\n")
+                log.write(f"error: {error}\nwandb: something that a library says at its end\n\n")
         return [row]
 
     def look(self, jobs: Sequence[JobRecord]) -> list[Seen]:

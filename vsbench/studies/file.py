@@ -37,19 +37,19 @@ class Training(_Part):
     precision: Precision = "32"
     compile: bool = False
     channels_last: bool = False
-    accumulate: int = Field(1, ge=1, le=MICRO_BATCHES)
+    accumulate: int = Field(default=1, ge=1, le=MICRO_BATCHES)
     checkpoint_activations: bool = False
-    devices: int = Field(1, ge=1, le=DEVICES)
-    workers: int = Field(2, ge=0, le=WORKERS)
+    devices: int = Field(default=1, ge=1, le=DEVICES)
+    workers: int = Field(default=2, ge=0, le=WORKERS)
     cache_tiles: Place | None = None
     log_every: Steps = 50
     sheet_every: Steps = 500
     checkpoint_every: Steps = 5000
-    keep: int = Field(2, ge=1, le=CHECKPOINTS)
+    keep: int = Field(default=2, ge=1, le=CHECKPOINTS)
     keep_every: Steps | None = None
     select: Literal["last", "best"] = "last"
     validate_every: Steps | None = None
-    validation_share: float = Field(0.2, gt=0, lt=1)
+    validation_share: float = Field(default=0.2, gt=0, lt=1)
     log_to: list[str] = []
 
 
@@ -83,7 +83,7 @@ class DatasetEntry(_Part):
     options: Settings = {}
     data_root: Place | None = None
     data_name: Name | None = None
-    folds: int | None = Field(None, ge=2, le=1000)
+    folds: int | None = Field(default=None, ge=2, le=1000)
 
     @model_validator(mode="after")
     def _folds_are_said_once(self) -> "DatasetEntry":
@@ -98,7 +98,7 @@ class Evaluation(_Part):
     also: list[str] = []
     on_missing: Literal["n/a", "error"] = "n/a"
     on_bad: Literal["stop", "skip"] = "stop"
-    draws: int = Field(1, ge=1, le=DRAWS)
+    draws: int = Field(default=1, ge=1, le=DRAWS)
 
 
 class Report(_Part):
@@ -117,7 +117,7 @@ class Local(_Part):
     """
 
     kind: Literal["local"] = "local"
-    jobs: int | None = Field(None, ge=1, le=DEVICES)  # None: as many as there are GPUs, else one
+    jobs: int | None = Field(default=None, ge=1, le=DEVICES)  # None: as many as there are GPUs, else one
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
@@ -133,7 +133,7 @@ class StudyFile(_Part):
 
     methods: list[Method] = Field(min_length=1)
     datasets: list[DatasetEntry] = Field(min_length=1)
-    seeds: list[Seed] = Field([0], min_length=1)
+    seeds: list[Seed] = Field(default=[0], min_length=1)
     preset: str = "paper"
     options: Settings = {}  # settings of all rows, which the name of none tells
     training: Training = Training()

@@ -1,18 +1,15 @@
 """How far the rows of a study are: from the files in their run folders, and what their jobs' executors say."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from vsbench.engine.progress import Pace, pace
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
-from vsbench.files import open_regular
-from vsbench.names import said
 from vsbench.records.job import JobRecord
 from vsbench.studies.executor import Executor, Seen
+from vsbench.studies.job_log import last_line
 from vsbench.studies.plan import PlannedRow
 
 # stopped: it goes on with the next sweep; failed and cancelled: when it is asked for again (retry)
@@ -20,7 +17,6 @@ State = Literal["to do", "waiting", "running", "elsewhere", "stopped", "failed",
 OPEN: tuple[State, ...] = ("to do", "stopped")  # what a sweep begins
 AGAIN: tuple[State, ...] = ("failed", "cancelled", "elsewhere")  # and what it does not, unless it is asked for again
 UNDER_WAY: tuple[State, ...] = ("waiting", "running")
-TAIL = 1 << 14  # bytes of a job's log that are looked at
 
 
 @dataclass(frozen=True)
@@ -85,19 +81,7 @@ def _state(row: PlannedRow, job: JobRecord | RunError | None, seen: Seen) -> Row
         return found(seen.state, elsewhere if seen.state == "elsewhere" else seen.why)
     if job.cancelled:
         return found("cancelled", seen.why)
-    last = _last_line(row.run.job_log)
+    last = last_line(row.run.job_log)
     if last.startswith("error: "):
         return found("failed", seen.why or last.removeprefix("error: "))
     return found("stopped", seen.why or ("" if last.startswith("stopped at step") else "its job was killed"))
-
-
-def _last_line(log: Path) -> str:
-    """The last line that the last job said; empty where it said nothing."""
-    try:
-        with open_regular(log) as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            lines = file.read(TAIL).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    said_last = next((line for line in reversed(lines) if line.strip()), "")
-    return "" if said_last.startswith("$ ") else said(said_last)

@@ -1,0 +1,28 @@
+"""``job.log`` of a run: what the jobs that train it say, one after the other. Light: jobs look at it too."""
+
+import os
+from pathlib import Path
+
+from vsbench.files import open_regular
+from vsbench.names import said
+
+TAIL = 1 << 14  # bytes that are looked at
+
+
+def last_line(log: Path) -> str:
+    """How the last job ended: its error, which a library may have talked on after, else the last line that it said.
+
+    Empty where it said nothing.
+    """
+    try:
+        with open_regular(log) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            lines = file.read(TAIL).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    own: list[str] = []
+    for line in reversed(lines):
+        if line.startswith("$ "):
+            break
+        own += [line] if line.strip() else []
+    return said(next((line for line in own if line.startswith("error: ")), own[0])) if own else ""
