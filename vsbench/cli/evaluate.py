@@ -137,10 +137,10 @@ def evaluate(
             else:
                 outcomes, failures = engine.evaluate_references(group, instrument, on_bad, display.count)
         else:
-            named = [Run(folder) for folder in runs or []]
-            if named or out is not None:
-                chosen, incomplete = named or engine.unevaluated(results), []
-            else:
+            chosen, incomplete = [Run(folder) for folder in runs or []], list[str]()
+            if not chosen and out is not None:  # what is there is only read
+                chosen = engine.unevaluated(results)
+            elif not chosen:
                 chosen, incomplete = engine.every_run(results)
             if not chosen:
                 raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")

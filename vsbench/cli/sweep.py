@@ -99,6 +99,7 @@ def cancel(study: Study) -> None:
 def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, json_: bool = False) -> None:
     from vsbench.engine.interrupt import Interrupted
     from vsbench.engine.lock import locked
+    from vsbench.errors import UsageError
     from vsbench.names import checked_name
     from vsbench.studies.cost import costs, require_room
     from vsbench.studies.file import read_study
@@ -108,6 +109,8 @@ def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, jso
 
     study = read_study(file)
     if jobs is not None:
+        if "jobs" not in type(study.executor).model_fields:
+            raise UsageError(f"--jobs: of the executor local, not {study.executor.kind}")
         study = study.model_copy(update={"executor": study.executor.model_copy(update={"jobs": jobs})})
     rows, executor = plan(study), executor_of(study)
     executors = {executor.name: executor}

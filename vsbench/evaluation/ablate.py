@@ -86,7 +86,7 @@ class StudyRow:
     def folder(self) -> str:
         """The name of the folder of its runs."""
         r = self.request
-        return row_name(r.method, self.config.variant, r.preset, r.label)
+        return row_name(r.method, r.options.get("variant", ""), r.preset, r.label)
 
     def run(self, seed: int) -> Run:
         """Where its run with a seed lies."""

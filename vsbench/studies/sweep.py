@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vsbench.engine.interrupt import Interrupt, Interrupted
 from vsbench.engine.lock import alone_with_jobs
+from vsbench.errors import UserError
 from vsbench.records.job import JobRecord
 from vsbench.studies.executor import Executor
 from vsbench.studies.executors.local import LocalExecutor
@@ -43,7 +44,7 @@ def train_rows(
     wanted = (*OPEN, *AGAIN) if again else OPEN
     begun: set[Path] = set()
     over: dict[Path, RowState] = {}  # what is done stays done
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, _left_in_order(executor):
         while True:
             looked = look_at([row for row in rows if row.run.folder not in over], executors)
             over |= {one.row.run.folder: one for one in looked if one.state == "done"}
@@ -52,7 +53,6 @@ def train_rows(
             under_way = [one.job for one in looked if one.state in UNDER_WAY and one.job is not None]
             todo = [one for one in looked if one.state in wanted and one.row.run.folder not in begun]
             if interrupt.number:
-                executor.leave()
                 raise Interrupted(f"stopped with {len(over)} of {len(rows)} rows done", interrupt.number)
             started = _begun(executor, todo, under_way) if todo else []
             begun |= {row.run.folder for row in started}
@@ -81,6 +81,16 @@ def _begun(executor: Executor, todo: Sequence[RowState], under_way: Sequence[Job
     with _alone_with_jobs([one.row for one in todo]):
         unchanged = [one.row for one in todo if job_of(one.row.run) == one.job]
         return executor.submit(unchanged, under_way) if unchanged else []
+
+
+@contextmanager
+def _left_in_order(executor: Executor) -> Iterator[None]:
+    """What ends a sweep before its rows, a signal or a trouble, ends the jobs that need this program first."""
+    try:
+        yield
+    except (Interrupted, UserError, OSError):
+        executor.leave()
+        raise
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsbench.environment import THREADS, processors
+from vsbench.environment import THREADS, chosen, processors
 from vsbench.errors import UsageError
 from vsbench.files import this_machine
 from vsbench.records.job import JobRecord
@@ -42,12 +42,14 @@ class LocalExecutor:
 
     def submit(self, rows: Sequence[PlannedRow], under_way: Sequence[JobRecord]) -> list[PlannedRow]:
         """As the protocol has it. A GPU belongs to one job."""
+        for row in rows:
+            if self.gpus and row.training.devices > len(self.gpus):
+                there = f"{row.training.devices}, where {len(self.gpus)} GPUs are here"
+                raise UsageError(f"{row}: devices: {there}; ask for fewer")
         begun: list[PlannedRow] = []
         free = [gpu for gpu in self.gpus if not any(gpu in job.gpus for job in under_way)]
         for row in rows[: max(0, self.jobs - len(under_way))]:
             wanted = row.training.devices if self.gpus else 0
-            if wanted > len(self.gpus):
-                raise UsageError(f"{row}: devices: {wanted}, where {len(self.gpus)} GPUs are here; ask for fewer")
             if wanted > len(free):
                 break
             self._begin(row, free[:wanted])
@@ -71,9 +73,11 @@ class LocalExecutor:
 
     def leave(self) -> None:
         """As the protocol has it."""
-        for process in self.own.values():
-            process.terminate()  # nothing, where it has ended
-        self.cancel(self.running)
+        untold = [job for job in self.running if not job.cancelled]  # a second signal would end one at once
+        self.cancel(untold)
+        for name, process in self.own.items():
+            if name not in {job.id for job in self.running}:  # begun since the last look; nothing, where it has ended
+                process.terminate()
         for process in self.own.values():
             process.wait()
         while any(_look(job).state == "running" for job in self.running):
@@ -83,7 +87,8 @@ class LocalExecutor:
         run = row.run
         run.folder.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"PYTHONSAFEPATH": "1"}  # nothing of the folder it is called in is imported
-        environment.setdefault(THREADS, str(max(1, processors() // self.jobs)))
+        if THREADS not in environment or THREADS in chosen:  # what the user has set stays
+            environment[THREADS] = str(max(1, processors() // self.jobs))
         if own_gpus:
             environment[VISIBLE] = ",".join(own_gpus)
         command = [*WHEN_RECORDED, *PROGRAM, *train_words(row, self.device)]
