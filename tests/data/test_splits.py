@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from vsbench.data.pairs import Pair
-from vsbench.data.splits import by_fold, by_lists, by_slide, keep_folds_of, keep_slides_of, read_list, split_digest
+from vsbench.data.pairs import NotHere, Pair
+from vsbench.data.splits import (
+    all_folds,
+    by_fold,
+    by_lists,
+    by_slide,
+    keep_folds_of,
+    keep_slides_of,
+    read_list,
+    split_digest,
+)
 from vsbench.errors import DataError
 
 SLIDES = [f"19M{i:07d}" for i in range(57)]
@@ -96,6 +105,15 @@ def test_folds_need_as_many_slides_that_are_known(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{tmp_path}: ")
     with pytest.raises(DataError, match=r"a_0\.png: its slide is not known"):
         keep_folds_of([replace(pair, slide=None) for pair in pairs], "test", 2, 0, 0, tmp_path)
+
+
+def test_all_folds_together_test_every_pair_and_train_on_none(tmp_path: Path) -> None:
+    pairs = pairs_of({"a": 2, "b": 1})
+    assert all_folds(pairs, "test", 2, tmp_path) == pairs
+    with pytest.raises(NotHere, match=r"fold=all has no training set of its own: train on each fold, fold=0 to 1"):
+        all_folds(pairs, "train", 2, tmp_path)
+    with pytest.raises(DataError, match="3 folds by slide need as many slides"):
+        all_folds(pairs, "test", 3, tmp_path)
 
 
 def test_the_digest_of_a_split_tells_who_is_where_and_nothing_else() -> None:

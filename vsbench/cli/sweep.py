@@ -34,6 +34,10 @@ class _RunByDefault(TyperGroup):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """What a word after ``vsbench sweep`` stands for."""
+        return super().get_command(ctx, cmd_name) or self.commands["run"]
+
 
 app = typer.Typer(
     cls=_RunByDefault,
