@@ -243,7 +243,9 @@ def test_links_that_lead_out_of_a_run_are_not_followed(part: Any, tmp_path: Path
     one = part("one", "a/seed-0")
     (tmp_path / "secret").write_text("x")
     (group(one) / "a/seed-0" / "job.log").symlink_to(tmp_path / "secret")
+    (group(one) / "a/seed-0" / "job.json").write_text("{}")
     together(one, tmp_path / "into")
+    assert not (group(tmp_path / "into") / "a/seed-0/job.json").exists(), "a process of another machine is none here"
     assert not (group(tmp_path / "into") / "a/seed-0/job.log").exists()
 
 

@@ -86,8 +86,8 @@ def pooled_row(
         raise RunError(f"{run.folder}: of {len(record.folds)} folds, where the data set has {len(group.folds)}")
     rows = []
     for part, fold in zip(record.folds, group.folds, strict=True):
-        own = Run(results / part.folder)
-        if ".." in Path(part.folder).parts or own.trained.made != part.made:
+        own, place = Run(results / part.folder), Path(part.folder)
+        if place.is_absolute() or ".." in place.parts or own.trained.made != part.made:
             raise RunError(f"{own.folder}: not the training that {run.record_file} names; sweep again")
         rows.append(translated_row(own, fold, device, done, elsewhere))
     if elsewhere:

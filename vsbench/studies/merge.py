@@ -223,9 +223,12 @@ def _finish_replacing(into: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a run folder, but for what a process left half-written or holds it by. Links lead nowhere else."""
+    """The files of a run folder, but for what a process left half-written, holds it by, or is known by on its machine.
+
+    Links that lead out of it are passed over.
+    """
     for file in sorted(folder.rglob("*")):
-        if file.name == ".lock" or TEMPORARY.fullmatch(file.name):
+        if file.name in (".lock", "job.json") or TEMPORARY.fullmatch(file.name):
             continue
         if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
             yield file
