@@ -12,6 +12,7 @@ from vsbench.engine.run import Run, find_runs
 from vsbench.engine.step import Execution
 from vsbench.errors import RunError, UsageError
 from vsbench.records.images import Stamp
+from vsbench.records.job import JobRecord
 from vsbench.records.run import ExternalRecord, ReferenceRecord, TrainedRecord, read_record
 from vsbench.records.study import StudyRecord
 from vsbench.records.summary import Summary
@@ -30,6 +31,8 @@ READERS: dict[str, tuple[Path, Callable[[Path], Any]]] = {
     "stamp": (TRAINED / "images/test.json", Stamp.read),
     "study": (BEFORE / "report/suites/usigan+cpu-table8-folder-ki67.json", StudyRecord.read),
 }
+HERE = Path(__file__).parent
+READERS |= {"pooled": (HERE / "pooled.json", read_record), "job": (HERE / "job.json", JobRecord.read)}
 OUT = ("../../../evil", "a/b", "/etc", "..", ".", "", "a\nb", "x\x1b[31m", "-rf", "x" * 101)
 
 
@@ -86,7 +89,7 @@ def _is_refused(read: Callable[[Path], Any], file: Path) -> bool:
 
 @pytest.mark.parametrize("name", OUT)
 @pytest.mark.parametrize("key", ["stain", "dataset", "row"])
-@pytest.mark.parametrize("kind", ["trained", "external", "reference", "summary"])
+@pytest.mark.parametrize("kind", ["trained", "pooled", "external", "reference", "summary"])
 def test_no_name_leads_out_of_the_folder(kind: str, key: str, name: str, tmp_path: Path) -> None:
     file, read = READERS[kind]
     copied = tmp_path / "foreign.json"
