@@ -32,8 +32,10 @@ ENTRIES: list[dict[str, Any]] = [
     {"method": "regression", "options": {"lr": "1e-2", "average": 0.5}, "training": {"select": "best", "keep": 3}},
     {"method": "regression", "label": "a+b", "options": {"betas": [0.1, 0.2]}},
     {"method": "cut", "variant": "fast", "preset": "paper"},
-    {"method": "regression", "label": "run", "training": {"accumulate": 2, "channels_last": True, "log_to": ["x", "y"],
-                                                         "validate_every": 7, "keep_every": 9, "cache_tiles": "a b"}},
+    {"method": "regression", "label": "run", "training": {
+        "accumulate": 2, "channels_last": True, "deterministic": True, "log_to": ["x", "y"], "validate_every": 7,
+        "keep_every": 9, "cache_tiles": "a b",
+    }},
 ]  # fmt: skip
 
 

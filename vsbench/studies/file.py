@@ -39,6 +39,7 @@ class Training(_Part):
     channels_last: bool = False
     accumulate: int = Field(default=1, ge=1, le=MICRO_BATCHES)
     checkpoint_activations: bool = False
+    deterministic: bool = False
     devices: int = Field(default=1, ge=1, le=DEVICES)
     workers: int = Field(default=2, ge=0, le=WORKERS)
     cache_tiles: Place | None = None

@@ -93,7 +93,7 @@ def _of_one_seed(study: StudyFile, seed: int) -> Iterator[PlannedRow]:
                             data_root=data.data_root, data_name=data.data_name, start_from=entry.start_from,
                             results=study.results if fold is None else fold_results(study.results, options),
                             execution=Execution(training.compile, training.channels_last, training.accumulate,
-                                                training.checkpoint_activations),
+                                                training.checkpoint_activations, training.deterministic),
                             select=training.select, validate_every=training.validate_every,
                             validation_share=training.validation_share, cache_tiles=training.cache_tiles,
                         )  # fmt: skip
