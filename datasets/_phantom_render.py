@@ -75,26 +75,30 @@ class Staining:
     glass: Array
 
 
-def cut(tissue: Tissue, z: float, thickness: float, y: Places, x: Places) -> Section:
-    """The section from depth z to z + thickness, seen at canvas coordinates ``y``, ``x``, (H, W) each."""
+def cut(tissue: Tissue, z: float, thickness: float, y: Places, x: Places, turned: Array | None = None) -> Section:
+    """The section from depth z to z + thickness, seen at canvas coordinates ``y``, ``x``, (H, W) each.
+
+    ``turned``: (2, 2), pixels of the section (down, across) for a pixel of the canvas, where it is not laid on it as it
+    is, but turned, mirrored or scaled.
+    """
     middle = z + thickness / 2
     tumour, duct = tissue.layout.on_plane(middle, y, x)
     inside = np.maximum(tumour, 0.08 * duct)
     gaps = tissue.gaps.on_plane(middle, y, x)
-    lumen = _step(duct - WALL + 0.8 * gaps, 0.5)
-    cleft = np.exp(-(((inside + 0.06) / 0.09) ** 2)) * _step(gaps - 0.2, 0.3)
-    oedema = _step(-inside - 0.2, 0.1) * _step(gaps - 1.7, 0.15)
+    lumen = step(duct - WALL + 0.8 * gaps, 0.5)
+    cleft = np.exp(-(((inside + 0.06) / 0.09) ** 2)) * step(gaps - 0.2, 0.3)
+    oedema = step(-inside - 0.2, 0.1) * step(gaps - 1.7, 0.15)
     across, along = (_at_pixel(flow, y, x) for flow in tissue.flow)
     fibres = tissue.fibres.on_plane(z, across, along)
     membrane, neighbours = _membranes(tissue, middle, y, x, inside > -0.1)
     return Section(
-        nuclei=_nuclei(tissue, z, thickness, y, x),
-        epithelium=_step(inside, 0.03),
+        nuclei=_nuclei(tissue, z, thickness, y, x, turned),
+        epithelium=step(inside, 0.03),
         tissue=(1 - lumen) * (1 - cleft) * (1 - oedema),
         membrane=membrane,
         neighbours=neighbours,
         fibres=fibres,
-        dense=1 - 0.8 * _step(0.5 * gaps - fibres - 1.25, 0.25),
+        dense=1 - 0.8 * step(0.5 * gaps - fibres - 1.25, 0.25),
         chromatin=tissue.chromatin.on_plane(z, y, x),
         granules=tissue.granules.on_plane(z, y, x),
     )
@@ -146,7 +150,7 @@ def membrane_dab(section: Section, amount: Array, full: float) -> Array:
     """
     sides = amount[section.neighbours]  # (H, W, 2)
     mean = sides.mean(axis=-1)
-    complete = _step(1.2 * section.granules + 6 * mean / full - 1.0, 0.35)
+    complete = step(1.2 * section.granules + 6 * mean / full - 1.0, 0.35)
     uneven = np.clip(1 + 0.25 * section.granules, 0, None)
     inside = np.clip(1 - 1.4 * _spread(section, section.nuclei.path), 0, 1) * 0.10 * sides[..., 0]
     return (section.membrane * mean * complete * uneven + inside) * section.epithelium * section.tissue
@@ -186,32 +190,38 @@ def scan(
     return np.asarray(Image.open(file))
 
 
-def _nuclei(tissue: Tissue, z: float, thickness: float, y: Places, x: Places) -> Nuclei:
+def _nuclei(tissue: Tissue, z: float, thickness: float, y: Places, x: Places, turned: Array | None) -> Nuclei:
     """Rasterise the nuclei that the section meets, by size, to spare empty windows."""
     long = tissue.cells["long"].to_numpy()
     depth = np.sqrt(long * tissue.cells["short"].to_numpy())  # semi-axis along the light
     centre_z = tissue.cells["z"].to_numpy()
     met = np.flatnonzero((centre_z + depth > z) & (centre_z - depth < z + thickness))
     extent = 1.15 * long[met] + 1
+    if turned is not None:
+        extent = extent * np.linalg.norm(turned, 2)
     size = np.digitize(extent, WINDOWS)
     reaches = (*WINDOWS, int(np.ceil(extent.max(initial=WINDOWS[-1]))))
-    parts = [_rasterise(tissue, met[size == i], reach, z, thickness, y, x) for i, reach in enumerate(reaches)]
+    parts = [_rasterise(tissue, met[size == i], reach, z, thickness, y, x, turned) for i, reach in enumerate(reaches)]
     return Nuclei(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _rasterise(
-    tissue: Tissue, met: NDArray[np.intp], reach: int, z: float, thickness: float, y: Places, x: Places
+    tissue: Tissue,
+    met: NDArray[np.intp],
+    reach: int,
+    z: float,
+    thickness: float,
+    y: Places,
+    x: Places,
+    turned: Array | None,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Array, Array, Array]:
     """The columns of ``Nuclei`` for the cells ``met``, drawn in windows of 2 · reach + 1 pixels."""
     rows, columns = y.shape
     table = {name: tissue.cells[name].to_numpy()[met] for name in NUCLEAR_SHAPE}
     tilt, long, short, centre_y, centre_x = (table[name][:, None, None] for name in ("tilt", "long", "short", "y", "x"))
-    # where on the grid a displaced centre lies: as far from its own place as the grid is displaced there
-    first_y, first_x = centre_y - y[0, 0], centre_x - x[0, 0]
-    near = np.clip(np.rint(first_y), 0, rows - 1).astype(int), np.clip(np.rint(first_x), 0, columns - 1).astype(int)
+    near_y, near_x = _nearest(centre_y, centre_x, y, x, turned)
     offset = np.arange(-reach, reach + 1)
-    window_y = np.rint(near[0] + centre_y - y[near]).astype(int) + offset[:, None]
-    window_x = np.rint(near[1] + centre_x - x[near]).astype(int) + offset
+    window_y, window_x = near_y + offset[:, None], near_x + offset
     inside = (window_y >= 0) & (window_y < rows) & (window_x >= 0) & (window_x < columns)
     pixel = np.where(inside, window_y * columns + window_x, 0)
     dy, dx = y.ravel()[pixel] - centre_y, x.ravel()[pixel] - centre_x
@@ -230,6 +240,24 @@ def _rasterise(
     nucleolus = np.exp(-distance / (2 * NUCLEOLUS**2))
     hit = path > 0
     return pixel[hit], met[cell[hit]], path[hit], rim[hit], nucleolus[hit]
+
+
+def _nearest(
+    centre_y: Array, centre_x: Array, y: Places, x: Places, turned: Array | None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where on the grid a displaced centre lies: as far from its own place as the grid is displaced there."""
+    rows, columns = y.shape
+    first_y, first_x = centre_y - y[0, 0], centre_x - x[0, 0]
+    if turned is not None:
+        first_y, first_x = (m[0] * first_y + m[1] * first_x for m in turned)
+    near = np.clip(np.rint(first_y), 0, rows - 1).astype(int), np.clip(np.rint(first_x), 0, columns - 1).astype(int)
+    if turned is None:
+        return np.rint(near[0] + centre_y - y[near]).astype(int), np.rint(near[1] + centre_x - x[near]).astype(int)
+    for _ in range(3):  # bent as well, it is found step by step; what lies off the grid stays there
+        off_y, off_x = centre_y - y[near], centre_x - x[near]
+        found = [np.rint(place + m[0] * off_y + m[1] * off_x) for place, m in zip(near, turned, strict=True)]
+        near = np.clip(found[0], 0, rows - 1).astype(int), np.clip(found[1], 0, columns - 1).astype(int)
+    return found[0].astype(int), found[1].astype(int)
 
 
 def _waves(table: Mapping[str, Array], cell: NDArray[np.intp], along: Array, across: Array, rim: Array) -> Array:
@@ -256,7 +284,7 @@ def _membranes(
     points = np.stack([np.full(where.sum(), z), y[where], x[where]], axis=-1)
     distance, found = (np.asarray(column) for column in tree.query(points, k=2))
     gap = distance[:, 1] - distance[:, 0]
-    membrane[where] = np.exp(-((gap / (2 * MEMBRANE_WIDTH)) ** 2)) * _step(MEMBRANE_REACH - 2 - distance[:, 0], 1.0)
+    membrane[where] = np.exp(-((gap / (2 * MEMBRANE_WIDTH)) ** 2)) * step(MEMBRANE_REACH - 2 - distance[:, 0], 1.0)
     neighbours[where] = rows[found]
     return membrane, neighbours
 
@@ -285,6 +313,6 @@ def _at_pixel(values: Array, y: Places, x: Places) -> Array:
     return values[row, column]
 
 
-def _step(values: Array, width: float) -> Array:
+def step(values: Array, width: float) -> Array:
     """0 below zero, 1 above, within about ``width``."""
     return 1 / (1 + np.exp(np.clip(-values / width, -50, 50)))

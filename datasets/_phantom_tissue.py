@@ -42,6 +42,15 @@ NEGLIGIBLE = 1e-7  # share of a spectrum's peak
 OWN_AND_TISSUE_GRADE = float(np.sqrt(2 * SHARED_GRADE / (1 + SHARED_GRADE)))  # correlation of a cell's with its tile's
 WALL = 12.0  # thickness of a duct's epithelium
 BASAL = (2.5, 8.0)  # where its nuclei lie, from the outer border inwards
+# Fields: how far they keep their value, (y, x), and how deep
+ARCHITECTURE = (17.0, 17.0), 60.0
+WOBBLE = (7.0, 7.0), 40.0
+SWARM = (16.0, 16.0), 60.0
+GAPS = (5.0, 5.0), 30.0
+FIBRES = (1.5, 9.0), 8.0
+CHROMATIN_CLUMPS = (1.1, 1.1), 2.0
+GRANULES = (1.6, 1.6), 3.0
+BENDING = (26.0, 26.0)  # of fibres, which bend alike at all depths
 SLEEVE = 5.0  # stroma around a duct that no tumour grows into
 
 
@@ -115,7 +124,9 @@ class Region:
 
     epithelium_share: float  # of the area
     gland_share: float  # of the epithelium
-    grade: float  # standard normal; nuclei become larger, paler and less regular with it
+    grade: (
+        float | Array
+    )  # standard normal (of each cell, where it varies); nuclei become larger, paler and less regular with it
     lymphocytes: float  # their odds among the cells of the stroma, where they don't crowd
     deformation: float  # of nuclear outlines; 0: ellipses, 1: as usual
     chromatin: float  # how far it clumps, and nucleoli show; 0: smooth nuclei, 1: as usual
@@ -194,27 +205,27 @@ def grow(rng: np.random.Generator, size: int, region: Region) -> Tissue:
     side = size + 2 * MARGIN
     layout = _lay_out(rng, side, region)
     flow = _flow(rng, side, layout.architecture.here)
-    cells = _place(rng, side, layout, region.lymphocytes)
+    cells = place(rng, side, layout, region.lymphocytes, random_field(rng, side, *SWARM))
     return Tissue(
         layout,
-        gaps=random_field(rng, side, (5, 5), coherence=30),
-        fibres=random_field(rng, side, (1.5, 9), coherence=8),
+        gaps=random_field(rng, side, *GAPS),
+        fibres=random_field(rng, side, *FIBRES),
         flow=flow,
-        chromatin=random_field(rng, side, (1.1, 1.1), coherence=2),
-        granules=random_field(rng, side, (1.6, 1.6), coherence=3),
-        cells=_shape(rng, cells, flow, layout, region),
+        chromatin=random_field(rng, side, *CHROMATIN_CLUMPS),
+        granules=random_field(rng, side, *GRANULES),
+        cells=shape(rng, cells, flow, layout, region),
     )
 
 
 def _lay_out(rng: np.random.Generator, side: int, region: Region) -> Layout:
-    architecture = random_field(rng, side, (17, 17), coherence=60)
+    architecture = random_field(rng, side, *ARCHITECTURE)
     glandular = region.epithelium_share * region.gland_share
-    ducts = _dig(rng, side, glandular)
+    ducts = dig(rng, side, glandular)
     edge = float(np.quantile(architecture.here, np.clip(1 - (region.epithelium_share - glandular), 0.02, 0.98)))
-    return Layout(architecture, edge, ducts, random_field(rng, side, (7, 7), coherence=40))
+    return Layout(architecture, edge, ducts, random_field(rng, side, *WOBBLE))
 
 
-def _dig(rng: np.random.Generator, side: int, share: float) -> Ducts:
+def dig(rng: np.random.Generator, side: int, share: float) -> Ducts:
     """Ducts that do not meet, until they take ``share`` of the area or find no place."""
     count = 60  # tries
     y, x = rng.uniform(0, side, (2, count))
@@ -238,15 +249,22 @@ def _flow(rng: np.random.Generator, side: int, architecture: Array) -> tuple[Arr
     """Wavy coordinates across and along the fibres, which bend around the epithelium."""
     angle = rng.uniform(0, np.pi)
     y, x = np.mgrid[:side, :side].astype(np.float64)
+    return bent(angle, y, x, smooth_noises(rng, side, BENDING), architecture)
+
+
+def bent(angle: float, y: Array, x: Array, noises: tuple[Array, Array], architecture: Array) -> tuple[Array, Array]:
+    """Straight coordinates across and along fibres of an angle, bent by two smooth noises and by the epithelium."""
     across = np.cos(angle) * y - np.sin(angle) * x
     along = np.sin(angle) * y + np.cos(angle) * x
-    bend, stretch = smooth_noises(rng, side, (26, 26))
+    bend, stretch = noises
     return across + 14 * bend + 9 * architecture, along + 14 * stretch
 
 
-def _place(rng: np.random.Generator, side: int, layout: Layout, lymphocytes: float) -> pd.DataFrame:
-    """Centres and types of cells: random, none closer than the two exclusion radii, in several rounds of darts."""
-    swarm = random_field(rng, side, (16, 16), coherence=60)  # lymphocytes crowd where it is high
+def place(rng: np.random.Generator, side: int, layout: Layout, lymphocytes: float, swarm: Field) -> pd.DataFrame:
+    """Centres and types of cells: random, none closer than the two exclusion radii, in several rounds of darts.
+
+    Lymphocytes crowd where ``swarm`` is high.
+    """
     count = int(side * side * (DEPTH + 2 * REACH) / 600)
     kept = np.empty((0, 3))
     kept_type = np.empty(0, dtype=np.intp)
@@ -280,7 +298,7 @@ def _place(rng: np.random.Generator, side: int, layout: Layout, lymphocytes: flo
     return pd.DataFrame({"type": kept_type, "z": kept[:, 0], "y": kept[:, 1], "x": kept[:, 2]})
 
 
-def _shape(
+def shape(
     rng: np.random.Generator, cells: pd.DataFrame, flow: tuple[Array, Array], layout: Layout, region: Region
 ) -> pd.DataFrame:
     """Sizes, orientations, outlines and chromatin of the nuclei, the grade one can see in each, and where it lies."""

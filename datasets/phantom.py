@@ -11,7 +11,7 @@ section is stained IHC as well, which no microscope can do: the truth. A part of
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from vsbench.dataset import Bound, Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
 from vsbench.files import atomic, digest, read_json, write_text
 
+from ._phantom_expression import MARKERS, expressed, hidden_part, logistic
 from ._phantom_render import (
     NO_JPEG,
     Section,
@@ -42,7 +43,8 @@ from ._phantom_render import (
     nuclear_pixels,
     scan,
 )
-from ._phantom_tissue import MARGIN, OWN_AND_TISSUE_GRADE, TYPES, Array, Region, Tissue, generator, grow, smooth_noises
+from ._phantom_slide import PhantomSlide, Pose
+from ._phantom_tissue import MARGIN, TYPES, Array, Region, Tissue, generator, grow, smooth_noises
 
 VERSION = "3"  # of the generator: the same configuration and version give the same images
 BORDER = 4  # pixels rendered beyond the tile, so that the blur has something to blur
@@ -63,39 +65,6 @@ FILES = {  # what is written of a tile, by kind
 FEWEST_PIXELS = 25  # of a cell that counts as seen
 DAB_SCALE = 10_000  # grey levels of a DAB map's file for a density of 1
 LATER = ("dim", "vignette")  # options that are newer than folders in caches: where they are off, these hold the same
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)  # expectation over a standard normal
-
-
-@dataclass(frozen=True)
-class Marker:
-    """How an antigen is expressed. A cell's expression is standard normal; it is positive above its type's ``cut``.
-
-    What H&E shows of it is a weighted sum of three standard normal numbers: the cell's own grade (size and paleness),
-    that of the tissue around it, and how near it is to the tumour's front. Weights are relative.
-    """
-
-    pattern: str  # "nuclear" or "membrane"
-    grade: float
-    tissue_grade: float
-    front: float
-    cut: tuple[float, float, float, float]  # by type, in the order of TYPES
-    softness: float  # how gradually the amount rises around the cut
-    density: float  # DAB optical density of a fully positive cell, at the usual strength of staining
-
-    def visible(self, cells: pd.DataFrame) -> Array:
-        """(N,) standard normal: the part of the expression that follows from morphology."""
-        a, b, c = self.grade, self.tissue_grade, self.front
-        total = np.sqrt(a**2 + b**2 + 2 * a * b * OWN_AND_TISSUE_GRADE + c**2)
-        return (a * cells["grade"] + b * cells["tissue_grade"] + c * cells["front"]).to_numpy() / total
-
-
-MARKERS = {
-    "her2": Marker("membrane", 0.3, 0.9, 0.1, (0.5, 1.3, 6.0, 6.0), softness=0.40, density=0.85),
-    "ki67": Marker("nuclear", 0.7, 0.3, 0.5, (0.7, 1.9, 2.6, 2.0), softness=0.20, density=0.90),
-    "er": Marker("nuclear", -0.6, -0.5, -0.2, (0.1, 0.4, 3.2, 4.0), softness=0.30, density=0.85),
-    "pr": Marker("nuclear", -0.5, -0.5, -0.3, (0.5, 0.5, 3.2, 4.0), softness=0.25, density=0.90),
-}
-INTENSITY = (0.12, 0.35, 0.7)  # shares of the full density from which a cell is 1+, 2+ and 3+
 SCORED = 0.1  # a tile's score is the highest that more than this share of its epithelial cells reach
 
 
@@ -316,8 +285,8 @@ def draw_region(config: PhantomConfig, name: str) -> Region:
     own = generator(VERSION, config.seed, name, "region").standard_normal(4)
     share, gland, grade, lymphocytes = np.sqrt(config.slide_share) * ours + np.sqrt(1 - config.slide_share) * own
     return Region(
-        epithelium_share=float(np.clip(_logistic(_logit(config.epithelium) + share), 0.1, 0.85)),
-        gland_share=float(_logistic(_logit(config.glands) + 1.4 * gland)) if config.glands > 0 else 0.0,
+        epithelium_share=float(np.clip(logistic(_logit(config.epithelium) + share), 0.1, 0.85)),
+        gland_share=float(logistic(_logit(config.glands) + 1.4 * gland)) if config.glands > 0 else 0.0,
         grade=float(config.grade + grade),
         lymphocytes=float(config.lymphocytes * np.exp(0.9 * lymphocytes)),
         deformation=config.deformation,
@@ -355,30 +324,15 @@ def draw_light(config: PhantomConfig, slide: str) -> Array:
 
 def express(config: PhantomConfig, stain: str, name: str, cells: pd.DataFrame) -> pd.DataFrame:
     """Add expression and DAB to a cell table: the grade that H&E shows, and a part that it hides."""
-    marker = MARKERS[stain]
-    slide = generator(VERSION, config.seed, name.partition("_")[0], stain, "expression").standard_normal()
     rng = generator(VERSION, config.seed, name, stain, "expression")
     tile, own = rng.standard_normal(), rng.standard_normal(len(cells))
-    of_slide, of_tile = config.hidden_slide, config.hidden_tile
-    hidden = np.sqrt(of_slide) * slide + np.sqrt(of_tile) * tile + np.sqrt(1 - of_slide - of_tile) * own
-    visible = np.sqrt(1 - config.unpredictable) * marker.visible(cells)
-    spread = np.sqrt(config.unpredictable)
-    cut_of_type = np.array(marker.cut)[cells["type"]]
-    expression = visible + spread * hidden
+    hidden = hidden_part(config, _shared_expression(config, stain, name.partition("_")[0]), tile, own)
+    return expressed(config, MARKERS[stain], cells, hidden)
 
-    def amount(expression: Array, cut: Array) -> Array:
-        return marker.density * _logistic((expression - cut) / marker.softness)
 
-    expected = amount(visible[:, None] + spread * NODES, cut_of_type[:, None]) @ WEIGHTS / WEIGHTS.sum()
-    mean_strength = np.exp(config.batch_effect**2 / 2)
-    dab = amount(expression, cut_of_type)
-    return cells.assign(
-        expression=expression,
-        positive=expression > cut_of_type,
-        intensity=np.digitize(dab / marker.density, INTENSITY),
-        dab=dab,
-        dab_expected=mean_strength * expected,
-    )
+def _shared_expression(config: PhantomConfig, stain: str, slide: str) -> float:
+    """What the cells of a slide have in common, standard normal."""
+    return float(generator(VERSION, config.seed, slide, stain, "expression").standard_normal())
 
 
 def _canvas(config: PhantomConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -400,10 +354,6 @@ def _displacement(config: PhantomConfig, rng: np.random.Generator) -> tuple[Arra
 
 def _logit(share: float) -> float:
     return float(np.log(share / (1 - share)))
-
-
-def _logistic(values: Array) -> Array:
-    return 1 / (1 + np.exp(-np.asarray(values, dtype=np.float64)))
 
 
 def _bounds() -> tuple[Bound, ...]:
@@ -452,6 +402,23 @@ class Phantom(Dataset[PhantomConfig]):
     def specimen(self, stain: str, name: str) -> Specimen:
         """The tissue of one of its tiles, by the id of the pair."""
         return take_specimen(self.config, stain, name)
+
+    def slide(self, stain: str, name: str, side: int, pose: Mapping[str, Any]) -> PhantomSlide:
+        """A specimen of ``side`` × ``side`` pixels, called ``name``, whose adjacent section lies as ``pose`` says.
+
+        ``pose``: arguments of ``Pose``. The H&E is the same for all stains and poses.
+        """
+        config = self.config
+        return PhantomSlide(
+            config,
+            MARKERS[stain],
+            name,
+            side,
+            draw_staining(config, stain, name),
+            Pose.of(side, generator(VERSION, config.seed, name, "pose"), **pose),
+            lambda *purpose: generator(VERSION, config.seed, name, "slide", *purpose),
+            _shared_expression(config, stain, name),
+        )
 
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         """Yield the pairs in the order of slides and tiles.

@@ -29,7 +29,7 @@ LAYERS = (
     ("data", "nn", "records", "registry", "stain", "weights"),
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),
-    ("audit", "stats"),
+    ("audit", "slides", "stats"),
     ("evaluation", "exchange"),
     ("report",),
     ("checks", "reader_study", "studies"),

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 from skimage.color import rgb2hed
+from vsbench.datasets._phantom_tissue import OWN_AND_TISSUE_GRADE  # type: ignore[import-not-found]
 from vsbench.datasets.phantom import (  # type: ignore[import-not-found]  # mapped by setuptools, unseen by mypy
     DAB_SCALE,
     MARKERS,
-    OWN_AND_TISSUE_GRADE,
     Phantom,
     PhantomConfig,
     Tile,

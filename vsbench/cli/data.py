@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vsbench.cli.options import DataOptions, DataRoot, checked_stains
+from vsbench.cli.options import DataOptions, DataRoot, checked_names, checked_stains
 from vsbench.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
@@ -91,6 +91,60 @@ def verify(
         _tell_verified(name, found, fast)
     if found.faults:
         raise DataError(f"{root}: faults in {name}: {len(found.faults)}; mend them and verify again")
+
+
+@app.command("phantom-slide")
+def phantom_slide(
+    out: Annotated[Path, typer.Argument(help="Folder to write to.", metavar="OUT")],
+    stain: Annotated[str, typer.Option("--stain", callback=checked_stains, help="her2, ki67, er or pr.")] = "ki67",
+    name: Annotated[
+        str, typer.Option("--name", callback=checked_names, help="Of the specimen; another one, another specimen.")
+    ] = "S00",
+    size: Annotated[int, typer.Option("--size", min=512, max=65_536, help="Pixels a side, of 0.5 µm.")] = 4096,
+    rotate: Annotated[float, typer.Option("--rotate", help="Degrees by which the IHC's section is turned.")] = 8.0,
+    shift: Annotated[
+        tuple[float, float], typer.Option("--shift", metavar="DOWN RIGHT", help="µm by which it is shifted.")
+    ] = (30.0, -20.0),
+    scale: Annotated[float, typer.Option("--scale", min=0.5, max=2.0, help="By which it has grown.")] = 1.02,
+    bend: Annotated[float, typer.Option("--bend", min=0, max=100, help="µm by which it is bent, smoothly.")] = 8.0,
+    mirror: Annotated[bool, typer.Option("--mirror", help="It was laid on its slide the wrong side up.")] = False,
+    ending: Annotated[
+        str, typer.Option("--ending", metavar=".ome.tif|.tif", help="For QuPath, or for OpenSlide.")
+    ] = ".ome.tif",
+    lossless: Annotated[bool, typer.Option("--lossless", help="Else JPEG of quality 90.")] = False,
+    data: DataOptions = None,
+) -> None:
+    """Write the phantom as one continuous specimen: H&E, adjacent IHC, and true IHC as pyramids, with what is known.
+
+    Besides: cells as GeoJSON, the matrix from the IHC to the H&E, and landmarks. Killed, the same command goes on.
+    """
+    from vsbench.errors import UsageError
+    from vsbench.slides.phantom import write_phantom_slide
+    from vsbench.slides.pyramid import QUALITY
+
+    if ending not in (".ome.tif", ".tif"):
+        raise UsageError(f"--ending {ending}: .ome.tif, for QuPath, or .tif, for OpenSlide")
+    phantom = _load("phantom", data)
+    if stain not in phantom.stains:
+        raise UsageError(f"--stain {stain}: the phantom has {', '.join(phantom.stains)}")
+    pixel = phantom.pixel_size
+    pose = {
+        "rotation": rotate, "shift": (shift[0] / pixel, shift[1] / pixel), "scale": 1 / scale, "bend": bend / pixel,
+        "mirrored": mirror,
+    }  # fmt: skip
+    specimen = phantom.slide(stain, name, size, pose)
+    plan = {
+        "stain": stain,
+        "name": name,
+        "pose": [str(value) for value in pose.values()],
+        "data": phantom.config.model_dump(),
+    }
+    with _bar("rendering") as progress:
+        written = write_phantom_slide(
+            specimen, out, pixel, plan, ending, None if lossless else QUALITY, progress=progress
+        )
+    for file in written:
+        say(file)
 
 
 def _load(name: str, data: list[str] | None) -> Any:

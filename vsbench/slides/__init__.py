@@ -1,0 +1,1 @@
+"""Whole slides: reading, tissue, pyramids, and translation as a stream."""
