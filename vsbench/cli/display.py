@@ -79,7 +79,12 @@ class TrainingDisplay:
             note(f"{title}: step {progress.step}/{progress.steps}  {detail}")
         self.told = tenth % 10
 
-    def count(self, title: str, done: int, total: int) -> None:
-        """Show how a count goes."""
+    def count(self, title: str, done: int, total: int, detail: str = "") -> None:
+        """Show how a count goes; with a ``detail``, as ten plain lines where there is no terminal."""
         if self.live:
-            self.bar.update(self.task, description=title, total=total, completed=done, detail="")
+            self.bar.update(self.task, description=title, total=total, completed=done, detail=detail)
+        elif detail:
+            tenth = 10 * done // total
+            if tenth > self.told or done == total:
+                note(f"{title} {done}/{total}  {detail}")
+            self.told = tenth

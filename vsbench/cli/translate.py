@@ -11,8 +11,14 @@ from vsbench.cli.output import note, say
 
 def translate(
     source: Annotated[Path, typer.Argument(help="Run folder, or weights file (.safetensors).", metavar="RUN")],
-    he: Annotated[Path, typer.Argument(help="H&E image, or folder of them.", metavar="IN")],
-    out: Annotated[Path, typer.Argument(help="PNG file, or folder to write PNG files to.", metavar="OUT")],
+    he: Annotated[Path, typer.Argument(help="H&E image, or folder of them; or whole slide.", metavar="IN")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="PNG file, or folder to write PNG files to. Of a slide: .ome.tif (QuPath) or .tif (OpenSlide).",
+            metavar="OUT",
+        ),
+    ],
     device: Device = "auto",
     tile: Annotated[
         int | None,
@@ -36,10 +42,32 @@ def translate(
     on_bad: Annotated[
         Literal["stop", "skip"], typer.Option("--on-bad", help="At a bad H&E image, stop, or skip it and list it.")
     ] = "stop",
+    mpp: Annotated[
+        float | None, typer.Option("--mpp", min=0.01, max=20, help="Slides: µm a pixel, where the slide does not tell.")
+    ] = None,
+    run_mpp: Annotated[
+        float | None,
+        typer.Option("--run-mpp", min=0.01, max=20, help="Slides: µm a pixel of the training's images, likewise."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, max=256, help="Slides: tiles at once.  [default: 1 on CPU, else 8]")
+    ] = None,
+    devices: Annotated[int | None, typer.Option("--devices", min=1, help="Slides: how many devices.  [1]")] = None,
+    precision: Annotated[
+        Literal["32", "bf16-mixed"] | None, typer.Option("--precision", help="Slides: of the network.  [32]")
+    ] = None,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Slides: deflate; else JPEG of quality 90, colour at full resolution.")
+    ] = False,
+    geojson: Annotated[
+        Path | None,
+        typer.Option("--geojson", metavar="FILE", help="Slides: positive areas and nuclei, for QuPath."),
+    ] = None,
 ) -> None:
-    """Translate H&E images to IHC, losslessly, in their own size.
+    """Translate H&E images to IHC, losslessly, in their own size; or a whole slide to a pyramid.
 
-    Images that memory does not hold whole are translated in overlapping tiles.
+    Images that memory does not hold whole are translated in overlapping tiles. A slide is translated as a stream, at
+    the magnification of the training; killed, the same command goes on where it was.
     """
     from functools import partial
 
@@ -52,6 +80,23 @@ def translate(
     from vsbench.engine.translate import Translate, translate_files, translate_fitting, translate_tiles
     from vsbench.errors import DataError, UsageError, UserError
 
+    if out.name.lower().endswith((".tif", ".tiff")) and not out.is_dir():
+        _require_none(
+            "a slide", skip_existing and "--skip-existing", on_bad == "skip" and "--on-bad skip",
+            statistics == "image" and "--tile-statistics image",
+        )  # fmt: skip
+        from vsbench.cli.slides import translate_one
+
+        translate_one(
+            source, he, out, device, devices or 1, tile, overlap, statistics, batch, precision == "bf16-mixed",
+            lossless, mpp, run_mpp, overwrite, geojson,
+        )  # fmt: skip
+        return
+    given = {
+        "--mpp": mpp, "--run-mpp": run_mpp, "--batch": batch, "--devices": devices, "--precision": precision,
+        "--lossless": lossless or None, "--geojson": geojson,
+    }  # fmt: skip
+    _require_none("images; a slide's OUT ends in .ome.tif or .tif", *(k for k, v in given.items() if v is not None))
     if overlap is not None and tile is None:
         raise UsageError("--overlap without --tile: tiles chosen by memory share a quarter; add --tile")
     weights = weights_of(Run(source)) if source.is_dir() else source
@@ -97,6 +142,15 @@ def translate(
     kept = f", {len(there)} there already" if skip_existing else ""
     left = f", {len(skipped)} skipped" if skipped else ""
     say(f"{len(written)} images{kept}{left}: {place}")
+
+
+def _require_none(kind: str, *options: str | bool) -> None:
+    """Raise UsageError at the first option that is not for this kind of image."""
+    from vsbench.errors import UsageError
+
+    for option in options:
+        if option:
+            raise UsageError(f"{option}: not for {kind}; leave it out")
 
 
 def _files(he: Path, out: Path) -> list[tuple[Path, Path]]:

@@ -15,11 +15,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
-    """``map`` in threads, in the order of the items; what ``work`` raises, the iteration raises."""
+def in_threads(
+    work: Callable[[T], R], items: Iterable[T], threads: int = THREADS, ahead: int = AHEAD
+) -> Generator[R, None, None]:
+    """``map`` in threads, in the order of the items, so many ``ahead``; what ``work`` raises, the iteration raises."""
     remaining = iter(items)
-    with ThreadPoolExecutor(THREADS) as pool:
-        under_way: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(remaining, AHEAD))
+    with ThreadPoolExecutor(threads) as pool:
+        under_way: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(remaining, ahead))
         try:
             while under_way:
                 yield under_way.popleft().result()

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsbench.errors import RunError, UsageError
+from vsbench import registry
+from vsbench.errors import RunError, UsageError, UserError
 from vsbench.names import checked_name
 from vsbench.records.run import Kind, RunRecord, TrainedRecord, read_record
 
@@ -41,6 +42,16 @@ class Run:
         if not isinstance(record, TrainedRecord):
             raise RunError(f"{self.folder}: no training of vsbench ({record.kind})")
         return record
+
+    @property
+    def pixel_size(self) -> float | None:
+        """µm a pixel of its data set's images; None where the data set does not say, or is not here."""
+        try:
+            record = self.record
+            source = registry.load("vsbench.datasets", record.dataset).from_options(record.dataset_options or {})
+        except UserError:
+            return None
+        return source.pixel_size
 
     def write_record(self, record: RunRecord) -> None:
         """Write run.json."""

@@ -48,7 +48,7 @@ def recording(method: nn.Module, statistics: Statistics) -> Iterator[None]:
 
     def hook(norm: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if _normalises_by_input(norm):
-            variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
+            variance, mean = torch.var_mean(inputs[0].float(), (0, 2, 3), correction=0)
             means.append(mean.double())
             variances.append(variance.double())
 

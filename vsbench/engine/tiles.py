@@ -57,6 +57,11 @@ class Span:
     pixels: NDArray[np.intp]
     weights: NDArray[np.float32]
 
+    @property
+    def stop(self) -> int:
+        """The first pixel after it."""
+        return self.start + len(self.pixels)
+
 
 def padded_pixels(length: int, multiple: int) -> NDArray[np.intp]:
     """The pixels of an axis, lengthened to a multiple of what the network needs and to ``SMALLEST`` at least.

@@ -70,7 +70,7 @@ def translate_image(method: Method[Any], he: RGB, device: torch.device) -> RGB:
     """
     height, width, _ = he.shape
     try:
-        fake = _translated(method, he, device)
+        fake = translated(method, [he], device)
     except torch.OutOfMemoryError:
         raise RunError(
             f"out of memory translating {height}×{width} pixels at once; vsbench translate --tile cuts them into tiles"
@@ -102,13 +102,13 @@ def translate_tiles(
         known = Statistics()
         for stand_in in _stand_ins(he, tiling, statistics):
             with recording(method, known):
-                _translated(method, stand_in, device)
+                translated(method, [stand_in], device)
         image = np.empty_like(he)
         strip = torch.zeros(1, 3, len(rows[0].pixels), columns[-1].start + len(columns[-1].pixels))
         for row, below in zip_longest(rows, rows[1:]):
             for column in columns:
-                with _normalising(method, known):
-                    fake = _translated(method, he[np.ix_(row.pixels, column.pixels)], device)
+                with normalising(method, known):
+                    fake = translated(method, [he[np.ix_(row.pixels, column.pixels)]], device)
                 weights = torch.from_numpy(np.outer(row.weights, column.weights))
                 strip[..., column.start : column.start + len(column.pixels)] += fake.float().cpu() * weights
             done = (below.start if below else height) - row.start
@@ -200,14 +200,14 @@ def translate_files(
             done(target)
 
 
-def _translated(method: Method[Any], he: RGB, device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 → (1, 3, H', W') in [−1, 1], with the padding at the end of both sides.
+def translated(method: Method[Any], images: list[RGB], device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 images of one size → (B, 3, H', W') in [−1, 1], with the padding at the end of both sides.
 
     Raises RunError where a value is not finite: as a pixel it would be black.
     """
-    rows, columns = (padded_pixels(side, method.size_multiple) for side in he.shape[:2])
+    rows, columns = (padded_pixels(side, method.size_multiple) for side in images[0].shape[:2])
     with torch.inference_mode():
-        fake = method.translate(to_tensor([he[np.ix_(rows, columns)]]).to(device))
+        fake = method.translate(to_tensor([image[np.ix_(rows, columns)] for image in images]).to(device))
         if not fake.isfinite().all():
             raise NotFiniteError(
                 f"the output of {type(method).__name__} is not finite (NaN or infinite), so there is no image; take an "
@@ -224,7 +224,8 @@ def _stand_ins(he: RGB, tiling: Tiling, statistics: TileStatistics) -> Iterator[
         yield from mosaics(he, tiling)
 
 
-def _normalising(method: Method[Any], known: Statistics) -> AbstractContextManager[None]:
+def normalising(method: Method[Any], known: Statistics) -> AbstractContextManager[None]:
+    """Normalise by these statistics where there are any, else by each image's own."""
     return imposing(method, known) if known.images else nullcontext()
 
 

@@ -3,9 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from vsbench import registry
-from vsbench.errors import RunError, UserError
-from vsbench.records.run import read_record
+from vsbench.engine.run import Run
 from vsbench.report.tables import EvaluatedRun
 
 SHARE = 0.3  # of an image's width that a bar takes at most
@@ -33,9 +31,4 @@ def scale_bar(width: int, pixel_size: float | None) -> ScaleBar:
 
 def pixel_size(run: EvaluatedRun) -> float | None:
     """µm a pixel of the images that a run was measured on; None where the data set does not say."""
-    try:
-        record = read_record(run.folder / "run.json")
-        source = registry.load("vsbench.datasets", record.dataset).from_options(record.dataset_options or {})
-    except (RunError, UserError):  # the record is gone, or the data set's plugin is not here
-        return None
-    return source.pixel_size
+    return Run(run.folder).pixel_size

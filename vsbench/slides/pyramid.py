@@ -84,7 +84,7 @@ class Pyramid:
         self._read = lru_cache(maxsize=3)(_read_strip)  # tiles of a strip are asked for one after the other
         whole = {**asdict(form), **plan}
         kept = self.folder / "plan.json"
-        if not self.folder.exists():
+        if not kept.exists() and not (self.folder / "level-0").exists():
             write_json(kept, whole)
         elif _plan(kept) != whole:
             raise RunError(f"{self.folder}: begun with other settings; remove this folder, or name another slide")
@@ -176,16 +176,7 @@ class Pyramid:
         return self._encoded(((total + 2) // 4).astype(np.uint8))
 
     def _encoded(self, tile: RGB) -> bytes:
-        missing = TILE - tile.shape[0], TILE - tile.shape[1]
-        if any(missing):  # by repetition, so that JPEG draws no edge there
-            tile = np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-        if self.form.quality is None:
-            differences = tile.copy()
-            differences[:, 1:] -= tile[:, :-1]
-            return zlib.compress(differences.tobytes(), 6)
-        return simplejpeg.encode_jpeg(
-            np.ascontiguousarray(tile), quality=self.form.quality, colorsubsampling="444", fastdct=False
-        )
+        return encoded(tile, self.form.quality)
 
     def _decoded(self, tile: bytes) -> RGB:
         if self.form.quality is not None:
@@ -200,6 +191,18 @@ class Pyramid:
         with atomic(self._strip(level, number)) as temporary, temporary.open("wb") as out:
             out.write(np.array([len(tile) for tile in tiles], "<i8").tobytes())
             out.writelines(tiles)
+
+
+def encoded(tile: RGB, quality: int | None) -> bytes:
+    """A tile, (≤ 512, ≤ 512, 3), as it is stored; filled up by repetition, so that JPEG draws no edge there."""
+    missing = TILE - tile.shape[0], TILE - tile.shape[1]
+    if any(missing):
+        tile = np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+    if quality is None:
+        differences = tile.copy()
+        differences[:, 1:] -= tile[:, :-1]
+        return zlib.compress(differences.tobytes(), 6)
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(tile), quality=quality, colorsubsampling="444", fastdct=False)
 
 
 def _plan(file: Path) -> Any:

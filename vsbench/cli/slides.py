@@ -1,0 +1,102 @@
+"""Whole slides on the command line: ``vsbench translate RUN slide.svs out.ome.tif``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsbench.cli.output import say
+
+if TYPE_CHECKING:
+    import torch
+
+TILE = 512  # pixels a side of the network's tiles, unless told
+BATCH = 8  # tiles at once, where there is more than a CPU
+
+
+def translate_one(
+    source: Path,
+    he: Path,
+    out: Path,
+    device: str,
+    count: int,
+    tile: int | None,
+    overlap: int | None,
+    statistics: Any,
+    batch: int | None,
+    bfloat16: bool,
+    lossless: bool,
+    mpp: float | None,
+    run_mpp: float | None,
+    overwrite: bool,
+    geojson: Path | None,
+) -> None:
+    """One slide to one slide; the arguments are those of ``vsbench translate``."""
+    from vsbench.cli.display import TrainingDisplay
+    from vsbench.engine.checkpoint import load_method, weights_of
+    from vsbench.engine.run import Run
+    from vsbench.engine.tiles import Tiling
+    from vsbench.errors import UsageError, UserError
+    from vsbench.files import file_digest
+    from vsbench.slides.pyramid import QUALITY, is_ome
+    from vsbench.slides.reading import open_slide, package
+    from vsbench.slides.translate import Settings, scale_for, translate_slide
+
+    is_ome(out)  # a name of another kind is refused before anything is read
+    package("tifffile")
+    if he.is_dir():
+        raise UsageError(f"{he}: a folder, and OUT is one slide; give one slide as IN")
+    if out.resolve() == he.resolve():
+        raise UsageError(f"{out}: IN and OUT are one file; give another OUT")
+    if out.exists() and not overwrite:
+        raise UserError(f"{out}: exists already; add --overwrite, or choose another OUT")
+    weights = weights_of(Run(source)) if source.is_dir() else source
+    trained = run_mpp if run_mpp is not None else Run(source).pixel_size if source.is_dir() else None
+    devices = _devices(device, count)
+    with open_slide(he) as slide, TrainingDisplay() as display:
+        scale = scale_for(slide, mpp, trained)
+        here = mpp if mpp is not None else slide.pixel_size
+        assert here is not None  # scale_for has asked
+        method = load_method(weights)
+        size = tile or TILE
+        tiling = Tiling(size, size // 4 if overlap is None else overlap, method.size_multiple)
+        on_cpu = devices[0].type == "cpu"
+        settings = Settings(
+            tiling, batch or (1 if on_cpu else BATCH), statistics, bfloat16, None if lossless else QUALITY
+        )
+        plan = {"slide": _fingerprint(he), "weights": file_digest(weights)}
+        if scale != 1:
+            display.say(f"{here:g} µm a pixel are resampled to {scale * here:g}, as the run was trained")
+
+        def progress(done: int, total: int, rate: float) -> None:
+            left = (total - done) / rate
+            display.count("tiles", done, total, f"{rate:.2f} tiles/s  {int(left // 60)}:{int(left % 60):02d} left")
+
+        outcome = translate_slide(
+            method, slide, out, settings, scale, scale * here, devices, plan, progress, display.say
+        )
+    rate = f", {outcome.tiles / outcome.seconds:.2f} tiles/s" if outcome.tiles else ""
+    say(f"{out}: {outcome.height}×{outcome.width} pixels of {outcome.pixel_size:g} µm{rate}")
+    if geojson is not None:
+        from vsbench.slides.positive import write_positive
+
+        areas, nuclei, positive = write_positive(out, geojson)
+        say(f"{geojson}: {areas} positive areas, {nuclei} nuclei, of which {positive} positive")
+
+
+def _devices(name: str, count: int) -> "list[torch.device]":
+    """So many devices of a kind. Raises UsageError where they are not here."""
+    import torch
+
+    from vsbench.cli.options import one_device
+    from vsbench.errors import UsageError
+
+    first = one_device(name).device
+    there = torch.cuda.device_count() if first.type == "cuda" else 1
+    if count > there:
+        raise UsageError(f"--devices {count}: {there} of {first.type} {'is' if there == 1 else 'are'} here")
+    return [torch.device(first.type, number) if first.type == "cuda" else first for number in range(count)]
+
+
+def _fingerprint(slide: Path) -> list[Any]:
+    """What tells a slide from another of its name, without reading all of it."""
+    status = slide.stat()
+    return [slide.name, status.st_size, status.st_mtime_ns]

@@ -1,0 +1,106 @@
+"""Where a slide shows tissue, by its density at low magnification.
+
+Glass is the brightest of the slide. What absorbs more than a threshold (Otsu's, within limits that suit pale and dark
+stains) is tissue; specks are dropped, holes as small as lumens filled, and a rim is added, so that no cell is cut off.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsbench.slides.reading import RGB, Slide, frame, scaled
+
+PIXEL = 8.0  # µm of the mask
+UNKNOWN = 16.0  # finest pixels to one of the mask, where µm are not told
+BLOCK = 512  # pixels of the mask a side that are read at once
+GLASS_AT = 0.995  # quantile of brightness that is glass
+DARKEST_GLASS = 180.0  # grey levels: what is darker is no glass, though it be the brightest
+LIMITS = (0.025, 0.07)  # of the threshold, optical density
+SPECK = 100.0  # µm: pieces, and holes, of less than this squared are none
+RIM = 2  # pixels of the mask
+
+
+@dataclass(frozen=True, eq=False)
+class Tissue:
+    """``mask``: (h, w); ``scale``: the slide's finest pixels to one of the mask, along a side."""
+
+    mask: NDArray[np.bool_]
+    scale: float
+
+    @property
+    def share(self) -> float:
+        """Of the slide, in [0, 1]."""
+        return float(self.mask.mean())
+
+    def coverage(self, scale: float, y: int, x: int, height: int, width: int) -> NDArray[np.float32]:
+        """(height, width) in [0, 1] of a window of the slide's frame at a scale: 1 within, falling to 0 over a pixel
+        of the mask around it.
+        """
+        rows, columns = (
+            (np.arange(start, start + length) + 0.5) * scale / self.scale - 0.5
+            for start, length in ((y, height), (x, width))
+        )
+        first = int(np.floor(rows[0])), int(np.floor(columns[0]))
+        last = int(np.floor(rows[-1])) + 2, int(np.floor(columns[-1])) + 2
+        near = self._cut(first, last).astype(np.float32)
+        return _between(_between(near, rows - first[0]).T, columns - first[1]).T
+
+    def touches(self, scale: float, y: int, x: int, height: int, width: int) -> bool:
+        """Whether ``coverage`` is above 0 anywhere in a window."""
+        first = int(np.floor((y + 0.5) * scale / self.scale - 0.5)), int(np.floor((x + 0.5) * scale / self.scale - 0.5))
+        last = int(np.floor((y + height) * scale / self.scale)) + 2, int(np.floor((x + width) * scale / self.scale)) + 2
+        return bool(self._cut(first, last).any())
+
+    def _cut(self, first: tuple[int, int], last: tuple[int, int]) -> NDArray[np.bool_]:
+        """Rows and columns from first to last, by repetition beyond the mask."""
+        rows, columns = (
+            np.clip(np.arange(start, stop), 0, side - 1)
+            for start, stop, side in zip(first, last, self.mask.shape, strict=True)
+        )
+        return self.mask[np.ix_(rows, columns)]
+
+
+def find_tissue(slide: Slide) -> Tissue:
+    """The tissue of an open slide. Raises DataError where it can't be read."""
+    scale = UNKNOWN if slide.pixel_size is None else max(1.0, PIXEL / slide.pixel_size)
+    height, width = frame(slide, scale)
+    levels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, BLOCK):
+        for left in range(0, width, BLOCK):
+            size = min(BLOCK, height - top), min(BLOCK, width - left)
+            levels[top : top + size[0], left : left + size[1]] = scaled(slide, scale, top, left, *size)
+    pixel = PIXEL if slide.pixel_size is None else scale * slide.pixel_size
+    return Tissue(tissue_mask(levels, pixel), scale)
+
+
+def tissue_mask(image: RGB, pixel: float) -> NDArray[np.bool_]:
+    """(H, W) of an image (H, W, 3) with pixels of so many µm."""
+    from scipy import ndimage  # heavy, and listings do not need it
+    from skimage.filters import threshold_otsu
+
+    glass = np.clip(np.quantile(image.reshape(-1, 3), GLASS_AT, axis=0), DARKEST_GLASS, 255)
+    density = np.log10(glass / np.maximum(image, 1)).mean(axis=-1)
+    density = ndimage.gaussian_filter(density, 1.0)
+    threshold = LIMITS[0] if density.min() == density.max() else np.clip(threshold_otsu(density), *LIMITS)
+    mask = density > threshold
+    least = (SPECK / pixel) ** 2
+    mask = _without_small(mask, least)
+    mask = ~_without_small(~mask, least)
+    return ndimage.binary_dilation(mask, iterations=RIM) if mask.any() else mask
+
+
+def _without_small(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes >= least)[labels]
+
+
+def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows of ``values`` at fractional places, linear between them."""
+    first = np.clip(np.floor(places).astype(np.intp), 0, len(values) - 2)
+    share = (places - first).astype(np.float32)[:, None]
+    return values[first] * (1 - share) + values[first + 1] * share
