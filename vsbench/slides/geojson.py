@@ -19,8 +19,8 @@ Add = Callable[..., None]
 def geojson(file: Path) -> Iterator[Add]:
     """Yield a function that adds one object to a file, which is there when all are: ``add(rings, kind, name, …)``.
 
-    ``rings``: the outline, (N, 2) y and x of corners, then those of holes; ``kind``: ``detection`` or ``annotation``;
-    ``name``: its class; ``measurements``: numbers by name.
+    ``rings``: the outline, (N, 2) y and x of its corners, counted from the middle of the first pixel; then those of
+    holes. ``kind``: ``detection`` or ``annotation``; ``name``: its class; ``measurements``: numbers by name.
     """
     with atomic(file) as temporary, temporary.open("w", encoding="utf-8") as out:
         out.write('{"type": "FeatureCollection", "features": [')
@@ -38,7 +38,7 @@ def geojson(file: Path) -> Iterator[Add]:
 
 
 def _feature(rings: list[NDArray[Any]], kind: str, name: str, measurements: Mapping[str, float]) -> dict[str, Any]:
-    corners = [np.round(ring[:, ::-1].astype(np.float64), 2).tolist() for ring in rings]
+    corners = [np.round(ring[:, ::-1].astype(np.float64) + 0.5, 2).tolist() for ring in rings]  # from pixels' corners
     return {
         "type": "Feature",
         "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]] for ring in corners]},

@@ -18,14 +18,18 @@ GLASS_AT = 0.995  # quantile of brightness that is glass
 DARKEST_GLASS = 180.0  # grey levels: what is darker is no glass, though it be the brightest
 LIMITS = (0.025, 0.07)  # of the threshold, optical density
 SPECK = 100.0  # µm: pieces, and holes, of less than this squared are none
-RIM = 2  # pixels of the mask
+RIM = 3  # pixels of the mask around the tissue, over which it fades into glass
+FADING = 1.0  # standard deviation of that, pixels of the mask
 
 
 @dataclass(frozen=True, eq=False)
 class Tissue:
-    """``mask``: (h, w); ``scale``: the slide's finest pixels to one of the mask, along a side."""
+    """``mask``: (h, w); ``weight``: (h, w) in [0, 1], 1 in the tissue, fading around it; ``scale``: the slide's finest
+    pixels to one of these, along a side.
+    """
 
     mask: NDArray[np.bool_]
+    weight: NDArray[np.float32]
     scale: float
 
     @property
@@ -34,31 +38,29 @@ class Tissue:
         return float(self.mask.mean())
 
     def coverage(self, scale: float, y: int, x: int, height: int, width: int) -> NDArray[np.float32]:
-        """(height, width) in [0, 1] of a window of the slide's frame at a scale: 1 within, falling to 0 over a pixel
-        of the mask around it.
-        """
+        """(height, width): the weight in a window of the slide's frame at a scale, linear between its pixels."""
         rows, columns = (
             (np.arange(start, start + length) + 0.5) * scale / self.scale - 0.5
             for start, length in ((y, height), (x, width))
         )
-        first = int(np.floor(rows[0])), int(np.floor(columns[0]))
-        last = int(np.floor(rows[-1])) + 2, int(np.floor(columns[-1])) + 2
-        near = self._cut(first, last).astype(np.float32)
-        return _between(_between(near, rows - first[0]).T, columns - first[1]).T
+        near = self._near(scale, y, x, height, width)
+        return _between(_between(near, rows - np.floor(rows[0])).T, columns - np.floor(columns[0])).T
 
     def touches(self, scale: float, y: int, x: int, height: int, width: int) -> bool:
         """Whether ``coverage`` is above 0 anywhere in a window."""
-        first = int(np.floor((y + 0.5) * scale / self.scale - 0.5)), int(np.floor((x + 0.5) * scale / self.scale - 0.5))
-        last = int(np.floor((y + height) * scale / self.scale)) + 2, int(np.floor((x + width) * scale / self.scale)) + 2
-        return bool(self._cut(first, last).any())
+        return bool(self._near(scale, y, x, height, width).any())
 
-    def _cut(self, first: tuple[int, int], last: tuple[int, int]) -> NDArray[np.bool_]:
-        """Rows and columns from first to last, by repetition beyond the mask."""
+    def _near(self, scale: float, y: int, x: int, height: int, width: int) -> NDArray[np.float32]:
+        """The weights around a window, by repetition beyond the slide."""
         rows, columns = (
-            np.clip(np.arange(start, stop), 0, side - 1)
-            for start, stop, side in zip(first, last, self.mask.shape, strict=True)
+            np.arange(
+                np.floor((start + 0.5) * scale / self.scale - 0.5),
+                np.floor((start + length - 0.5) * scale / self.scale - 0.5) + 2,
+            ).astype(np.intp)
+            for start, length in ((y, height), (x, width))
         )
-        return self.mask[np.ix_(rows, columns)]
+        height, width = self.weight.shape
+        return self.weight[np.ix_(np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1))]
 
 
 def find_tissue(slide: Slide) -> Tissue:
@@ -71,7 +73,8 @@ def find_tissue(slide: Slide) -> Tissue:
             size = min(BLOCK, height - top), min(BLOCK, width - left)
             levels[top : top + size[0], left : left + size[1]] = scaled(slide, scale, top, left, *size)
     pixel = PIXEL if slide.pixel_size is None else scale * slide.pixel_size
-    return Tissue(tissue_mask(levels, pixel), scale)
+    mask = tissue_mask(levels, pixel)
+    return Tissue(mask, _weight(mask), scale)
 
 
 def tissue_mask(image: RGB, pixel: float) -> NDArray[np.bool_]:
@@ -86,8 +89,17 @@ def tissue_mask(image: RGB, pixel: float) -> NDArray[np.bool_]:
     mask = density > threshold
     least = (SPECK / pixel) ** 2
     mask = _without_small(mask, least)
-    mask = ~_without_small(~mask, least)
-    return ndimage.binary_dilation(mask, iterations=RIM) if mask.any() else mask
+    return ~_without_small(~mask, least) if mask.any() else mask
+
+
+def _weight(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    from scipy import ndimage
+
+    if not mask.any():
+        return mask.astype(np.float32)
+    rim = ndimage.binary_dilation(mask, iterations=RIM).astype(np.float32)
+    faded = ndimage.gaussian_filter(rim, FADING, mode="nearest", truncate=RIM)
+    return np.where(mask, np.float32(1), faded)
 
 
 def _without_small(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
