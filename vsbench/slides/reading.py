@@ -5,6 +5,7 @@ first: one that was cut short, or holds other things than 8-bit RGB, is refused 
 """
 
 import importlib
+import logging
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def open_slide(file: Path) -> Slide:
         raise DataError(
             f"{file}: no whole slide that can be read; give SVS, NDPI, MRXS, SCN, DICOM, OME-TIFF or another TIFF"
         )
-    if tiff is not None and (theirs is None or tiff.is_ome):
+    if tiff is not None and (theirs in (None, "generic-tiff") or tiff.is_ome):
         return tiff
     if tiff is not None:
         tiff.close()
@@ -204,18 +205,20 @@ class _Tiff(_Open):
     def __init__(self, file: Path) -> None:
         self.file = file
         tifffile = package("tifffile")
-        with _reading(file):
-            self._tiff = tifffile.TiffFile(str(file))
+        self._tiff: Any = None
         try:
             with _reading(file):
+                self._tiff = tifffile.TiffFile(str(file))
                 self._require_whole()
                 first = self._tiff.pages[0]
                 _require_rgb(file, first)
                 self._pages = [first, *(page for page in _others(first, self._tiff) if _fits(page, first))]
                 self.is_ome = bool(self._tiff.is_ome)
-                self.pixel_size = _pixel_size(file, self._ome_size() if self.is_ome else _tag_size(first))
+                told = self._ome_size() if self.is_ome else [None, None]
+                self.pixel_size = _pixel_size(file, told if None not in told else _tag_size(first))
         except BaseException:
-            self._tiff.close()
+            if self._tiff is not None:
+                self._tiff.close()
             raise
         self.levels = tuple(Level(page.imagelength, page.imagewidth) for page in self._pages)
         self._file, self._lock = open_regular(file), Lock()
@@ -292,15 +295,33 @@ class _Tiff(_Open):
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """Whatever tifffile or a decoder stumbles over in here is damage, and said in one line."""
+    """Whatever tifffile or a decoder stumbles over in here is damage, and said in one line; not to the terminal."""
+    log, heard = logging.getLogger("tifffile"), _Heard()
+    log.addHandler(heard)
+    passed_on, log.propagate = log.propagate, False
     try:
         yield
+        if heard.error is not None:
+            raise ValueError(heard.error)
     except UserError:
         raise
-    except (MemoryError, KeyboardInterrupt):
+    except MemoryError:
         raise
     except Exception as error:  # decoders raise what they like
-        raise DataError(f"{file}: damaged, or of a kind that can't be read ({said(error)})") from None
+        raise DataError(f"{file}: damaged or cut short, or of a kind that can't be read ({said(error)})") from None
+    finally:
+        log.removeHandler(heard)
+        log.propagate = passed_on
+
+
+class _Heard(logging.Handler):
+    """Keeps the first error that tifffile tells of and goes on from, such as a tag that lies beyond the end."""
+
+    error: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR and self.error is None:
+            self.error = record.getMessage()
 
 
 def _require_rgb(file: Path, page: Any) -> None:
