@@ -5,7 +5,7 @@ periods, so that nothing repeats; cells and ducts are placed by squares of ``NOD
 and what meets something of an earlier square is left out. What a pixel shows is no matter of the window it is in.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -56,7 +56,7 @@ from ._phantom_tissue import (
 )
 
 NODE = 512  # pixels a side of the squares that cells and ducts are placed by
-PERIODS = (1024, 1215)  # pixels, products of small primes: the fields' transforms are periodic then
+PERIODS = (729, 800)  # pixels, products of small primes: the fields' transforms are periodic then
 BORDER = 4  # pixels rendered beyond a window, so that the blur has something to blur
 NEAR_DUCT = 120.0  # pixels: a duct farther away changes nothing
 REGIONS = (1500.0, 4000.0)  # pixels: lengths of the waves in which tumour, grade and hidden expression vary
@@ -209,9 +209,9 @@ class PhantomSlide:
 
     def outlines(self) -> Iterator[tuple[Array, str, bool]]:
         """Of each cell in the H&E's section: the outline of its nucleus, (``CORNERS``, 2) y, x; type; positive?"""
-        for i in range(-(-self.side // NODE)):
-            for j in range(-(-self.side // NODE)):
-                yield from self._outlines(self._cells(i, j))
+        last = (self.side - 1) // NODE
+        for node in self._inhabited(range(last + 1), range(last + 1)):
+            yield from self._outlines(self._cells(*node))
 
     def _outlines(self, cells: pd.DataFrame) -> Iterator[tuple[Array, str, bool]]:
         thickness = self.config.thickness
@@ -228,6 +228,11 @@ class PhantomSlide:
             cos, sin = np.cos(cell.tilt), np.sin(cell.tilt)
             places = np.stack([cell.y + sin * along + cos * across, cell.x + cos * along - sin * across], axis=1)
             yield places, TYPES[cell.type], bool(cell.positive)
+
+    def _inhabited(self, rows: Iterable[int], columns: Iterable[int]) -> list[tuple[int, int]]:
+        """The squares of these that show any of the specimen."""
+        nodes = [(i, j) for i in rows for j in columns]
+        return [(i, j) for i, j in nodes if self._meets(False, i * NODE, j * NODE, NODE, NODE)]
 
     def _meets(self, adjacent: bool, y: int, x: int, height: int, width: int) -> bool:
         """Whether a window shows any of the specimen."""
@@ -273,9 +278,10 @@ class PhantomSlide:
         """The tissue on a canvas."""
         layout = self._layout(top, left, side)
         reach = 2 * MARGIN
-        nodes = (range((at - reach) // NODE, (at + side + reach) // NODE + 1) for at in (top, left))
-        rows, columns = nodes
-        cells = pd.concat([self._cells(i, j) for i in rows for j in columns], ignore_index=True)
+        squares = (range((at - reach) // NODE, (at + side + reach) // NODE + 1) for at in (top, left))
+        rows, columns = squares
+        nodes = self._inhabited(rows, columns) or [(rows[0], columns[0])]
+        cells = pd.concat([self._cells(*node) for node in nodes], ignore_index=True)
         y, x = cells["y"].to_numpy() - top, cells["x"].to_numpy() - left
         near = (y > -reach) & (y < side + reach) & (x > -reach) & (x < side + reach)
         cells = cells.assign(y=y, x=x)[near].reset_index(drop=True)
@@ -366,9 +372,10 @@ class PhantomSlide:
     def _kept(self, i: int, j: int) -> pd.DataFrame:
         """The cells of a square without those too near to one of an earlier square."""
         cells = self._raw_cells(i, j)
-        earlier = pd.concat([self._raw_cells(*node)[["z", "y", "x", "type"]] for node in _earlier(i, j)])
-        if cells.empty or earlier.empty:
+        before = [node for node in self._inhabited((i - 1, i), (j - 1, j, j + 1)) if node in _earlier(i, j)]
+        if cells.empty or not before:
             return cells
+        earlier = pd.concat([self._raw_cells(*node)[["z", "y", "x", "type"]] for node in before])
         here, there = (cKDTree(table[["z", "y", "x"]].to_numpy()) for table in (cells, earlier))
         near = here.sparse_distance_matrix(there, 2 * EXCLUSION.max(), output_type="coo_matrix")
         radius, other = (EXCLUSION[table["type"].to_numpy()] for table in (cells, earlier))
