@@ -1,0 +1,112 @@
+"""What translating a whole slide costs beside its network: tiles/s against the floor, and memory by size.
+
+    python -m benchmarks.slide [--speed 2048] [--memory 8192 16384]
+
+Slides are a window of the phantom's H&E, side by side, all tissue, as JPEG pyramids. *floor*: the network alone, on
+tiles that are in memory already, as often as the slide asks for them; CUT with its ``cpu`` preset. Goal: the stream
+takes at most 1.25 times as long. Clocks: the wall's, and the processor's of all threads, which other work on the
+machine moves less. Memory: the rise of the process's resident size over all of a translation, with a network so small
+that it is the stream's; each size in a process of its own. Goal: at most 2 GB at 20,000².
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.measuring import machine, peak_of
+from vsbench import registry
+from vsbench.checks.methods import maker
+from vsbench.engine.tiles import Tiling
+from vsbench.engine.translate import translated
+from vsbench.method import Method
+from vsbench.slides.pyramid import TILE, Format, Pyramid
+from vsbench.slides.reading import open_slide
+from vsbench.slides.translate import Settings, translate_slide
+
+CPU = torch.device("cpu")
+WINDOW = 1024  # pixels a side of what is repeated
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speed", type=int, nargs="*", default=[2048], help="pixels a side")
+    parser.add_argument("--memory", type=int, nargs="*", default=[8192, 16384], help="pixels a side")
+    parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    if chosen.peak is not None:
+        print(_rise(chosen.peak))
+        return
+    print(machine())
+    for side in chosen.speed:
+        _print_speed(side)
+    print("       pixels  peak MB")
+    for side in chosen.memory:
+        print(f"{side:>7}×{side:<7} {peak_of('benchmarks.slide', '--peak', str(side)) / 1e6:5.0f}", flush=True)
+
+
+def _print_speed(side: int) -> None:
+    method = _method("cut")
+    with tempfile.TemporaryDirectory() as folder:
+        source = _slide(Path(folder) / "he.tif", side)
+        settings = Settings(Tiling(512, 128, method.size_multiple))
+        begun = time.perf_counter(), time.process_time()
+        with open_slide(source) as slide:
+            outcome = translate_slide(
+                method, slide, Path(folder) / "out.ome.tif", settings, 1.0, 0.5, (CPU,), {}, say=lambda line: None
+            )
+            tile = slide.region(0, 0, 0, 512, 512)
+        ours = time.perf_counter() - begun[0], time.process_time() - begun[1]
+        begun = time.perf_counter(), time.process_time()
+        for _ in range(outcome.tiles + 4):  # 4: the mosaics of the statistics
+            translated(method, [tile], CPU)
+        floor = time.perf_counter() - begun[0], time.process_time() - begun[1]
+    print(f"{side}×{side}, {outcome.tiles} tiles of 512 pixels, one thread")
+    print("          tiles/s  time/floor  processor s  /floor")
+    for name, (wall, processor) in (("stream", ours), ("floor", floor)):
+        rates = f"{outcome.tiles / wall:7.2f}  {wall / floor[0]:10.2f}  {processor:11.1f}  {processor / floor[1]:6.2f}"
+        print(f"{name:<9} {rates}", flush=True)
+
+
+def _rise(side: int) -> int:
+    """Bytes by which a translation raises this process's resident size at its peak."""
+    method = _method("regression", width=4, downs=2)
+    with tempfile.TemporaryDirectory() as folder:
+        source = _slide(Path(folder) / "he.tif", side)
+        translated(method, [np.zeros((512, 512, 3), np.uint8)], CPU)
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak so far is forgotten
+        before = resource.getpagesize() * int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        with open_slide(source) as slide:
+            settings = Settings(Tiling(512, 128, method.size_multiple))
+            translate_slide(
+                method, slide, Path(folder) / "out.ome.tif", settings, 1.0, 0.5, (CPU,), {}, say=lambda line: None
+            )
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) - before
+
+
+def _method(name: str, **options: Any) -> Method[Any]:
+    return maker(registry.load("vsbench.methods", name))(**options).eval()
+
+
+def _slide(file: Path, side: int) -> Path:
+    """A pyramid of one window of the phantom, side by side."""
+    phantom = registry.load("vsbench.datasets", "phantom").from_options({})
+    window = phantom.slide("ki67", "bench", 4 * WINDOW, {}).window("he", WINDOW, WINDOW, WINDOW, WINDOW)
+    line = np.tile(window, (1, -(-side // WINDOW), 1))[:, :side]
+    pyramid = Pyramid(file, Format(side, side, 0.5), {})
+    for number, top in enumerate(range(0, side, TILE)):
+        pyramid.append(number, line[top % WINDOW : top % WINDOW + min(TILE, side - top)])
+    pyramid.finish()
+    return file
+
+
+if __name__ == "__main__":
+    main()
