@@ -89,11 +89,16 @@ def doctor() -> None:
 
     table = _table("", "state", "detail")
     table.add_row("vsbench", "ok", f"{__version__} on Python {platform.python_version()}, {platform.system()}")
-    for package in ("torch", "torchvision", "torch-fidelity", "lpips", "lightning-fabric", "scikit-image"):
-        try:
-            table.add_row(package, "ok", version(package))
-        except PackageNotFoundError:
-            table.add_row(package, "missing", 'pip install "vsbench[networks]"')
+    extras = {
+        "networks": ("torch", "torchvision", "torch-fidelity", "lpips", "lightning-fabric", "scikit-image"),
+        "slides": ("openslide-python", "tifffile", "imagecodecs", "SimpleITK"),
+    }
+    for extra, packages in extras.items():
+        for package in packages:
+            try:
+                table.add_row(package, "ok", version(package))
+            except PackageNotFoundError:
+                table.add_row(package, "missing", f'pip install "vsbench[{extra}]"')
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         devices.append("Apple MPS")

@@ -46,10 +46,13 @@ def translate_one(
         raise UsageError(f"{he}: a folder, and OUT is one slide; give one slide as IN")
     if out.resolve() == he.resolve():
         raise UsageError(f"{out}: IN and OUT are one file; give another OUT")
-    if out.exists() and not overwrite:
-        raise UserError(f"{out}: exists already; add --overwrite, or choose another OUT")
-    weights = weights_of(Run(source)) if source.is_dir() else source
-    trained = run_mpp if run_mpp is not None else Run(source).pixel_size if source.is_dir() else None
+    for file in (out, geojson):
+        if file is not None and file.exists() and not overwrite:
+            raise UserError(f"{file}: exists already; add --overwrite, or choose another name")
+    run = Run(source) if source.is_dir() else None
+    weights = weights_of(run) if run is not None else source
+    trained = run_mpp if run_mpp is not None or run is None else run.pixel_size
+    channel = f"virtual {run.record.stain}" if run is not None else "virtual stain"
     devices = _devices(device, count)
     with open_slide(he) as slide, TrainingDisplay() as display:
         scale = scale_for(slide, mpp, trained)
@@ -71,7 +74,7 @@ def translate_one(
             display.count("tiles", done, total, f"{rate:.2f} tiles/s  {int(left // 60)}:{int(left % 60):02d} left")
 
         outcome = translate_slide(
-            method, slide, out, settings, scale, scale * here, devices, plan, progress, display.say
+            method, slide, out, settings, scale, scale * here, devices, plan, progress, display.say, channel
         )
     rate = f", {outcome.tiles / outcome.seconds:.2f} tiles/s" if outcome.tiles else ""
     say(f"{out}: {outcome.height}×{outcome.width} pixels of {outcome.pixel_size:g} µm{rate}")

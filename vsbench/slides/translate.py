@@ -103,20 +103,21 @@ def translate_slide(
     plan: Mapping[str, Any],
     progress: Callable[[int, int, float], None] = lambda done, total, rate: None,
     say: Callable[[str], None] = print,
+    channel: str = "virtual stain",
 ) -> Outcome:
     """Translate an open slide to a pyramid at ``target``, in the frame of the slide at a ``scale`` (``scale_for``).
 
-    ``pixel_size``: µm of the pixels written. Without tissue there is no network: glass is white. ``plan``: what the
-    pixels follow from beside all of this, such as digests; strips of another plan are not gone on with. ``progress`` is
-    told of tiles, and of how many a second. Raises DataError where the slide is blank or damaged, RunError where memory
-    or disk are short, or another process writes there.
+    ``pixel_size``: µm of the pixels written. Where there is no tissue no network runs, and all is white. ``plan``: what
+    the pixels follow from beside all of this, such as digests; strips of another plan are not gone on with.
+    ``progress`` is told of tiles, and of how many a second; ``channel`` names what the slide shows. Raises DataError
+    where the slide is blank or damaged, RunError where memory or disk are short, or another process writes there.
     """
     tissue = find_tissue(slide)
     if not tissue.mask.any():
         raise DataError(f"{slide.file}: no tissue is found on it; a blank slide is not translated")
     say(f"tissue: {100 * tissue.share:.1f} % of the slide; what is glass stays white")
     height, width = frame(slide, scale)
-    form = Format(height, width, pixel_size, settings.quality, f"{type(method).__name__}: virtual stain")
+    form = Format(height, width, pixel_size, settings.quality, channel)
     rows, columns = spans(height, settings.tiling), spans(width, settings.tiling)
     whole = len(rows) == len(columns) == 1
     networks = _Networks(method, devices, settings.bfloat16)
