@@ -57,6 +57,19 @@ def test_a_scale_shows_the_same_place(disc: Path) -> None:
             np.testing.assert_allclose(np.multiply(found, scale), wanted, atol=0.6)
 
 
+def test_levels_that_are_left_out_are_made_from_finer_ones(disc: Path, tmp_path: Path) -> None:
+    """A pyramid of two levels far apart shows the same at a scale between them."""
+    with open_slide(disc) as slide, tifffile.TiffWriter(tmp_path / "gap.tif") as out:
+        levels = [slide.region(n, 0, 0, slide.levels[n].height, slide.levels[n].width) for n in (0, 2)]
+        for number, level in enumerate(levels):
+            out.write(level, tile=(64, 64), photometric="rgb", subfiletype=number)
+        wanted = scaled(slide, 2.5, 0, 0, *frame(slide, 2.5))
+    with open_slide(tmp_path / "gap.tif") as slide:
+        assert len(slide.levels) == 2
+        found = scaled(slide, 2.5, 0, 0, *frame(slide, 2.5))
+    assert np.abs(found.astype(int) - wanted).mean() < 1
+
+
 Write = Callable[[Path], Any]
 
 

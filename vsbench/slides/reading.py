@@ -70,7 +70,7 @@ class Slide(Protocol):
 def open_slide(file: Path) -> Slide:
     """Open a slide: what OpenSlide reads, OME-TIFF, and other TIFF of 8-bit RGB. Use it in a ``with``.
 
-    Raises DataError where it can't be read, is cut short, or is none (16 bits, fluorescence, one pixel column); and
+    Raises DataError where it can't be read, is cut short, or is none (16 bits, fluorescence); and
     UserError where the packages of the extra ``slides`` are missing.
     """
     try:
@@ -79,19 +79,19 @@ def open_slide(file: Path) -> Slide:
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({said(error)})") from None
     openslide = package("openslide")
-    tiff = _Tiff(file) if head in MAGIC else None
     try:
         theirs = openslide.OpenSlide.detect_format(str(file))
     except openslide.OpenSlideError as error:
         raise DataError(f"{file}: damaged or cut short ({said(error)})") from None
-    if theirs is None and tiff is None:
+    if head in MAGIC:
+        tiff = _Tiff(file)  # refuses what is not whole, or none of ours
+        if tiff.is_ome or theirs in (None, "generic-tiff"):
+            return tiff.read_by_us()
+        tiff.let_go()
+    elif theirs is None:
         raise DataError(
             f"{file}: no whole slide that can be read; give SVS, NDPI, MRXS, SCN, DICOM, OME-TIFF or another TIFF"
         )
-    if tiff is not None and (theirs in (None, "generic-tiff") or tiff.is_ome):
-        return tiff
-    if tiff is not None:
-        tiff.close()
     return _OpenSlide(file, openslide)
 
 
@@ -207,23 +207,35 @@ class _Tiff(_Open):
         tifffile = package("tifffile")
         self._tiff: Any = None
         try:
-            with _reading(file):
+            with _reading(file) as self._heard:
                 self._tiff = tifffile.TiffFile(str(file))
                 self._require_whole()
-                first = self._tiff.pages[0]
-                _require_rgb(file, first)
-                self._pages = [first, *(page for page in _others(first, self._tiff) if _fits(page, first))]
+                _require_rgb(file, self._tiff.pages[0])
                 self.is_ome = bool(self._tiff.is_ome)
-                told = self._ome_size() if self.is_ome else [None, None]
-                self.pixel_size = _pixel_size(file, told if None not in told else _tag_size(first))
         except BaseException:
             if self._tiff is not None:
                 self._tiff.close()
             raise
+
+    def read_by_us(self) -> "_Tiff":
+        """Prepare for ``region``, where it is not OpenSlide that reads. Raises DataError where it can't be read so."""
+        first = self._tiff.pages[0]
+        try:
+            with _reading(self.file):
+                if self._heard.error is not None:
+                    raise ValueError(self._heard.error)
+                _require_pieces(self.file, first)
+                self._pages = [first, *(page for page in _others(first, self._tiff) if _fits(page, first))]
+                told = self._ome_size() if self.is_ome else [None, None]
+                self.pixel_size = _pixel_size(self.file, told if None not in told else _tag_size(first))
+        except BaseException:
+            self._tiff.close()
+            raise
         self.levels = tuple(Level(page.imagelength, page.imagewidth) for page in self._pages)
-        self._file, self._lock = open_regular(file), Lock()
+        self._file, self._lock = open_regular(self.file), Lock()
         rows, columns = _segment_size(first)
         self._segment = lru_cache(maxsize=max(8, CACHE // (3 * rows * columns)))(self._decoded)
+        return self
 
     def region(self, level: int, y: int, x: int, height: int, width: int) -> RGB:
         page = self._pages[level]
@@ -243,8 +255,12 @@ class _Tiff(_Open):
                 image[top - y : top - y + part.shape[0], left - x : left - x + part.shape[1]] = part
         return image
 
-    def close(self) -> None:
+    def let_go(self) -> None:
+        """Close it where it was only looked at."""
         self._tiff.close()
+
+    def close(self) -> None:
+        self.let_go()
         self._file.close()
         self._segment.cache_clear()
 
@@ -294,15 +310,13 @@ class _Tiff(_Open):
 
 
 @contextmanager
-def _reading(file: Path) -> Iterator[None]:
+def _reading(file: Path) -> Iterator["_Heard"]:
     """Whatever tifffile or a decoder stumbles over in here is damage, and said in one line; not to the terminal."""
     log, heard = logging.getLogger("tifffile"), _Heard()
     log.addHandler(heard)
     passed_on, log.propagate = log.propagate, False
     try:
-        yield
-        if heard.error is not None:
-            raise ValueError(heard.error)
+        yield heard
     except UserError:
         raise
     except MemoryError:
@@ -315,7 +329,10 @@ def _reading(file: Path) -> Iterator[None]:
 
 
 class _Heard(logging.Handler):
-    """Keeps the first error that tifffile tells of and goes on from, such as a tag that lies beyond the end."""
+    """Keeps the first error that tifffile tells of and goes on from, such as a tag that lies beyond the end.
+
+    Scanners write tags of their own that it may not understand, so only what is read here needs to be free of them.
+    """
 
     error: str | None = None
 
@@ -325,7 +342,7 @@ class _Heard(logging.Handler):
 
 
 def _require_rgb(file: Path, page: Any) -> None:
-    """Raise DataError unless a page is 8-bit RGB in tiles or strips of a bearable size."""
+    """Raise DataError unless a page is 8-bit RGB."""
     colours = getattr(page.photometric, "name", str(page.photometric))
     if page.bitspersample != 8 or page.samplesperpixel != 3 or colours not in ("RGB", "YCBCR"):
         channels = f"{page.samplesperpixel} channel{'s' * (page.samplesperpixel != 1)}"
@@ -333,6 +350,10 @@ def _require_rgb(file: Path, page: Any) -> None:
             f"{file}: {channels} of {page.bitspersample} bits ({colours.lower()}), as of fluorescence or a grey image; "
             "H&E and IHC are RGB of 8 bits"
         )
+
+
+def _require_pieces(file: Path, page: Any) -> None:
+    """Raise DataError unless it is stored in tiles or strips of a bearable size, of three channels each."""
     if page.planarconfig != 1:
         raise DataError(f"{file}: its channels are stored apart (planar); save it with pixels of three channels")
     rows, columns = _segment_size(page)
