@@ -1,6 +1,6 @@
 """What translating a whole slide costs beside its network: tiles/s against the floor, and memory by size.
 
-    python -m benchmarks.slide [--speed 2048] [--memory 8192 16384]
+    python -m benchmarks.slide [--speed 2048] [--memory 8192x8192 16384x16384]
 
 Slides are a window of the phantom's H&E, side by side, all tissue, as JPEG pyramids. *floor*: the network alone, on
 tiles that are in memory already, as often as the slide asks for them; CUT with its ``cpu`` preset. Goal: the stream
@@ -37,25 +37,25 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speed", type=int, nargs="*", default=[2048], help="pixels a side")
-    parser.add_argument("--memory", type=int, nargs="*", default=[8192, 16384], help="pixels a side")
-    parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", nargs="*", default=["8192x8192", "16384x16384"], metavar="HEIGHTxWIDTH")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     if chosen.peak is not None:
-        print(_rise(chosen.peak))
+        print(_rise(*map(int, chosen.peak.split("x"))))
         return
     print(machine())
     for side in chosen.speed:
         _print_speed(side)
     print("       pixels  peak MB")
-    for side in chosen.memory:
-        print(f"{side:>7}×{side:<7} {peak_of('benchmarks.slide', '--peak', str(side)) / 1e6:5.0f}", flush=True)
+    for size in chosen.memory:
+        print(f"{size:>13}  {peak_of('benchmarks.slide', '--peak', size) / 1e6:7.0f}", flush=True)
 
 
 def _print_speed(side: int) -> None:
     method = _method("cut")
     with tempfile.TemporaryDirectory() as folder:
-        source = _slide(Path(folder) / "he.tif", side)
+        source = _slide(Path(folder) / "he.tif", side, side)
         settings = Settings(Tiling(512, 128, method.size_multiple))
         begun = time.perf_counter(), time.process_time()
         with open_slide(source) as slide:
@@ -75,11 +75,11 @@ def _print_speed(side: int) -> None:
         print(f"{name:<9} {rates}", flush=True)
 
 
-def _rise(side: int) -> int:
+def _rise(height: int, width: int) -> int:
     """Bytes by which a translation raises this process's resident size at its peak."""
     method = _method("regression", width=4, downs=2)
     with tempfile.TemporaryDirectory() as folder:
-        source = _slide(Path(folder) / "he.tif", side)
+        source = _slide(Path(folder) / "he.tif", height, width)
         translated(method, [np.zeros((512, 512, 3), np.uint8)], CPU)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak so far is forgotten
         before = resource.getpagesize() * int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -96,14 +96,14 @@ def _method(name: str, **options: Any) -> Method[Any]:
     return maker(registry.load("vsbench.methods", name))(**options).eval()
 
 
-def _slide(file: Path, side: int) -> Path:
+def _slide(file: Path, height: int, width: int) -> Path:
     """A pyramid of one window of the phantom, side by side."""
     phantom = registry.load("vsbench.datasets", "phantom").from_options({})
     window = phantom.slide("ki67", "bench", 4 * WINDOW, {}).window("he", WINDOW, WINDOW, WINDOW, WINDOW)
-    line = np.tile(window, (1, -(-side // WINDOW), 1))[:, :side]
-    pyramid = Pyramid(file, Format(side, side, 0.5), {})
-    for number, top in enumerate(range(0, side, TILE)):
-        pyramid.append(number, line[top % WINDOW : top % WINDOW + min(TILE, side - top)])
+    line = np.tile(window, (1, -(-width // WINDOW), 1))[:, :width]
+    pyramid = Pyramid(file, Format(height, width, 0.5), {})
+    for number, top in enumerate(range(0, height, TILE)):
+        pyramid.append(number, line[top % WINDOW : top % WINDOW + min(TILE, height - top)])
     pyramid.finish()
     return file
 

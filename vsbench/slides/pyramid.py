@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -114,18 +114,18 @@ class Pyramid:
             for row in range(-(-height // TILE)):
                 if not self._strip(level, row).exists():
                     columns = range(-(-width // TILE))
-                    self._write(level, row, list(in_threads(lambda c, at=(level, row): self._halved(*at, c), columns)))
+                    self._write(level, row, list(in_threads(partial(self._halved, level, row), columns)))
         self._assemble()
         shutil.rmtree(self.folder)
 
     def _assemble(self) -> None:
         form = self.form
-        kind = {"compression": "jpeg", "subsampling": (1, 1)}
+        kind: dict[str, Any] = {"compression": "jpeg", "subsampling": (1, 1)}
         if form.quality is None:
             kind = {"compression": "zlib", "predictor": 2}
         with atomic(self.file) as temporary, self._tifffile.TiffWriter(temporary, bigtiff=True, ome=self.is_ome) as out:
             for level, size in enumerate(form.sizes):
-                how = {"subfiletype": 1 if level else 0, "metadata": None}
+                how: dict[str, Any] = {"subfiletype": 1 if level else 0, "metadata": None}
                 if self.is_ome and level == 0:
                     how |= {"subifds": len(form.sizes) - 1, "metadata": self._ome()}
                 if form.pixel_size is not None:

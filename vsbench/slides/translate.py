@@ -237,10 +237,17 @@ class _Band:
             if self.written is not None:
                 self.written.result()
             self.written = self.writer.submit(self.pyramid.append, self.number, strip)
-            self.sums = torch.cat([self.sums[:, TILE:], torch.zeros_like(self.sums[:, :TILE])], dim=1)
+            self._forget()
             self.number += 1
         if row >= height and self.written is not None:
             self.written.result()
+
+    def _forget(self) -> None:
+        """Move up by a strip, in place: a copy would be the largest thing in memory."""
+        for top in range(0, self.sums.shape[1] - TILE, TILE):
+            below = self.sums[:, top + TILE : top + 2 * TILE]
+            self.sums[:, top : top + below.shape[1]] = below
+        self.sums[:, -TILE:] = 0
 
     def close(self) -> None:
         """Wait for what is being written."""
@@ -305,7 +312,8 @@ class _Networks:
 def _pieces(tissue: Tissue, height: int, width: int, scale: float, tiling: Tiling) -> list[list[tuple[int, int]]]:
     """Where pieces of tissue lie, (y, x), from all over the slide: ``PIECES``² for each of some mosaics."""
     side = -(-tiling.size // PIECES)
-    full, other = [], []
+    full: list[tuple[int, int]] = []
+    other: list[tuple[int, int]] = []
     for y in range(0, max(1, height - side + 1), side):
         for x in range(0, max(1, width - side + 1), side):
             if tissue.touches(scale, y, x, side, side):
