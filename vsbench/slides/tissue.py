@@ -102,6 +102,7 @@ def _weight(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         return mask.astype(np.float32)
     rim = ndimage.binary_dilation(mask, iterations=RIM).astype(np.float32)
     faded = ndimage.gaussian_filter(rim, FADING, mode="nearest", truncate=RIM)
+    faded[faded < 1 / 512] = 0  # less than half a grey level: no tile needs to be translated for that
     return np.where(mask, np.float32(1), faded)
 
 
