@@ -2,18 +2,23 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 # Two test processes share the machine's cores; torch's own threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+# variables that are read when a command needs them, and not when the interpreter or a library starts
+LATER = ("COLUMNS", "PYTHONPATH", "TORCH_HOME", "VSBENCH_", "XDG_")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -26,27 +31,69 @@ def shared() -> Path:
     return folder
 
 
+class Started:
+    """A command line in a process, and a session, of its own; like ``subprocess.Popen``."""
+
+    def __init__(self, warm: "Warm", pid: int) -> None:
+        self.warm, self.pid = warm, pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, once it has ended."""
+        if self.returncode is None:
+            self.returncode = self.warm.ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, patience_s: float = 120) -> int:
+        """The exit code when it has ended. TimeoutError where it takes longer."""
+        deadline = time.monotonic() + patience_s
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"process {self.pid} runs on after {patience_s} s")
+            time.sleep(0.005)
+        return code
+
+    def kill(self) -> None:
+        """With a signal that it does not see."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
 class Warm:
     """Command lines in forks of a process that has the heavy libraries (``warm.py``), which a first call starts."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
 
-    def run(
-        self, arguments: list[str], folder: Path, environment: dict[str, str]
-    ) -> "subprocess.CompletedProcess[str]":
-        """As ``subprocess.run`` with ``capture_output=True, text=True``."""
+    def ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> int | None:
+        """What ``warm.py`` answers."""
         if self.process is None:
             self.end, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with other:
                 self.process = subprocess.Popen([sys.executable, Path(__file__).with_name("warm.py")], stdin=other)
+        socket.send_fds(self.end, [json.dumps(request).encode()], descriptors)
+        found: int | None = json.loads(self.end.recv(100))
+        return found
+
+    def run(
+        self, arguments: list[str], folder: Path, environment: dict[str, str]
+    ) -> "subprocess.CompletedProcess[str]":
+        """As ``subprocess.run`` with ``capture_output=True, text=True``."""
         request = {"arguments": arguments, "folder": str(folder), "environment": environment}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            socket.send_fds(self.end, [json.dumps(request).encode()], [out.fileno(), err.fileno()])
-            code = int(self.end.recv(100))
+            code = self.ask(request | {"starts": False, "file_size": None}, [out.fileno(), err.fileno()])
+            assert code is not None
             for file in (out, err):
                 file.seek(0)
             return subprocess.CompletedProcess(arguments, code, *(file.read().decode() for file in (out, err)))
+
+    def start(self, arguments: list[str], out: int, err: int, file_size: int | None = None) -> Started:
+        """A command that runs here, with this environment. ``out``, ``err``: descriptors; ``file_size``: the most bytes
+        of a file that it may write.
+        """
+        request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+        pid = self.ask(request | {"starts": True, "file_size": file_size}, [out, err])
+        assert pid is not None
+        return Started(self, pid)
 
     def close(self) -> None:
         """The process ends, too."""
@@ -74,9 +121,9 @@ def vsbench(tmp_path: Path, warm: Warm) -> Command:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("VSBENCH_")}
         own = {"XDG_CACHE_HOME": tmp_path / "cache", "XDG_CONFIG_HOME": tmp_path / "settings", **environment}
         words, whole = [*map(str, arguments)], inherited | {k: str(v) for k, v in own.items()}
-        if hasattr(os, "fork") and all(name.startswith(("VSBENCH_", "XDG_")) for name in environment):
+        if hasattr(os, "fork") and all(name.startswith(LATER) for name in environment):
             return warm.run(words, tmp_path, whole)
-        return subprocess.run(  # an interpreter, or a library, may read what was given when it starts
+        return subprocess.run(
             [sys.executable, "-c", "from vsbench.cli.app import main; main()", *words],
             cwd=tmp_path,
             env=whole,

@@ -22,7 +22,7 @@ FOLDERS = {
 
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
-    ("borders", "cells", "environment", "errors", "neighbours", "numbers", "precision", "published", "ranks"),
+    ("borders", "cells", "environment", "errors", "neighbours", "numbers", "precision", "published", "ranks", "roc"),
     ("files", "markers", "names"),
     ("bounds", "plain_yaml"),
     ("config",),
@@ -42,7 +42,7 @@ NARROW = {
     "stain": {"errors"},
     "nn": {"borders", "precision", "ranks"},
     "losses": {"borders", "precision", "ranks", "stain"},
-    "stats": {"bounds", "errors", "files", "metric", "neighbours"},
+    "stats": {"bounds", "errors", "files", "metric", "neighbours", "roc"},
 }
 # Methods and data sets are written against the contracts, and know nothing that runs them.
 PLUGINS = {

@@ -17,6 +17,12 @@ class DataError(UserError):
     """A file or folder of images is not as it must be; the message names it."""
 
 
+def unreadable(path: object, error: OSError) -> DataError:
+    """What to raise for a file or folder that the system does not let us read."""
+    reason = (error.strerror or str(error) or "unreadable").lower()
+    return DataError(f"{path}: {reason}; check the path and your rights to read it")
+
+
 class RunError(UserError):
     """A run folder or checkpoint is not as it must be; the message names it."""
 

@@ -1,7 +1,6 @@
 """Tiny pairs, and methods as small as they go."""
 
 import csv
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -111,6 +110,17 @@ def command(tiny: Callable[..., dict[str, Any]], data_root: Path) -> Callable[..
         return [*start, *map(str, where), "--device", "cpu", *settings, *map(str, more)]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def begin(warm: Any) -> Callable[[list[str], Path], Any]:
+    """``begin(command("cut", results), log)``: it runs in a process and a session of its own, and speaks into ``log``."""
+
+    def run(command: list[str], log: Path) -> Any:
+        with log.open("ab") as output:
+            return warm.start(command[3:], output.fileno(), output.fileno())
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -227,10 +237,10 @@ def stopped(train: Callable[..., Run]) -> Callable[..., Run]:
 
 
 @pytest.fixture(scope="session")
-def wait_for_rows() -> Callable[[Path, "subprocess.Popen[bytes]", Path], None]:
+def wait_for_rows() -> Callable[[Path, Any, Path], None]:
     """``wait_for_rows(results, process, log)``: until a training has logged three rows, before which it may not end."""
 
-    def wait(results: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def wait(results: Path, process: Any, log: Path) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not any(table.read_text().count("\n") > 3 for table in results.glob("runs/*/*/seed-0/log.csv")):
             assert process.poll() is None, log.read_text()

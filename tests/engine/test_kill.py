@@ -1,9 +1,7 @@
 """A training process that is killed, at any moment and as often as it takes, ends where one left alone ends."""
 
-import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +18,8 @@ KILLS = 5
 PATIENCE_S = 120
 Train = Callable[..., Run]
 Command = Callable[..., list[str]]
+Begin = Callable[[list[str], Path], Any]
 SameEnd = Callable[[Run, Run], None]
-
-
-def begin(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
-    """Output goes to a file: a pipe would stay open as long as the workers of the killed process live."""
-    with log.open("ab") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
 def newest_step(results: Path) -> int:
@@ -34,7 +27,7 @@ def newest_step(results: Path) -> int:
     return max((int(name[5:13]) for name in names), default=0)
 
 
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_for(condition: Callable[[], bool], process: Any, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert process.poll() is None, log.read_text()
@@ -53,13 +46,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def finish(command: list[str], log: Path) -> None:
-    process = begin(command, log)
-    assert process.wait(PATIENCE_S) == 0, log.read_text()
+def finish(begin: Begin, command: list[str], log: Path) -> None:
+    assert begin(command, log).wait(PATIENCE_S) == 0, log.read_text()
 
 
 def test_killed_five_times_at_any_moment(
-    train: Train, command: Command, tmp_path: Path, assert_same_end: SameEnd
+    train: Train, command: Command, begin: Begin, tmp_path: Path, assert_same_end: SameEnd
 ) -> None:
     """A checkpoint after each step, so that many of the moments lie within the writing of one."""
     options: dict[str, Any] = {"steps": 80}
@@ -74,7 +66,7 @@ def test_killed_five_times_at_any_moment(
         process.kill()
         assert process.wait() == -signal.SIGKILL, "the training ended before it was killed; give it more steps"
         reached = newest_step(results)
-    finish(resume, log)
+    finish(begin, resume, log)
     run = Run(next(results.glob("runs/*/*/seed-0")))
     assert run.record.finished is True
     assert not list(run.folder.rglob(".step-*")), "half-written files stay"
@@ -83,7 +75,7 @@ def test_killed_five_times_at_any_moment(
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the workers")
 def test_killed_while_workers_prepare_batches(
-    train: Train, command: Command, tmp_path: Path, assert_same_end: SameEnd
+    train: Train, command: Command, begin: Begin, tmp_path: Path, assert_same_end: SameEnd
 ) -> None:
     """They end by themselves, hold up no other process until then, and change nothing of what is trained."""
     results, log, steps = tmp_path / "killed", tmp_path / "output.txt", 60
@@ -95,7 +87,7 @@ def test_killed_while_workers_prepare_batches(
     process.kill()
     process.wait()
     assert newest_step(results) < steps
-    finish(resume, log)  # at once, not when the workers are gone
+    finish(begin, resume, log)  # at once, not when the workers are gone
     deadline = time.monotonic() + 30
     while any(map(is_alive, workers)):
         assert time.monotonic() < deadline, f"workers of the killed process linger: {list(filter(is_alive, workers))}"

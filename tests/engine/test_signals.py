@@ -23,7 +23,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has oth
 
 PATIENCE_S = 120
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-Wait = Callable[[Path, "subprocess.Popen[bytes]", Path], None]
+Begin = Callable[[list[str], Path], Any]
+Wait = Callable[[Path, Any, Path], None]
 Train = Callable[..., Run]
 Command = Callable[..., list[str]]
 SameEnd = Callable[[Run, Run], None]
@@ -107,14 +108,10 @@ def test_another_thread_leaves_the_handlers_alone() -> None:
     assert seen == [0, *before]
 
 
-def begin(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
-        own = {"OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, stderr=output, stdout=output, env=os.environ | own, start_new_session=True)
-
-
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_to_all_processes_of_a_job(command: Command, tmp_path: Path, number: int, wait_for_rows: Wait) -> None:
+def test_a_signal_to_all_processes_of_a_job(
+    command: Command, begin: Begin, tmp_path: Path, number: int, wait_for_rows: Wait
+) -> None:
     """As a terminal's Ctrl-C and a scheduler send it: the workers that prepare batches get it too, and hold out."""
     log = tmp_path / "output.txt"
     process = begin(command("pix2pix", tmp_path, "--workers=2", "--log-every=1", steps=5000), log)
@@ -134,7 +131,9 @@ def test_a_signal_to_the_second_of_two_processes_stops_both(
     script, log = tmp_path / "train.py", tmp_path / "output.txt"  # the second process runs the same file again
     script.write_text("from vsbench.cli.app import main\n\nmain()\n")
     python, _, _, *arguments = command("pix2pix", tmp_path, "--workers=0", "--devices=2", "--log-every=1", steps=5000)
-    process = begin([python, str(script), *arguments], log)
+    with log.open("wb") as output:
+        whole = [python, str(script), *arguments]
+        process = subprocess.Popen(whole, stderr=output, stdout=output, start_new_session=True)
     try:
         wait_for_rows(tmp_path, process, log)
         (second,) = (

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,17 +18,12 @@ from vsbench.engine.run import Run
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the processes")
 
 PATIENCE_S = 120
-Wait = Callable[[Path, "subprocess.Popen[bytes]", Path], None]
+Begin = Callable[[list[str], Path], Any]
+Wait = Callable[[Path, Any, Path], None]
 Command = Callable[..., list[str]]
 
 
-def begin(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
-        own = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, stdout=output, stderr=output, env=own, start_new_session=True)
-
-
-def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
+def children_of(process: Any) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
@@ -37,7 +33,7 @@ def only_run(results: Path) -> Run:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_heard_while_no_batch_comes(
-    command: Command, tmp_path: Path, number: int, wait_for_rows: Wait
+    command: Command, begin: Begin, tmp_path: Path, number: int, wait_for_rows: Wait
 ) -> None:
     """Of processes that were stopped none comes: nor would one from a disk that does not answer."""
     log = tmp_path / "output.txt"
@@ -55,7 +51,7 @@ def test_a_signal_is_heard_while_no_batch_comes(
 
 
 def test_a_killed_worker_ends_the_training_with_a_checkpoint(
-    command: Command, tmp_path: Path, wait_for_rows: Wait
+    command: Command, begin: Begin, tmp_path: Path, wait_for_rows: Wait
 ) -> None:
     log = tmp_path / "output.txt"
     process = begin(command("pix2pix", tmp_path, "--workers=2", "--log-every=1", steps=5000), log)
@@ -70,25 +66,25 @@ def test_a_killed_worker_ends_the_training_with_a_checkpoint(
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_an_error_in_a_worker_is_its_own_line(command: Command, data_root: Path, tmp_path: Path, debug: bool) -> None:
+def test_an_error_in_a_worker_is_its_own_line(
+    command: Command, begin: Begin, data_root: Path, tmp_path: Path, debug: bool
+) -> None:
     """A tile damaged behind its header, so that only who decodes it finds out; with --debug the whole traceback."""
     images = tmp_path / "own"
     shutil.copytree(data_root, images)
     for path in images.glob("*/train/c.png"):
         whole = path.read_bytes()
         path.write_bytes(whole[:60] + bytes(len(whole) - 72) + whole[-12:])
-    python, _, program, *arguments = command("pix2pix", tmp_path, "--workers=2", steps=50)
-    arguments[arguments.index("--data-root") + 1] = str(images)
-    done = subprocess.run(
-        [python, "-c", program, *["--debug"] * debug, *arguments], capture_output=True, text=True, check=False,
-        timeout=PATIENCE_S,
-    )  # fmt: skip
-    assert done.returncode == 1
-    *before, error = done.stderr.splitlines()
+    train, log = command("pix2pix", tmp_path, "--workers=2", steps=50), tmp_path / "output.txt"
+    train[train.index("--data-root") + 1] = str(images)
+    train[3:3] = ["--debug"] * debug
+    assert begin(train, log).wait(PATIENCE_S) == 1
+    said = log.read_text()
     if debug:
-        assert ", in levels" in done.stderr, "where in the other process it was raised"
+        assert ", in levels" in said, "where in the other process it was raised"
         return
-    assert error.startswith(f"error: {images}"), done.stderr
+    *before, error = said.splitlines()
+    assert error.startswith(f"error: {images}"), said
     assert "c.png: damaged image" in error
     assert all(line.startswith("stopped at step") for line in before)
 
@@ -108,7 +104,7 @@ def test_a_full_dev_shm_is_no_obstacle(command: Command, tmp_path: Path) -> None
     assert only_run(tmp_path).trained.finished
 
 
-def test_progress_that_can_not_be_written_ends_nothing(command: Command, tmp_path: Path) -> None:
+def test_progress_that_can_not_be_written_ends_nothing(command: Command, warm: Any, tmp_path: Path) -> None:
     """A terminal that is gone, a reader that is gone, a full disk, streams that were never there."""
     train = command("pix2pix", tmp_path, "--workers=1", "--log-every=1", steps=6)
     for kind in ("terminal", "pipe", "full", "closed"):
@@ -118,11 +114,13 @@ def test_progress_that_can_not_be_written_ends_nothing(command: Command, tmp_pat
             reader, writer = os.pipe()
         else:
             reader, writer = os.open("/dev/null", os.O_RDONLY), os.open("/dev/full", os.O_WRONLY)
-        with_label = [*train, "--label", kind]
+        with_label, nowhere = [*train, "--label", kind], os.open("/dev/null", os.O_WRONLY)
+        process: Any
         if kind == "closed":
-            with_label = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *with_label]
-        process = subprocess.Popen(with_label, stdout=subprocess.DEVNULL, stderr=writer, start_new_session=True)
-        for end in (reader, writer):
+            process = subprocess.Popen(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *with_label])
+        else:
+            process = warm.start(with_label[3:], nowhere, writer)
+        for end in (reader, writer, nowhere):
             os.close(end)
         assert process.wait(PATIENCE_S) == 0, kind
         assert Run(next(tmp_path.glob(f"runs/*/{kind}/seed-0"))).trained.finished, kind

@@ -224,7 +224,7 @@ def test_the_command_tells_reports_of_a_study_before_it_trains(
     small = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
     result = CliRunner().invoke(app, ["usigan", "--suite", "two", *where, *small, "--preset", "cpu", "--device", "cpu"])
     assert result.exit_code == 130, result.output
-    assert [study.suite for study in read_studies(tmp_path / "results")] == ["two"]
+    assert [kept.study.suite for kept in read_studies(tmp_path / "results")] == ["two"]
 
 
 def test_a_row_that_fails_leaves_the_others_going(study: Callable[..., Study], two_rows: None) -> None:

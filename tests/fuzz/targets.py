@@ -39,7 +39,7 @@ from vsbench.report.ledger import read_ledger
 from vsbench.report.published import audit
 from vsbench.report.spread import spreads_of
 from vsbench.report.spread_text import pairs_table
-from vsbench.report.studies import read_studies, study_of
+from vsbench.report.studies import read_studies
 from vsbench.report.tables import compare, load_results, problems, tidy
 
 ROWS = "runs/folder-ki67"
@@ -171,7 +171,7 @@ def records(folder: Path, file: Path) -> None:
         lambda: TrainingData.read(run.data_file),
         lambda: Stamp.read(run.stamp("test")),
         lambda: Summary.read(run.evaluation("native") / "summary.json").require_whole(run.evaluation("native")),
-        lambda: [study_of(study, folder) for study in read_studies(folder)],
+        lambda: read_studies(folder),
         lambda: KnownFeatures(folder / ROWS / "real.npz", Digests(folder / "digests.json")),
         lambda: kept_rows(run.log_file, LOG, 2),
         lambda: kept_rows(run.validation_file, VALIDATION.split(","), 2),

@@ -20,9 +20,10 @@ from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.rows import reference_rows
 from vsbench.metric import Absent, Sample
-from vsbench.metrics._probe import STRENGTH, area_under_curve, fit_probe
+from vsbench.metrics._probe import STRENGTH, fit_probe
 from vsbench.metrics.encoder import EncoderSpace
 from vsbench.metrics.grade import Grade, grade_of, macro_auroc
+from vsbench.roc import area
 from vsbench.stain.dab import optical_density_dab
 from vsbench.stain.density import transmitted_intensity
 from vsbench.stain.descriptor import BLOCKS, DENSITIES, dab_descriptor
@@ -77,8 +78,8 @@ def test_the_probe_minimises_its_loss(kinds: tuple[int, ...]) -> None:
 def test_a_curve_s_area_is_scikit_learns() -> None:
     random = np.random.default_rng(0)
     scores, positive = random.integers(0, 9, 60) / 9, random.random(60) > 0.6
-    assert area_under_curve(scores, positive) == pytest.approx(roc_auc_score(positive, scores), rel=1e-12)
-    assert np.isnan(area_under_curve(scores, np.ones(60, bool)))
+    assert area(scores, positive) == pytest.approx(roc_auc_score(positive, scores), rel=1e-12)
+    assert np.isnan(area(scores, np.ones(60, bool)))
     chance = random.dirichlet([1, 1, 1, 1], 60).astype(np.float32)
     label = random.integers(0, 4, 60)
     expected = np.mean([roc_auc_score(label == k, chance[:, k]) for k in range(4)])

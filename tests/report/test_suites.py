@@ -19,7 +19,7 @@ from vsbench.method import Suite, SuiteRow
 from vsbench.registry import load
 from vsbench.report.ablations import suite_report
 from vsbench.report.latex.suite import suite_latex
-from vsbench.report.studies import read_studies, set_apart, study_of
+from vsbench.report.studies import read_studies, set_apart
 from vsbench.report.suites import (
     SuiteTable,
     lines,
@@ -216,8 +216,8 @@ def test_a_study_is_found_again_as_it_was_asked_for(study: Study) -> None:
     asked = replace(study, options={"steps": 4, "taps": [0, 4], "variant": "released"}, dataset_options={"seed": 3})
     write_suite(suite_table(asked, study_rows(asked), [4, 7]), study.results / FOLDER)
     (found,) = read_studies(study.results)
-    assert study_of(found, study.results) == asked
-    assert found.seeds == [4, 7]
+    assert found.study == asked
+    assert found.record.seeds == [4, 7]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from vsbench.errors import DataError
+from vsbench.errors import DataError, unreadable
 
 UNPACK = "unpack it with a program that knows it, and give the folder"
 AGAIN = "fetch it again"
@@ -32,7 +32,7 @@ def require_archive(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}; check your rights to read it") from None
+        raise unreadable(path, error) from None
     if PART.search(path.name) or (path.suffix.lower() == ".zip" and path.with_suffix(".z01").exists()):
         raise DataError(
             f"{path}: a part of a split archive; join all parts in order (zip: zip -s 0; numbered: cat, or copy /b), "

@@ -21,8 +21,9 @@ from PIL.Image import Transpose
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from vsbench.data import jpeg, png, tiff
-from vsbench.errors import DataError
+from vsbench.errors import DataError, unreadable
 from vsbench.files import open_regular
+from vsbench.names import said
 
 Kind = Literal["RGB", "grey", "labels"]  # RGB or RGBA, or grey, of 8 bits; grey of 8 to 32 bits
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -299,7 +300,7 @@ def _refusing_damage(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.strerror is None:  # a decoder's complaint, not the file system's
             raise _damaged(path, error) from None
-        raise DataError(f"{path}: {error.strerror.lower()}; check the path and your rights to read it") from None
+        raise unreadable(path, error) from None
     except (
         ArithmeticError,
         EOFError,
@@ -314,8 +315,7 @@ def _refusing_damage(path: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return DataError(f"{path}: damaged image ({reason}); fetch the file again")
+    return DataError(f"{path}: damaged image ({said(error)}); fetch the file again")
 
 
 _silence = threading.Lock()

@@ -15,7 +15,7 @@ from scipy import ndimage
 from skimage.draw import polygon
 
 from vsbench.data.decode import read_labels, require_one_size
-from vsbench.errors import DataError
+from vsbench.errors import DataError, unreadable
 from vsbench.files import read_json
 from vsbench.names import said
 
@@ -93,7 +93,7 @@ def _polygons(file: Path) -> Iterator[list[Ring]]:
             for rings in [coordinates] if kind == "Polygon" else coordinates:
                 yield [_ring(ring) for ring in rings or [[]]]
     except OSError as error:
-        raise DataError(f"{file}: {(error.strerror or 'unreadable').lower()}; check your rights to read it") from None
+        raise unreadable(file, error) from None
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(f"{file}: no GeoJSON of nuclei ({said(error)}); export them as polygons") from None
 

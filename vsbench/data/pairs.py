@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from vsbench.errors import DataError
+from vsbench.errors import DataError, unreadable
 from vsbench.files import digest, file_digest
 from vsbench.names import in_utf8, shown
 
@@ -179,7 +179,7 @@ def _visible(folder: Path) -> list[tuple[Path, bool]]:
         with os.scandir(folder) as entries:
             visible = sorted((entry.name, is_folder(entry)) for entry in entries if not entry.name.startswith("."))
     except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}; check your rights to read it") from None
+        raise unreadable(folder, error) from None
     return [(folder / name, folder_there) for name, folder_there in visible]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vsbench.data.decode import read_size
 from vsbench.data.pairs import SUFFIXES, few, is_folder
-from vsbench.errors import DataError
+from vsbench.errors import DataError, unreadable
 from vsbench.markers import SPELLINGS, spelling
 
 DEPTH = 4  # levels below the root: "histology/MIST/HER2/TrainValAB" is the deepest we have met
@@ -51,7 +51,7 @@ def subfolders(folder: Path) -> dict[str, Path]:
         with os.scandir(folder) as entries:
             paths = sorted(Path(e.path) for e in entries if not e.name.startswith(".") and is_folder(e))
     except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}; check your rights to read it") from None
+        raise unreadable(folder, error) from None
     found: dict[str, Path] = {}
     for path in paths:
         if twin := found.get(path.name.lower()):

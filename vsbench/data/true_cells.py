@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsbench.data.arrays import read_arrays
-from vsbench.errors import DataError
+from vsbench.errors import DataError, unreadable
 from vsbench.files import atomic
 from vsbench.names import said
 
@@ -58,7 +58,7 @@ def read_true_cells(file: Path, pixels: int) -> TrueCells:
         if len(pixel) and (pixel.max() >= pixels or cell.max() >= len(positive)):
             raise ValueError("cells outside of the image, or of the table")
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+        raise unreadable(file, error) from None
     except (ValueError, KeyError) as error:
         raise DataError(f"{file}: damaged ({said(error)}); remove it: it is made again") from None
     return TrueCells(pixel.astype(np.intp), cell.astype(np.intp), positive)

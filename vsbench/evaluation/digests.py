@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vsbench.data.threads import in_threads
-from vsbench.errors import DataError
+from vsbench.errors import unreadable
 from vsbench.files import file_digest, read_json, write_text
 
 SCHEMA = 1
@@ -93,7 +93,7 @@ def _stamps(path: Path) -> Stamps:
     try:
         status = path.stat()
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
@@ -103,10 +103,6 @@ def _read(path: Path) -> tuple[str, Stamps | None]:
     try:
         digest = file_digest(path)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     _, changed, touched, _ = stamps
     return digest, stamps if now - max(changed, touched) >= YOUNG else None
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: {(error.strerror or 'unreadable').lower()}; check the path and your rights to read it")

@@ -8,7 +8,7 @@ from vsbench.data.nuclei import ENDINGS
 from vsbench.data.pairs import Pair, few, images_by_stem
 from vsbench.data.threads import in_threads
 from vsbench.engine.run import Run
-from vsbench.errors import DataError
+from vsbench.errors import DataError, unreadable
 from vsbench.files import digest, file_digest
 
 REAL, HE = "real", "he"  # folders of the real images' nuclei; the others are named as rows are
@@ -77,4 +77,4 @@ def _digest(file: Path) -> str:
     try:
         return file_digest(file)
     except OSError as error:
-        raise DataError(f"{file}: {(error.strerror or 'unreadable').lower()}; check your rights to read it") from None
+        raise unreadable(file, error) from None

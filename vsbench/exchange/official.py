@@ -18,6 +18,7 @@ from vsbench.data.pairs import few
 from vsbench.errors import UsageError, UserError
 from vsbench.files import open_regular
 from vsbench.method import Method
+from vsbench.names import said
 
 # the end of a tensor's name → what it is; spectral norm in torch's old form, its new one, and ours
 ROLES = {
@@ -50,8 +51,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling damaged bytes raises anything
-        why = " ".join(str(error).split())[:120]
-        raise UserError(f"{path}: can't be read as tensors alone ({type(error).__name__}: {why})") from None
+        kind = type(error).__name__
+        raise UserError(f"{path}: can't be read as tensors alone ({kind}: {said(error)})") from None
     while isinstance(found, Mapping) and not _tensors(found):
         inner = [found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)]
         if len(inner) != 1:

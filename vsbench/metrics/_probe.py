@@ -43,13 +43,3 @@ def fit_probe(features: NDArray[np.floating], grades: NDArray[np.int64]) -> Prob
         weights, bias = np.vstack([np.zeros_like(weights), weights]), np.append(0, bias)
     return Probe(found.classes_.astype(np.int64), shift, scale, weights, bias)
 
-
-def area_under_curve(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """How often a positive image's score is above a negative one's, ties by half; NaN without both kinds. (N,) each."""
-    from scipy.stats import rankdata
-
-    count = int(positive.sum())
-    if count in (0, len(positive)):
-        return float("nan")
-    below = rankdata(scores)[positive].sum() - count * (count + 1) / 2
-    return float(below / (count * (len(positive) - count)))

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from vsbench.errors import DataError
 from vsbench.markers import marker
 from vsbench.metric import Absent, Metric, Sample, Update, Value, Which
-from vsbench.metrics._probe import RULE, Probe, area_under_curve, fit_probe
+from vsbench.metrics._probe import RULE, Probe, fit_probe
 from vsbench.metrics.clinical import THRESHOLDS, labelled, quadratic_kappa
 from vsbench.metrics.encoder import EncoderSpace
 from vsbench.metrics.fd_vgg16 import FdVgg16
 from vsbench.metrics.fid import Fid
 from vsbench.names import brief
+from vsbench.roc import area
 from vsbench.stain.descriptor import PROTOCOL, dab_descriptor
 
 GRADES = 4  # 0, 1+, 2+, 3+
@@ -181,5 +182,5 @@ def grade_of(sample: Sample) -> float:
 
 def macro_auroc(chance: NDArray[np.floating], wanted: NDArray[np.floating]) -> float:
     """Mean over the grades, of those that some images have and others have not. (N, K) each, ``wanted`` 0 or 1."""
-    areas = [area_under_curve(chance[:, k], wanted[:, k] > 0) for k in range(wanted.shape[1])]
+    areas = [area(chance[:, k], wanted[:, k] > 0) for k in range(wanted.shape[1])]
     return float(np.nanmean(areas))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vsbench.data.true_cells import TrueCells
 from vsbench.metric import Absent, Image, Metric, Sample, Update, Value
 from vsbench.metrics._correlation import pearson
+from vsbench.roc import area_of_counts
 from vsbench.stain.dab import DAB_EXPONENTS
 from vsbench.stain.density import optical_density
 
@@ -102,7 +103,7 @@ class TrueCellStain(Metric):
         made, wanted = (100 * part[some] / cells[some].sum(axis=1) for part in (stained.sum(axis=1), cells[:, 0]))
         sensitivity, false = stained.sum(axis=0) / known
         return {
-            "cell_auc": auc(*fake.sum(axis=0)),
+            "cell_auc": float(area_of_counts(*fake.sum(axis=0))),
             "cell_sensitivity": float(sensitivity),
             "cell_specificity": float(1 - false),
             "cell_share_mae": float(np.abs(made - wanted).mean()),
@@ -126,12 +127,6 @@ def histograms(image: Image, cells: TrueCells) -> NDArray[np.float32]:
     bins = np.clip(np.floor((means - LEAST) / WIDTH), 0, BINS - 1).astype(np.intp)
     counts = [np.bincount(bins[of], minlength=BINS) for of in (positive, ~positive)]
     return np.concatenate(counts).astype(np.float32)
-
-
-def auc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
-    """Area under the curve of (BINS,) counts of positive and negative cells, from low to high."""
-    below = np.cumsum(negative) - negative / 2
-    return float(positive @ below / (positive.sum() * negative.sum()))
 
 
 def threshold(true: NDArray[np.float64]) -> int:

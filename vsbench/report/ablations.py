@@ -1,19 +1,17 @@
 """The report of an ablation study: its table as text, CSV and LaTeX, its figure, and a document that holds both."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vsbench.errors import RunError, UserError
-from vsbench.evaluation.ablate import study_rows
 from vsbench.files import write_text
-from vsbench.records.study import StudyRecord
 from vsbench.report.figures.ablation import ablation
 from vsbench.report.figures.style import width_of
 from vsbench.report.latex.document import Figure, document, figures_in_rows, section
 from vsbench.report.latex.suite import suite_latex
 from vsbench.report.notation import escape, heading, prose, slug, stain_name
-from vsbench.report.studies import FOLDER, read_studies, study_of
+from vsbench.report.studies import FOLDER, KeptStudy, read_studies
 from vsbench.report.suites import SuiteTable, suite_table, write_suite
 
 
@@ -30,10 +28,17 @@ def suite_report(
     under ``out``; returns what was written. ``warn`` is told, one sentence each, what is missing. Raises UserError
     where no such study is there, RunError naming a file that is damaged.
     """
+    return write_studies(_of_suite(results, suite, method), suite, out, warn)
+
+
+def write_studies(
+    studies: Iterable[KeptStudy], suite: str, out: Path, warn: Callable[[str], None] = warnings.warn
+) -> list[Path]:
+    """As ``suite_report``, of studies of this suite that have been read."""
     written, body = [], []
-    for record in _of_suite(results, suite, method):
-        study = study_of(record, results)
-        table = suite_table(study, study_rows(study), record.seeds)
+    for kept in studies:
+        study = kept.study
+        table = suite_table(study, kept.rows, kept.record.seeds)
         tex = out / "suites" / f"{slug(study.name)}.tex"
         write_text(tex, suite_latex(table))
         written += [*write_suite(table, out / "suites"), tex]
@@ -54,12 +59,12 @@ def suite_report(
     return [*written, whole]
 
 
-def _of_suite(results: Path, suite: str, method: str | None) -> list[StudyRecord]:
+def _of_suite(results: Path, suite: str, method: str | None) -> list[KeptStudy]:
     there = read_studies(results)
-    found = [record for record in there if record.suite == suite and method in (None, record.method)]
+    found = [kept for kept in there if kept.study.suite == suite and method in (None, kept.study.method)]
     if not found:
         wanted = suite if method is None else f"{suite} of {method}"
-        known = ", ".join(sorted({f"{record.suite} of {record.method}" for record in there})) or "none"
+        known = ", ".join(sorted({f"{kept.study.suite} of {kept.study.method}" for kept in there})) or "none"
         raise UserError(
             f"{results / FOLDER}: no study {wanted} (there: {known}); run vsbench ablate {method or 'METHOD'} "
             f"--suite {suite} first"

@@ -11,7 +11,7 @@ import pandas as pd
 from vsbench.cells import neutral_table
 from vsbench.errors import RunError, UserError
 from vsbench.files import write_json, write_text
-from vsbench.report.ablations import suite_report
+from vsbench.report.ablations import write_studies
 from vsbench.report.decision import Decision, decide
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.spread import draw_spreads
@@ -121,7 +121,7 @@ def build_report(
     everything = places.cleared(everything)
     runs, own = set_apart(everything, studies)
     if own:
-        names = ", ".join(dict.fromkeys(study.suite for study in studies))
+        names = ", ".join(dict.fromkeys(kept.study.suite for kept in studies))
         warn(f"{len(own)} runs belong to ablation studies ({names}): they stand in the studies' tables alone")
     for folder in unevaluated(results):
         if only is None or folder in only:
@@ -162,8 +162,8 @@ def build_report(
         *(path for drawn in of_spreads for path in drawn.files),
         *(path for one in shown for path in one.gallery.files),
     ]
-    for suite in dict.fromkeys(study.suite for study in studies):
-        written += suite_report(results, suite, out, warn=warn)
+    for suite in dict.fromkeys(kept.study.suite for kept in studies):
+        written += write_studies([kept for kept in studies if kept.study.suite == suite], suite, out, warn)
     if page:
         galleries = {one.comparison.name: one.gallery.drawn for one in shown}
         written += write_page(out, comparisons, by_name, galleries, papers, warn)

@@ -5,6 +5,7 @@ report lists it with its study.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsbench.errors import RunError, UserError
@@ -15,12 +16,13 @@ from vsbench.report.tables import EvaluatedRun
 FOLDER = Path("report") / "suites"  # below the results
 
 
-def study_of(record: StudyRecord, results: Path) -> Study:
-    """The study itself, with its runs under ``results``."""
-    return Study(
-        record.method, record.suite, record.dataset, record.stain, record.preset, record.options,
-        record.dataset_options, results=results,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class KeptStudy:
+    """A study of a results folder: as it was asked for, itself, and its rows."""
+
+    record: StudyRecord
+    study: Study
+    rows: list[StudyRow]
 
 
 def record_of(study: Study, rows: Iterable[StudyRow], seeds: Sequence[int]) -> StudyRecord:
@@ -39,7 +41,7 @@ def record_of(study: Study, rows: Iterable[StudyRow], seeds: Sequence[int]) -> S
     )
 
 
-def read_studies(results: Path) -> list[StudyRecord]:
+def read_studies(results: Path) -> list[KeptStudy]:
     """All studies of a results folder in the order of their files.
 
     Raises RunError naming a file that is damaged, or whose rows can't be: of a method or suite that is not here, or
@@ -52,18 +54,22 @@ def read_studies(results: Path) -> list[StudyRecord]:
             continue
         record = StudyRecord.read(file)
         try:
-            study_rows(study_of(record, results))
+            study = Study(
+                record.method, record.suite, record.dataset, record.stain, record.preset, record.options,
+                record.dataset_options, results=results,
+            )  # fmt: skip
+            found.append(KeptStudy(record, study, study_rows(study)))
         except UserError as error:
             raise RunError(f"{file}: {error}; {record.mend}") from None
-        found.append(record)
     return found
 
 
 def set_apart(
-    runs: Iterable[EvaluatedRun], studies: Sequence[StudyRecord]
+    runs: Iterable[EvaluatedRun], studies: Sequence[KeptStudy]
 ) -> tuple[list[EvaluatedRun], list[EvaluatedRun]]:
     """The runs for the tables of methods, and those of rows that are studies' own."""
-    own = {(study.dataset, study.stain, folder) for study in studies for folder in study.own}
+    records = [kept.record for kept in studies]
+    own = {(record.dataset, record.stain, folder) for record in records for folder in record.own}
     parts: tuple[list[EvaluatedRun], list[EvaluatedRun]] = ([], [])
     for run in runs:
         parts[(run.dataset, run.stain, run.row) in own].append(run)

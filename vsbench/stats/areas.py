@@ -6,6 +6,7 @@ rows of 0 have none. The value is the mean over the grades, each against the oth
 
 import numpy as np
 
+from vsbench.roc import above
 from vsbench.stats.features import Features, Scores, Statistic
 from vsbench.stats.moments import Array
 from vsbench.stats.slides import Slides
@@ -19,15 +20,15 @@ def macro_area(chance: Features, wanted: Features, slides: Slides) -> Statistic:
     parts = []
     for k in range(wanted.shape[1]):
         own = (wanted[:, k] > 0) & graded
-        above = _above(chance[own, k], chance[~own & graded, k])
-        parts.append((member[:, own], member[:, ~own & graded], above))
-    by_slide = [(yes @ above @ no.T, yes.sum(axis=1), no.sum(axis=1)) for yes, no, above in parts]
+        wins = above(chance[own, k], chance[~own & graded, k])
+        parts.append((member[:, own], member[:, ~own & graded], wins))
+    by_slide = [(yes @ wins @ no.T, yes.sum(axis=1), no.sum(axis=1)) for yes, no, wins in parts]
 
     def statistic(counts: Array) -> Array:
         areas = []
-        for above, yes, no in by_slide:
+        for won, yes, no in by_slide:
             pairs = (counts @ yes) * (counts @ no)
-            wins = ((counts @ above) * counts).sum(axis=1)
+            wins = ((counts @ won) * counts).sum(axis=1)
             areas.append(np.divide(wins, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
         found = np.stack(areas)
         exists = np.isfinite(found)
@@ -50,13 +51,9 @@ def macro_area_scores(first: Features, second: Features, wanted: Features) -> Sc
         found += 1
         no, yes = (np.concatenate([part[which, k] for part in (first, second)]) for which in (others, own))
         for method, part in zip(scores, (first, second), strict=True):
-            method[own] += _above(part[own, k], no).mean(axis=1) * len(wanted) / own.sum()
-            method[others] += _above(yes, part[others, k]).mean(axis=0) * len(wanted) / others.sum()
+            method[own] += above(part[own, k], no).mean(axis=1) * len(wanted) / own.sum()
+            method[others] += above(yes, part[others, k]).mean(axis=0) * len(wanted) / others.sum()
     if not found:
         scores[:] = np.nan
     return scores[0] / max(found, 1), scores[1] / max(found, 1)
 
-
-def _above(x: Features, y: Features) -> Array:
-    """(N, M): 1 where x is above y, ½ where they are equal."""
-    return (x[:, None] > y) + (x[:, None] == y) / 2

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from vsbench.roc import area_of_counts, below
 from vsbench.stats.features import Features, Scores, Statistic
 from vsbench.stats.moments import Array
 from vsbench.stats.slides import Slides
@@ -21,28 +22,22 @@ Places = NDArray[np.intp]
 CHUNK = 500  # resamples at once: 500 · B numbers of each kind
 MIN_IMAGES = 3  # for a correlation
 
-Drawn = Callable[[Array, Array, Array], Array]  # (counts (R, S), both kinds' (R, 2, B) of generated and true) → (R,)
+Drawn = Callable[..., Array]  # counts (R, S), cells (R, 2, B) of each side that it asks for → (R,)
 
 
 def area(fake: Features, true: Features, slides: Slides) -> Statistic:
     """AUC of the cells of all images."""
-
-    def value(counts: Array, made: Array, wanted: Array) -> Array:
-        positive, negative = made[:, 0], made[:, 1]
-        below = np.cumsum(negative, axis=1) - negative / 2
-        return _ratio((positive * below).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
-
-    return _in_chunks(fake, true, slides, value)
+    return _in_chunks(slides, lambda counts, made: area_of_counts(made[:, 0], made[:, 1]), fake)
 
 
 def sensitivity(fake: Features, true: Features, slides: Slides) -> Statistic:
     """Share of the positive cells that are stained."""
-    return _in_chunks(fake, true, slides, lambda counts, made, wanted: _stained(made, wanted, 0))
+    return _in_chunks(slides, lambda counts, made, wanted: _stained(made, wanted, 0), fake, true)
 
 
 def specificity(fake: Features, true: Features, slides: Slides) -> Statistic:
     """Share of the negative cells that are not."""
-    return _in_chunks(fake, true, slides, lambda counts, made, wanted: 1 - _stained(made, wanted, 1))
+    return _in_chunks(slides, lambda counts, made, wanted: 1 - _stained(made, wanted, 1), fake, true)
 
 
 def share_error(fake: Features, true: Features, slides: Slides) -> Statistic:
@@ -50,10 +45,10 @@ def share_error(fake: Features, true: Features, slides: Slides) -> Statistic:
     made, wanted, some = _shares(fake)
     errors, images = _by_slide(np.abs(made - wanted[:, None]), slides), slides.sum(some)
 
-    def value(counts: Array, of_fake: Array, of_true: Array) -> Array:
+    def value(counts: Array, of_true: Array) -> Array:
         return _ratio(_at(counts @ errors, _thresholds(of_true)), counts @ images)
 
-    return _in_chunks(fake, true, slides, value)
+    return _in_chunks(slides, value, true)
 
 
 def share_correlation(fake: Features, true: Features, slides: Slides) -> Statistic:
@@ -64,7 +59,7 @@ def share_correlation(fake: Features, true: Features, slides: Slides) -> Statist
     sums = [_by_slide(part, slides) for part in (x, x**2, x * y[:, None])]
     known = np.stack([slides.sum(part) for part in (some, y, y**2)])
 
-    def value(counts: Array, of_fake: Array, of_true: Array) -> Array:
+    def value(counts: Array, of_true: Array) -> Array:
         at = _thresholds(of_true)
         n, total_y, square_y = known @ counts.T
         total_x, square_x, both = (_at(counts @ part, at) for part in sums)
@@ -73,7 +68,7 @@ def share_correlation(fake: Features, true: Features, slides: Slides) -> Statist
         scale = np.sqrt(np.where(varies, spread_x * spread_y, 1))
         return np.where(varies, 100 * np.clip((n * both - total_x * total_y) / scale, -1, 1), np.nan)
 
-    return _in_chunks(fake, true, slides, value)
+    return _in_chunks(slides, value, true)
 
 
 def area_scores(first: Features, second: Features, true: Features) -> Scores:
@@ -81,11 +76,11 @@ def area_scores(first: Features, second: Features, true: Features) -> Scores:
     one, other = _both(first), _both(second)
     positive, negative = (one + other).sum(axis=0)
     scale = len(one) / one.sum(axis=(0, 2))  # each method has the same cells
-    below = (np.cumsum(negative) - negative / 2) / negative.sum()
-    above = 1 - (np.cumsum(positive) - positive / 2) / positive.sum()
+    under = below(negative) / negative.sum()
+    over = 1 - below(positive) / positive.sum()
 
     def scores(part: Array) -> Array:
-        found: Array = scale[0] * (part[:, 0] @ below) + scale[1] * (part[:, 1] @ above)
+        found: Array = scale[0] * (part[:, 0] @ under) + scale[1] * (part[:, 1] @ over)
         return found
 
     return scores(one), scores(other)
@@ -125,15 +120,15 @@ def share_correlation_scores(first: Features, second: Features, true: Features) 
     return scores[0], scores[1]
 
 
-def _in_chunks(fake: Features, true: Features, slides: Slides, value: Drawn) -> Statistic:
-    sums = [_by_slide(features.astype(np.float64), slides) for features in (fake, true)]
+def _in_chunks(slides: Slides, value: Drawn, *sides: Features) -> Statistic:
+    """``value`` of resamples, for which the cells of these sides, generated or true, are summed."""
+    sums = [_by_slide(features.astype(np.float64), slides) for features in sides]
 
     def statistic(counts: Array) -> Array:
         parts = []
         for start in range(0, len(counts), CHUNK):
             some = counts[start : start + CHUNK]
-            made, wanted = ((some @ part).reshape(len(some), 2, -1) for part in sums)
-            parts.append(value(some, made, wanted))
+            parts.append(value(some, *((some @ part).reshape(len(some), 2, -1) for part in sums)))
         return np.concatenate(parts)
 
     return statistic

@@ -73,7 +73,17 @@ class View:
         }
 
 
-Job = tuple[Path, Path, View | None]  # image, small picture, the view whose window is enlarged beside it
+Picture = tuple[Path, Path]  # an image, and its small picture
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The images to show of a pair, by its number: those generated, and those of its tissue, of which one is ``real``."""
+
+    number: int
+    real: Path
+    generated: list[Picture]
+    others: list[Picture]
 
 
 def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None]) -> tuple[list[Path], dict[str, Any]]:
@@ -88,7 +98,7 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
     runs: list[dict[str, Any]] = []
     columns: dict[str, dict[str, Any]] = {}
     used: set[int] = set()
-    small: list[tuple[Path, str, int]] = []  # image, its small picture below ``page``, number of the pair
+    small: dict[int, list[Picture]] = defaultdict(list)  # by number of the pair, generated images first
     for row in (row for row in comparison.rows if row.is_method and comparison.same_data(row)):
         offered: list[list[Any]] = []
         for run in row.runs:
@@ -103,7 +113,8 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
             stem = None
             if not offered:  # other seeds show their full images
                 stem = f"page/{name}/{len(methods)}-"
-                small += [(path, f"{stem}{number}", number) for number, path in fakes.items()]
+                for number, path in fakes.items():
+                    small[number].append((path, out / f"{stem}{number}.jpg"))
             offered.append([len(runs), run.folder.name if run.seed is None else f"seed {run.seed}"])
             seen = {
                 number: reach(path, out / f"page/{name}/full-{len(runs)}-{number}{path.suffix}", out, results)
@@ -117,9 +128,16 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
             methods.append({"title": row.title, "runs": offered})
     tissue = comparison.typical.folder
     there = {number: {part: getattr(pairs[number], part) for part in PARTS} for number in sorted(used)}
-    views = _views(tissue, there, small, pixel_size(comparison.typical))
-    for number, parts in there.items():
-        small += [(tissue / path, f"page/{name}/{part}-{number}", number) for part, path in parts.items() if path]
+    tiles = [
+        Tile(
+            number,
+            tissue / parts["ihc"],
+            small[number],
+            [(tissue / path, out / f"page/{name}/{part}-{number}.jpg") for part, path in parts.items() if path],
+        )
+        for number, parts in there.items()
+    ]
+    views, written = write_small(tiles, pixel_size(comparison.typical), comparison.name, warn)
     slides = _slides(comparison.typical)
     data = {
         "runs": runs,
@@ -138,61 +156,65 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
     script = out / "page" / f"{name}.js"
     write_text(script, f"explorerData({embedded(name)}, {embedded(data)});\n")
     offer = {"name": name, "stain": stain_name(comparison.stain), "methods": methods, "columns": columns}
-    jobs = [(image, out / f"{stem}.jpg", views.get(number)) for image, stem, number in small]
-    return [script, *write_small(jobs, comparison.name, warn)], offer
+    return [script, *written], offer
 
 
-def write_small(jobs: Iterable[Job], name: str, warn: Callable[[str], None]) -> list[Path]:
-    """Write small pictures; those written. ``warn`` is told how many images can't be read, and of the first."""
-    written, broken = [], []
+def write_small(
+    tiles: Iterable[Tile], size: float | None, name: str, warn: Callable[[str], None]
+) -> tuple[dict[int, View], list[Path]]:
+    """Write small pictures; how each pair is shown, but for those whose real IHC can't be read, and what was written.
+
+    ``warn`` is told how many images can't be read, and of the first.
+    """
+    views, written, broken = {}, list[Path](), list[str]()
     with ThreadPoolExecutor(THREADS) as pool:
-        for targets, fault in pool.map(_write_small, jobs):
+        for number, view, targets, faults in pool.map(lambda tile: _write_tile(tile, size), tiles):
+            if view is not None:
+                views[number] = view
             written += targets
-            broken += [] if fault is None else [fault]
+            broken += faults
     if broken:
         warn(f"{name}: {len(broken)} images of the failure explorer can't be shown; first: {broken[0]}")
-    return written
+    return views, written
 
 
-def _write_small(job: Job) -> tuple[list[Path], str | None]:
-    source, target, view = job
-    enlarged = target.with_stem(f"{target.stem}-zoom")
+def _write_tile(tile: Tile, size: float | None) -> tuple[int, View | None, list[Path], list[str]]:
+    """Its number, how it is shown, what was written, and what can't be read."""
+    view, known, written, faults = None, dict[Path, Image.Image](), list[Path](), list[str]()
+    with suppress(DataError):  # told where its own picture is due
+        known[tile.real] = read_image(tile.real)
+        levels = read_levels(np.asarray(known[tile.real])).levels
+        window = choose_window(levels, _levels(path for path, _ in tile.generated))
+        view = View((levels.shape[0], levels.shape[1]), window, size)
+    for source, target in (*tile.generated, *tile.others):
+        _remove(target)  # of an earlier report
+        try:
+            written += _write_small(known.get(source) or read_image(source), target, view)
+        except DataError as error:
+            faults.append(str(error))
+    return tile.number, view, written, faults
+
+
+def _enlarged(target: Path) -> Path:
+    return target.with_stem(f"{target.stem}-zoom")
+
+
+def _remove(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    for path in (target, enlarged):
+    for path in (target, _enlarged(target)):
         ask(path)
-        path.unlink(missing_ok=True)  # of an earlier report
-    try:
-        image = read_image(source)
-    except DataError as error:
-        return [], str(error)
+        path.unlink(missing_ok=True)
+
+
+def _write_small(image: Image.Image, target: Path, view: View | None) -> list[Path]:
     pictures = {target: (image.copy(), SIDE)}
     if view is not None:
-        pictures[enlarged] = (image.crop(view.box(image.size)), ZOOM)
+        pictures[_enlarged(target)] = (image.crop(view.box(image.size)), ZOOM)
     for path, (picture, side) in pictures.items():
         picture.thumbnail((side, side), Image.Resampling.BOX)
         with named(path):
             picture.save(path, quality=QUALITY, icc_profile=None, exif=b"")
-    return list(pictures), None
-
-
-def _views(
-    tissue: Path, there: dict[int, dict[str, str]], small: Iterable[tuple[Path, str, int]], size: float | None
-) -> dict[int, View]:
-    """By number of the pair; without those whose real IHC can't be read."""
-    generated: dict[int, list[Path]] = defaultdict(list)
-    for image, _, number in small:
-        generated[number].append(image)
-
-    def view(number: int) -> tuple[int, View] | None:
-        try:
-            real = read_levels(read_rgb(tissue / there[number]["ihc"])).levels
-            window = choose_window(real, _levels(generated[number]))
-        except DataError:
-            return None
-        return number, View((real.shape[0], real.shape[1]), window, size)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        return dict(filter(None, pool.map(view, there)))
+    return list(pictures)
 
 
 def _levels(images: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
