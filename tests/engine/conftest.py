@@ -114,7 +114,10 @@ def command(tiny: Callable[..., dict[str, Any]], data_root: Path) -> Callable[..
 
 @pytest.fixture(scope="session")
 def begin(warm: Any) -> Callable[[list[str], Path], Any]:
-    """``begin(command("cut", results), log)``: it runs in a process and a session of its own, and speaks into ``log``."""
+    """``begin(command("cut", results), log)``: it runs in a process of its own, and adds what it says to ``log``.
+
+    Not a pipe: that would stay open as long as the workers of a killed process live.
+    """
 
     def run(command: list[str], log: Path) -> Any:
         with log.open("ab") as output:

@@ -54,7 +54,7 @@ def test_killed_five_times_at_any_moment(
     train: Train, command: Command, begin: Begin, tmp_path: Path, assert_same_end: SameEnd
 ) -> None:
     """A checkpoint after each step, so that many of the moments lie within the writing of one."""
-    options: dict[str, Any] = {"steps": 80}
+    options: dict[str, Any] = {"steps": 50}
     results, log, rng = tmp_path / "killed", tmp_path / "output.txt", random.Random(0)
     resume = command("cyclegan", results, "--resume", "--workers=0", "--checkpoint-every=1", "--log-every=3", **options)
     reached = 0

@@ -12,6 +12,14 @@ from PIL import Image
 from vsbench.files import read_json
 
 TILES = 10  # two chunks, one of two images
+SCRIPT = """
+from vsbench.cli.app import main
+from vsbench.registry import load
+
+for large in ("fid", "fid_pytorch"):  # most of the time, and fd_vgg16 is a distance of sets too
+    load("vsbench.metrics", large).on_request = True
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 256, (12, 10, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
             Image.fromarray(pixels).save(folder / place / f"{number:02d}.png")
     (folder / "outside/09.png").write_bytes(b"nothing")
-    (folder / "script.py").write_text("from vsbench.cli.app import main\n\nmain()\n")
+    (folder / "script.py").write_text(SCRIPT)
     return folder
 
 
@@ -59,7 +67,7 @@ def test_two_processes_give_the_identical_tables(folder: Path) -> None:
             assert all(np.array_equal(first[name], second[name]) for name in first.files)
     mine = read_json(folder / "results-2/runs/folder-er/mine/external/evaluation/native/summary.json")
     assert (mine["n"], list(mine["skipped"])) == (TILES - 1, ["09"])
-    assert mine["values"]["fid"]["protocol"].endswith("@random:0")
+    assert mine["values"]["fd_vgg16"]["protocol"].endswith("@random:0")
 
 
 def test_a_bad_image_of_the_second_process_ends_both(folder: Path) -> None:

@@ -56,4 +56,3 @@ def macro_area_scores(first: Features, second: Features, wanted: Features) -> Sc
     if not found:
         scores[:] = np.nan
     return scores[0] / max(found, 1), scores[1] / max(found, 1)
-

@@ -78,7 +78,7 @@ Picture = tuple[Path, Path]  # an image, and its small picture
 
 @dataclass(frozen=True)
 class Tile:
-    """The images to show of a pair, by its number: those generated, and those of its tissue, of which one is ``real``."""
+    """The images to show of a pair, by its number: generated ones, and of its tissue, the ``real`` one among these."""
 
     number: int
     real: Path
