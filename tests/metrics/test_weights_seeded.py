@@ -12,7 +12,7 @@ from vsbench.metric import Sample
 from vsbench.metrics import _network
 from vsbench.registry import load, names
 from vsbench.weights import MANIFEST
-from vsbench.weights.seeded import ARCHITECTURES, seed_of, seeded
+from vsbench.weights.seeded import ARCHITECTURES, SHAPES, seed_of, seeded
 
 GROUP = "vsbench.metrics"
 WITH_NETWORKS = [name for name in names(GROUP) if load(GROUP, name).needs]
@@ -26,8 +26,8 @@ def test_option_names_a_seed() -> None:
 
 
 def test_every_weights_that_are_needed_can_be_drawn() -> None:
-    assert {need for name in WITH_NETWORKS for need in load(GROUP, name).needs} <= ARCHITECTURES.keys()
-    assert {weights.name for weights in MANIFEST.values() if not weights.stands_for} == ARCHITECTURES.keys()
+    assert {need for name in WITH_NETWORKS for need in load(GROUP, name).needs} <= ARCHITECTURES.keys() | SHAPES.keys()
+    assert {weights.name for weights in MANIFEST.values() if not weights.stands_for} == {*ARCHITECTURES, *SHAPES}
 
 
 @pytest.mark.parametrize("name", names(GROUP))

@@ -226,9 +226,13 @@ class Vector:
         """Give each spectral norm the true singular vectors, which power iterations leave as they are."""
         for module in (module for network in networks for module in network.modules()):
             if isinstance(module, ParametrizationList) and isinstance(module[0], SpectralNorm):
-                left, _, right = torch.linalg.svd(module.original.flatten(1), full_matrices=False)
-                module[0].left.copy_(left[:, 0])
-                module[0].right.copy_(right[0])
+                matrix = module.original.flatten(1)
+                wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+                _, vectors = torch.linalg.eigh(wide @ wide.T)  # many times as fast as all singular vectors
+                first, second = vectors[:, -1], nn.functional.normalize(wide.T @ vectors[:, -1], dim=0)
+                left, right = (first, second) if wide is matrix else (second, first)
+                module[0].left.copy_(left)
+                module[0].right.copy_(right)
 
     def step(self, method: Any, batch: Batch | None = None, mirrored: bool = False) -> Step:
         """What the method does with the vector's images, or with others."""

