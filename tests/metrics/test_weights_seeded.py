@@ -76,12 +76,12 @@ def test_families_share_a_network_as_long_as_its_weights_stay(monkeypatch: pytes
     built: list[str] = []
 
     def build(tensors: Any) -> torch.nn.Module:
-        built.append(tensors)
+        built.append(tensors["content"])
         return torch.nn.Identity()
 
     content = ["one"]
     monkeypatch.setattr(_network.weights, "digest", lambda name: f"{name}-{content[0]}")
-    monkeypatch.setattr(_network.weights, "load", lambda name: content[0])
+    monkeypatch.setattr(_network.weights, "load", lambda name: {"content": content[0]})
     classes = [load(GROUP, name) for name in ("phv", "phv_imagenet")]
     for family in classes:
         monkeypatch.setattr(family, "build", staticmethod(build))
