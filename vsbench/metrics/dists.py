@@ -43,6 +43,9 @@ def dists_network(tensors: "dict[str, Tensor]") -> "nn.Module":
             return (F.conv2d(x.square(), window, stride=2, padding=1, groups=x.shape[1]) + 1e-12).sqrt()
 
     class Network(nn.Module):
+        mean: "Tensor"
+        deviation: "Tensor"
+
         def __init__(self) -> None:
             super().__init__()
             self.layers = VGGFeatures("vgg16", TAPS).features
