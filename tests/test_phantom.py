@@ -450,10 +450,10 @@ def test_grey_and_uneven_light_is_of_the_ihc_alone_and_of_the_whole_slide() -> N
 
 
 def test_balanced_densities_are_those_under_white_light() -> None:
-    """Within 2 %, where Fiji's rise by half."""
+    """Within 2 %, where Fiji's rise by half; JPEG, which stores glass in whole steps of colour, is on."""
     found = []
     for dim in (0.0, 0.4):
-        images = [render_tile(PhantomConfig(jpeg=100, dim=dim), "ki67", f"T00_00_0{i}").ihc for i in range(3)]
+        images = [render_tile(PhantomConfig(dim=dim), "ki67", f"T00_00_0{i}").ihc for i in range(3)]
         light = light_of_slide(map(find_light, images))
         assert light is not None
         balanced = [density_of(level_counts(read_transmission(image), light)).mean for image in images]
