@@ -31,6 +31,14 @@ def shared() -> Path:
     return folder
 
 
+def in_an_interpreter(
+    arguments: list[str], folder: Path, environment: dict[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """A command line in an interpreter of its own."""
+    command = [sys.executable, "-c", "from vsbench.cli.app import main; main()", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
 class Started:
     """A command line in a process, and a session, of its own; like ``subprocess.Popen``."""
 
@@ -78,6 +86,8 @@ class Warm:
         self, arguments: list[str], folder: Path, environment: dict[str, str]
     ) -> "subprocess.CompletedProcess[str]":
         """As ``subprocess.run`` with ``capture_output=True, text=True``."""
+        if not hasattr(os, "fork"):
+            return in_an_interpreter(arguments, folder, environment)
         request = {"arguments": arguments, "folder": str(folder), "environment": environment}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             code = self.ask(request | {"starts": False, "file_size": None}, [out.fileno(), err.fileno()])
@@ -121,16 +131,8 @@ def vsbench(tmp_path: Path, warm: Warm) -> Command:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("VSBENCH_")}
         own = {"XDG_CACHE_HOME": tmp_path / "cache", "XDG_CONFIG_HOME": tmp_path / "settings", **environment}
         words, whole = [*map(str, arguments)], inherited | {k: str(v) for k, v in own.items()}
-        if hasattr(os, "fork") and all(name.startswith(LATER) for name in environment):
-            return warm.run(words, tmp_path, whole)
-        return subprocess.run(
-            [sys.executable, "-c", "from vsbench.cli.app import main; main()", *words],
-            cwd=tmp_path,
-            env=whole,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        warmed = all(name.startswith(LATER) for name in environment)
+        return (warm.run if warmed else in_an_interpreter)(words, tmp_path, whole)
 
     return run
 
