@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsbench import __version__, ranks
+from vsbench.benchmark import BENCHMARK
 from vsbench.engine.run import Run, find_runs
 from vsbench.errors import DataError, RunError, UsageError, UserError
 from vsbench.evaluation import summary as summaries
@@ -65,7 +66,7 @@ def evaluate_rows(
         if (outlined := given.get(name := str(row.run.folder))) is not None:
             group.digests.add(outlined.values())
             data += [group.digests.of(outlined[p.id]) for p in group.pairs if p.id in outlined]
-        fingerprint = digest([row.protocol, __version__, *data, images, *instrument.identity])
+        fingerprint = digest([row.protocol, __version__, BENCHMARK, *data, images, *instrument.identity])
         there, damaged = summaries.stored(row, fingerprint)
         if there is not None and not (there.skipped and on_bad == "stop"):
             there = summaries.renamed(row, group, there)

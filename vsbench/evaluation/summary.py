@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vsbench import __version__, ranks
+from vsbench.benchmark import BENCHMARK
 from vsbench.cells import neutral_table
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
@@ -83,6 +84,7 @@ def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fi
         "images_digest": images,
         "fingerprint": fingerprint,
         "vsbench": __version__,
+        "benchmark": BENCHMARK,
         "bootstrap": {
             "resamples": RESAMPLES,
             "seed": BOOTSTRAP_SEED,

@@ -92,6 +92,7 @@ class Summary(Artefact):
     images_digest: Digest | None = None
     fingerprint: Digest | None = None
     vsbench: Text
+    benchmark: Text | None = None  # the version that its numbers belong to; None: before there were any
     bootstrap: Limits | None = None
     provenance: Settings | None = None
     warnings: list[Text]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from vsbench.benchmark import version_said
 from vsbench.errors import RunError, UsageError
 from vsbench.files import digest
 from vsbench.metric import Best, penalty
@@ -138,6 +139,11 @@ class Comparison:
         return next(row.runs[0] for row in self.rows if self.same_data(row))
 
     @property
+    def benchmark(self) -> str | None:
+        """The benchmark version of most runs; None: before there were any."""
+        return most_common(run.benchmark or "" for row in self.rows for run in row.runs) or None
+
+    @property
     def units(self) -> tuple[int, Unit]:
         """How many independent units its images are of, as ``stats.slides.group`` counts them where all are known."""
         run = self.typical
@@ -162,6 +168,9 @@ class Comparison:
         if not self.same_data(row):
             digest, n = row.runs[0].data
             return f"measured on other images (N = {n}, data {digest[:12]})"
+        version = row.runs[0].benchmark
+        if version != self.benchmark:
+            return f"of another benchmark version, {version_said(version)}"
         protocol, usual = row.cell(value).protocol, self.columns[value].protocol
         if protocol is not None and protocol != usual:
             return f"measured by another protocol, {protocol}"
@@ -310,6 +319,7 @@ def tidy(runs: Iterable[EvaluatedRun]) -> pd.DataFrame:
             "n": run.n,
             "n_slides": run.n_slides,
             "data_digest": run.data_digest,
+            "benchmark": run.benchmark,
         }
         for run in runs
         for name, reading in run.values.items()

@@ -32,7 +32,9 @@ def decision_table(decision: Decision, values: Sequence[str] | None = None) -> p
     """
     comparison, lines = decision.comparison, []
     for name in comparison.columns if values is None else values:
-        head: dict[str, object] = {"dataset": comparison.dataset, "stain": comparison.stain, "value": name}
+        head: dict[str, object] = {
+            "dataset": comparison.dataset, "stain": comparison.stain, "benchmark": comparison.benchmark, "value": name,
+        }  # fmt: skip
         if name in decision.left_out:
             lines.append(head | {"caution": decision.left_out[name]})
         if name not in decision.values:

@@ -5,6 +5,7 @@ Each function returns lines of LaTeX. ``everywhere`` are the stains of the table
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from vsbench.benchmark import version_said
 from vsbench.report.decision import Decision
 from vsbench.report.latex.columns import TableColumn, has_best, is_open
 from vsbench.report.latex.frame import ALIKE
@@ -218,8 +219,9 @@ def _provenance(comparison: Comparison) -> str:
     slides = "slides unknown" if run.n_slides is None else counted(run.n_slides, "slide")
     sizes = ", ".join(run.sizes).replace("x", "×")
     versions = ", ".join(sorted({run.vsbench for row in comparison.rows for run in row.runs}))
+    benchmark = prose(version_said(comparison.benchmark))
     text = f"{stain_name(comparison.stain)}: N = {run.n} {run.split} pairs of {sizes} pixels, {slides};"
-    return f"{prose(text)} data {code(run.data_digest[:12])}; {prose(f'vsbench {versions}')}."
+    return f"{prose(text)} data {code(run.data_digest[:12])}; {prose(f'vsbench {versions}')}, benchmark {benchmark}."
 
 
 def _warnings(comparisons: Sequence[Comparison]) -> list[str]:

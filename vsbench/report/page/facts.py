@@ -20,6 +20,7 @@ SAID = {
     "git": "commit",
     "versions": "versions",
     "evaluated_by": "evaluated by vsbench",
+    "benchmark": "benchmark",
     "measured_with": "measured with",
     "bootstrap": "intervals",
     "preset": "preset",

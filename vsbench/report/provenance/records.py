@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vsbench.benchmark import version_said
 from vsbench.cells import neutral
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
@@ -92,6 +93,7 @@ def _record(comparison: Comparison, title: str, run: EvaluatedRun, places: Place
             "translated_images_per_s": round(made.images_per_s, 3) if made and made.images_per_s else None,
             "translated_on": made.device if made else None,
             "evaluated_by": run.vsbench,
+            "benchmark": version_said(run.benchmark),
             **{key: _plain(getattr(run, key)) for key in MEASURED},
             "measured_with": run.provenance,
             "protocols": {name: reading.protocol for name, reading in run.values.items()},
