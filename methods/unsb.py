@@ -206,14 +206,23 @@ class UNSB(Method[Config]):
         Latents and noise are drawn anew from ``translation_seed`` each time, all latents first: so they are the same
         for all images, and the latents for images of all sizes.
         """
+        return self.translate_drawn(he, *self.draws(he))
+
+    def draws(self, he: Tensor) -> tuple[Tensor, ...]:
+        """A latent for each step, (T, D), and the noise before each step but the first, (1, 3, H, W) each."""
         c, generator = self.config, torch.Generator().manual_seed(self.config.translation_seed)
         latents = torch.randn((c.num_timesteps, self.generator.latent), generator=generator).to(he)
+        steps = range(1, c.nfe or c.num_timesteps)
+        return latents, *(torch.randn((1, *he.shape[1:]), generator=generator).to(he) for _ in steps)
+
+    def translate_drawn(self, he: Tensor, *drawn: Tensor) -> Tensor:
+        """The chain with these latents and this noise."""
+        latents, *noise = drawn
         x = end = he
-        for step in range(c.nfe or c.num_timesteps):
+        for step, latent in enumerate(latents[: len(noise) + 1]):
             if step > 0:
-                noise = torch.randn((1, *he.shape[1:]), generator=generator).to(he)
-                x = bridge_step(x, end, noise, self.times, step, c.tau)
-            end = self.generator(x, latents[step].expand(len(he), -1), step)
+                x = bridge_step(x, end, noise[step - 1], self.times, step, self.config.tau)
+            end = self.generator(x, latent.expand(he.shape[0], -1), step)
         return end
 
     def training_state(self) -> dict[str, Any]:

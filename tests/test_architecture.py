@@ -22,7 +22,10 @@ FOLDERS = {
 
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
-    ("borders", "cells", "environment", "errors", "neighbours", "numbers", "precision", "published", "ranks", "roc"),
+    (
+        "benchmark", "borders", "cells", "environment", "errors", "neighbours", "numbers", "precision", "published",
+        "ranks", "roc",
+    ),  # fmt: skip
     ("files", "markers", "names"),
     ("bounds", "plain_yaml"),
     ("config",),
@@ -30,9 +33,9 @@ LAYERS = (
     ("dataset", "losses", "method", "metric"),
     ("engine", "metrics"),
     ("audit", "slides", "stats"),
-    ("evaluation", "exchange"),
+    ("evaluation",),
     ("report",),
-    ("checks", "reader_study", "studies"),
+    ("checks", "exchange", "reader_study", "studies"),
     ("cli",),
     ("__main__",),
 )

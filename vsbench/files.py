@@ -10,7 +10,8 @@ import secrets
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ NOT_REGULAR = {
 LARGEST = 1 << 35  # bytes of a file that is read for its digest: weights of eight thousand million numbers
 LEDGER = ".vsbench-files"  # in a folder that was named for output: what we wrote there
 LEDGER_BYTES = 1 << 26  # of half a million names; what is not read of a longer one counts as somebody else's
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # of every file inside: the earliest that ZIP knows
 Check = Callable[[Path], None]
 
 _watched: dict[Path, Check] = {}
@@ -196,6 +198,29 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are errors, since they are not JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_zip(path: Path, contents: Mapping[str, bytes], mark: bytes) -> None:
+    """Write a ZIP file atomically; the same contents by name give the same bytes. ``mark``: its comment."""
+    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = mark
+        for name in sorted(contents):
+            entry = zipfile.ZipInfo(name, ZIP_DATE)
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # the same on every system
+            archive.writestr(entry, contents[name], zipfile.ZIP_DEFLATED)
+
+
+def is_zip_of(mark: bytes) -> Callable[[Path], bool]:
+    """Whether a file is a ZIP that ``write_zip`` wrote with this mark, for ``require_replaceable``."""
+
+    def look(path: Path) -> bool:
+        try:
+            with zipfile.ZipFile(path) as there:
+                return there.comment == mark
+        except zipfile.BadZipFile:
+            return False
+
+    return look
 
 
 def json_number(number: float) -> float | str | None:

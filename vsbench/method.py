@@ -251,6 +251,17 @@ class Method(nn.Module, ABC, Generic[C]):
     def translate(self, he: Tensor) -> Tensor:
         """(B, 3, H, W) float in [−1, 1] → the same; one by one as in a batch; nothing random."""
 
+    def draws(self, he: Tensor) -> tuple[Tensor, ...]:
+        """What ``translate`` draws for images of this size, the same each time: none, where it draws nothing.
+
+        Of four dimensions where it has the size of the images, of another number where it is the same for all sizes.
+        """
+        return ()
+
+    def translate_drawn(self, he: Tensor, *drawn: Tensor) -> Tensor:
+        """``translate`` with given draws, like those of ``draws``: a graph can't draw as we do."""
+        return self.translate(he)
+
     def maps(self) -> TileMaps | None:
         """Pictures of each IHC tile that a training step needs (``Batch.maps``): what makes them of a tile."""
         return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.", metavar="RUN…")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders, or bundles (.zip).", metavar="RUN…")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every finished run under --results.")] = False,
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of images made elsewhere; needs --name, --dataset, --stain.")
@@ -27,9 +27,11 @@ def evaluate(
         bool, typer.Option("--references", help="The reference rows of --dataset and --stain alone.")
     ] = False,
     name: Annotated[str | None, typer.Option("--name", callback=checked_row, help="Row name of --images.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Data set of --images, --references.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Data set of --images, --references, bundles.")
+    ] = None,
     stain: Annotated[
-        str | None, typer.Option("--stain", callback=checked_stains, help="Stain of --images, --references.")
+        str | None, typer.Option("--stain", callback=checked_stains, help="Stain of --images, --references, bundles.")
     ] = None,
     suffix: Annotated[
         str | None, typer.Option("--suffix", help="What follows a pair's name in those of --images: _fake_B.")
@@ -94,7 +96,6 @@ def evaluate(
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import make_fabric
     from vsbench.config import parse_settings
-    from vsbench.engine.run import Run
     from vsbench.errors import UsageError, UserError
     from vsbench.evaluation import evaluate as engine
     from vsbench.evaluation.draws import require_draws
@@ -102,6 +103,7 @@ def evaluate(
     from vsbench.evaluation.group import Group
     from vsbench.evaluation.instrument import Instrument, chosen_of
     from vsbench.evaluation.sizes import CommonSize
+    from vsbench.exchange.sources import Pairs, run_at
     from vsbench.ranks import leave
     from vsbench.weights.seeded import seed_of
 
@@ -111,7 +113,9 @@ def evaluate(
         raise UsageError("--images needs --name, --dataset and --stain")
     if (images is not None or references) and (dataset is None or stain is None):
         raise UsageError(f"{'--references' if references else '--images'} needs --dataset and --stain")
-    if data_name is not None and images is None and not references:
+    if runs and (dataset is None) != (stain is None):
+        raise UsageError("--dataset and --stain: of a bundle give both, or neither for those it learnt from")
+    if data_name is not None and images is None and not references and dataset is None:
         raise UsageError("--data-name is about --images and --references: of a run it is given to train, or to report")
     if images is None and (name or suffix or (resize and size is None)):
         raise UsageError("--name, --suffix and --resize without --size are about --images FOLDER")
@@ -127,7 +131,7 @@ def evaluate(
     seed, digest = seed_of(weights) if weights else None, outlined.digest if outlined else None
     instrument = Instrument.build(str(fabric.device), families, on_missing, seed, digest)
     with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
-        if dataset is not None and stain is not None:
+        if dataset is not None and stain is not None and not runs:
             where = data_root, out or results
             group = Group(dataset, parse_settings(data or []), stain, *where, common, data_name, outlined)
             if images is not None and name is not None:
@@ -137,7 +141,8 @@ def evaluate(
             else:
                 outcomes, failures = engine.evaluate_references(group, instrument, on_bad, display.count)
         else:
-            chosen, incomplete = [Run(folder) for folder in runs or []], list[str]()
+            pairs = Pairs(dataset, stain, parse_settings(data or []), data_root, data_name)
+            chosen, incomplete = [run_at(place, out or results, pairs) for place in runs or []], list[str]()
             if not chosen and out is not None:  # what is there is only read
                 chosen = engine.unevaluated(results)
             elif not chosen:
@@ -172,6 +177,7 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     """A table of the rows and their main values, what was skipped, and what is missing and why."""
     from rich.table import Table
 
+    from vsbench.benchmark import version_said
     from vsbench.cli.display import Console
 
     if not outcomes:
@@ -202,6 +208,7 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
         table.add_row(f"{s.dataset}-{s.stain}", s.title, seed, str(s.n), *cells, state)
     console = Console()
     console.print(table)
+    console.print(f"benchmark {version_said(outcomes[0].summary.benchmark)}")
     for outcome in outcomes:
         if outcome.draws is not None:
             console.print(_spread(outcome.summary.title, outcome.draws, present))

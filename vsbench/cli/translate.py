@@ -10,7 +10,7 @@ from vsbench.cli.output import note, say
 
 
 def translate(
-    source: Annotated[Path, typer.Argument(help="Run folder, or weights file (.safetensors).", metavar="RUN")],
+    source: Annotated[Path, typer.Argument(help="Run folder, bundle (.zip), or weights file.", metavar="RUN")],
     he: Annotated[Path, typer.Argument(help="H&E image, or folder of them; or whole slide.", metavar="IN")],
     out: Annotated[
         Path,
@@ -74,11 +74,11 @@ def translate(
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import one_device
     from vsbench.data.seams import Seams
-    from vsbench.engine.checkpoint import load_method, weights_of
-    from vsbench.engine.run import Run
+    from vsbench.engine.checkpoint import load_method
     from vsbench.engine.tiles import Tiling
     from vsbench.engine.translate import Translate, translate_files, translate_fitting, translate_tiles
     from vsbench.errors import DataError, UsageError, UserError
+    from vsbench.exchange.sources import generator_of
 
     if out.name.lower().endswith((".tif", ".tiff")) and not out.is_dir():
         _require_none(
@@ -99,7 +99,6 @@ def translate(
     _require_none("images; a slide's OUT ends in .ome.tif or .tif", *(k for k, v in given.items() if v is not None))
     if overlap is not None and tile is None:
         raise UsageError("--overlap without --tile: tiles chosen by memory share a quarter; add --tile")
-    weights = weights_of(Run(source)) if source.is_dir() else source
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing: give one of them")
     files = _files(he, out)
@@ -112,7 +111,8 @@ def translate(
         )
     if skip_existing:
         files = [(image, target) for image, target in files if not target.exists()]
-    method = load_method(weights)
+    with generator_of(source) as weights:
+        method = load_method(weights)
     with TrainingDisplay() as display:
         seams: list[Seams] = []  # of the image in hand, where it is stitched
         translate: Translate = partial(translate_fitting, statistics=statistics, say=display.say, stitched=seams.append)

@@ -250,6 +250,14 @@ def start_from(path: Path, name: str, method: Method[Any]) -> None:
     _fill(path, method, tensors)
 
 
+def inner_digest(path: Path) -> str:
+    """SHA-256 over the tensors, method and settings of a weights file. RunError where it is damaged or has none."""
+    metadata = _read_weights(path)[1]
+    if not metadata.get("digest"):
+        raise RunError(f"{path}: weights without a digest inside; export the run again")
+    return metadata["digest"]
+
+
 def load_method(path: Path) -> Method[Any]:
     """The trained method of a weights file, on the CPU, in evaluation mode. RunError where it is no such file."""
     tensors, metadata = _read_weights(path)

@@ -47,7 +47,7 @@ def recording(method: nn.Module, statistics: Statistics) -> Iterator[None]:
     variances: list[Tensor] = []
 
     def hook(norm: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if _normalises_by_input(norm):
+        if normalises_by_input(norm):
             variance, mean = torch.var_mean(inputs[0].float(), (0, 2, 3), correction=0)
             means.append(mean.double())
             variances.append(variance.double())
@@ -65,7 +65,7 @@ def imposing(method: nn.Module, statistics: Statistics) -> Iterator[None]:
     def hook(norm: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         nonlocal calls
         (x,) = inputs
-        if not _normalises_by_input(norm):
+        if not normalises_by_input(norm):
             return None
         mean, variance = (s[calls].to(x.dtype) for s in (statistics.means, statistics.variances))
         calls += 1
@@ -75,7 +75,7 @@ def imposing(method: nn.Module, statistics: Statistics) -> Iterator[None]:
         yield
 
 
-def _normalises_by_input(norm: Norm) -> bool:
+def normalises_by_input(norm: Norm) -> bool:
     """Whether it normalises by what passes through: asked when it happens, since a method may switch it."""
     return norm.training or norm.running_mean is None
 

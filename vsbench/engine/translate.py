@@ -100,9 +100,7 @@ def translate_tiles(
         return translate_image(method, he, device)
     try:
         known = Statistics()
-        for stand_in in _stand_ins(he, tiling, statistics):
-            with recording(method, known):
-                translated(method, [stand_in], device)
+        record_statistics(method, he, device, tiling, known, statistics)
         image = np.empty_like(he)
         strip = torch.zeros(1, 3, len(rows[0].pixels), columns[-1].start + len(columns[-1].pixels))
         for row, below in zip_longest(rows, rows[1:]):
@@ -120,6 +118,20 @@ def translate_tiles(
         sides = (joints([span.start for span in of], len(of[0].pixels)) for of in (rows, columns))
         stitched(Seams(*map(tuple, sides)))
     return image
+
+
+def record_statistics(
+    method: Method[Any],
+    he: RGB,
+    device: torch.device,
+    tiling: Tiling,
+    known: Statistics,
+    statistics: TileStatistics = "sample",
+) -> None:
+    """Pool into ``known`` what normalisation by the input meets in (H, W, 3) uint8 H&E, looked at in tiles."""
+    for stand_in in _stand_ins(he, tiling, statistics):
+        with recording(method, known):
+            translated(method, [stand_in], device)
 
 
 def translate_fitting(

@@ -137,10 +137,12 @@ def translated_row(
     if ranks.rank() == 0 and any(watch.images for watch in watches):
         _note_speed(stamp, device_name(device), watches)
     small = record.preset is not None and record.preset != "paper"
-    warnings = (f"{record.preset} preset: not the published configuration",) if small else ()
+    warnings = [f"{record.preset} preset: not the published configuration"] if small else []
     if isinstance(record, ImportedRecord):
-        warnings = (f"trained elsewhere: the generator {record.origin}, SHA-256 {record.origin_digest[:12]}…",)
-    return Row(run, record, reader(files), files, protocol=group.protocol, warnings=warnings)
+        warnings.append(f"trained elsewhere: the generator {record.origin}, SHA-256 {record.origin_digest[:12]}…")
+        if record.bundle is not None and record.bundle.learnt_from != f"{group.dataset}-{group.stain}":
+            warnings.append(f"learnt from {record.bundle.learnt_from}, not from pairs of this data set and stain")
+    return Row(run, record, reader(files), files, protocol=group.protocol, warnings=tuple(warnings))
 
 
 def taken_over(run: Run, record: RunRecord, group: Group) -> Run:

@@ -30,11 +30,13 @@ class InstanceNorm(nn.InstanceNorm2d):
 class BatchNorm(nn.BatchNorm2d):
     """nn.BatchNorm2d; in training its statistics, running ones too, are those of the images of all ranks.
 
-    Without running statistics (an image translated on its own) they are those of the images that come in.
+    Without running statistics (``image_statistics``) they are each image's own.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape and type."""
+        if self.running_mean is None:
+            return _contiguous_gradient(F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps))
         if ranks() == 1 or not (self.training and self.track_running_stats):
             if len(x) == 1:
                 return _contiguous_gradient(super().forward(x.contiguous()))
@@ -108,7 +110,7 @@ def same_statistics(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def image_statistics(network: nn.Module) -> Iterator[None]:
-    """Batch norm on the statistics of what passes through, running statistics untouched; dropout stays as it is."""
+    """Batch norm on each image's own statistics, running statistics untouched; dropout stays as it is."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     before = [(m.training, m.track_running_stats, m.running_mean, m.running_var) for m in norms]
     for norm in norms:

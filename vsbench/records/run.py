@@ -202,13 +202,22 @@ class PooledRecord(_OfMethod):
         return {"method": self.method, "config": self.config, "folds": [fold.made for fold in self.folds]}
 
 
+class BundleOrigin(Artefact):
+    """The bundle that a generator came in."""
+
+    name: Name
+    version: Text
+    learnt_from: Name  # <dataset>-<stain>
+
+
 class ImportedRecord(_OfMethod):
     """A generator that others trained, whose weights were read into a method of ours."""
 
     kind: Literal["imported"] = "imported"
     seed: None = None
     origin: Text  # the file's name, as it was given
-    origin_digest: Digest
+    origin_digest: Digest  # of the file; of a bundle that of its weights
+    bundle: BundleOrigin | None = None  # None: a file of the method's official code
 
     @property
     def _way(self) -> dict[str, Any]:

@@ -8,21 +8,19 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from textwrap import fill
 
 from vsbench import __version__, registry
 from vsbench.errors import PluginError, RunError, UsageError
-from vsbench.files import atomic, read_text, require_replaceable
+from vsbench.files import is_zip_of, read_text, require_replaceable, write_zip
 from vsbench.names import said
 from vsbench.report.provenance.places import RULE, Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.tables import Comparison, runs_of
 
 MARK = b"vsbench bundle"  # the comment of the ZIP file: what we wrote, we may replace
-DATE = (1980, 1, 1, 0, 0, 0)  # of every file inside: the earliest that ZIP knows
 TEXTS = (".tex", ".csv", ".json", ".md", ".txt")
 LARGEST = 1 << 28  # bytes of a text: a table of a million images
 FEW = 20  # names that README.txt gives of one folder
@@ -73,12 +71,7 @@ def write_bundle(
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files["MANIFEST"] = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()
     try:
-        with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as bundle:
-            bundle.comment = MARK
-            for name in sorted(files):
-                entry = zipfile.ZipInfo(name, DATE)
-                entry.create_system, entry.external_attr = 3, 0o644 << 16  # the same on every system
-                bundle.writestr(entry, files[name], zipfile.ZIP_DEFLATED)
+        write_zip(path, files, MARK)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
     return path
@@ -88,15 +81,7 @@ def require_bundle(path: Path) -> None:
     """Raise as ``write_bundle`` does where a bundle can't go to ``path``; to ask before a long report."""
     if path.suffix.lower() != ".zip":
         raise UsageError(f"--bundle {path}: a ZIP file is written; give it a name that ends in .zip")
-    require_replaceable(path, _is_bundle, "--bundle")
-
-
-def _is_bundle(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as there:
-            return there.comment == MARK
-    except zipfile.BadZipFile:
-        return False
+    require_replaceable(path, is_zip_of(MARK), "--bundle")
 
 
 def _report(found: Mapping[str, Path], places: Places) -> tuple[dict[str, bytes], list[str]]:

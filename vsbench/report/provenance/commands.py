@@ -101,6 +101,14 @@ def training(record: TrainedRecord, places: Places) -> Command:
 def importing(record: ImportedRecord, places: Places) -> Command:
     """``vsbench import`` of the generator's file, which only its name and digest are known of."""
     settings, given, notes = _settings(record)
+    if record.bundle is not None:
+        words = ["vsbench", "evaluate", f"{ELSEWHERE}/{record.origin}"]
+        words += [*data_words(record, places, notes), "--stain", record.stain]
+        notes.append(
+            f"{words[2]} stands for the bundle {record.bundle.name} {record.bundle.version}, whose weights have the "
+            f"digest {record.origin_digest}; its own record of the training is in it"
+        )
+        return Command(tuple(words), tuple(notes), given)
     words = ["vsbench", "import", record.method, f"{ELSEWHERE}/{record.origin}"]
     words += _option("--variant", record.variant or "", "")
     words += [word for text in settings for word in ("--set", text)]
