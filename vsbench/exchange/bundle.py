@@ -246,7 +246,8 @@ def _checked(folder: Path, given: Path) -> Bundle:
         if inner_digest(folder / GENERATOR) != card.weights:
             raise RunError(f"{GENERATOR}: not the weights that its card names; {BundleCard.mend}")
     except OSError as error:
-        raise RunError(f"{given}: {Path(str(error.filename)).name}: cannot be read ({error.strerror}); {BundleCard.mend}") from None  # fmt: skip
+        name = Path(str(error.filename)).name
+        raise RunError(f"{given}: {name}: cannot be read ({error.strerror}); {BundleCard.mend}") from None
     except RunError as error:
         raise RunError(f"{given}: {str(error).replace(f'{folder}/', '')}") from None
     return Bundle(folder, card)

@@ -197,8 +197,8 @@ def require_equal(graph: Graph, outputs: Outputs, path: Path) -> None:
             if not (apart.max() <= HALF_LEVEL and apart.mean() <= ON_AVERAGE):
                 raise RunError(
                     f"{path}: differs from {type(graph.method).__name__} by {127.5 * apart.max():.3g} levels of 8 bits "
-                    f"(mean {apart.mean():.2g} of [−1, 1]) on {images} images of {'×'.join(map(str, inputs[0].shape[2:]))};"
-                    " it is not written: tell the authors of the method"
+                    f"(mean {apart.mean():.2g} of [−1, 1]) on {images} images of {height}×{width}; it is not written: "
+                    "tell the authors of the method"
                 )
 
 

@@ -30,12 +30,14 @@ class InstanceNorm(nn.InstanceNorm2d):
 class BatchNorm(nn.BatchNorm2d):
     """nn.BatchNorm2d; in training its statistics, running ones too, are those of the images of all ranks.
 
-    Without running statistics (``image_statistics``) they are each image's own.
+    Without running statistics they are those of the images that come in; with ``each`` each image's own.
     """
+
+    each = False  # set by ``image_statistics``
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape and type."""
-        if self.running_mean is None:
+        if self.each:
             return _contiguous_gradient(F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps))
         if ranks() == 1 or not (self.training and self.track_running_stats):
             if len(x) == 1:
@@ -111,12 +113,14 @@ def same_statistics(network: nn.Module) -> Iterator[None]:
 @contextmanager
 def image_statistics(network: nn.Module) -> Iterator[None]:
     """Batch norm on each image's own statistics, running statistics untouched; dropout stays as it is."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
     before = [(m.training, m.track_running_stats, m.running_mean, m.running_var) for m in norms]
     for norm in norms:
         norm.training, norm.track_running_stats, norm.running_mean, norm.running_var = True, False, None, None
+        norm.each = True
     try:
         yield
     finally:
         for norm, (training, track, mean, var) in zip(norms, before, strict=True):
             norm.training, norm.track_running_stats, norm.running_mean, norm.running_var = training, track, mean, var
+            norm.each = False
