@@ -9,11 +9,13 @@ from vsbench import __version__
 from vsbench.cli import (
     ablate,
     audit,
+    board,
     catalogue,
     compare,
     data,
     demo,
     evaluate,
+    export,
     imports,
     measure,
     merge,
@@ -21,6 +23,7 @@ from vsbench.cli import (
     reader_study,
     report,
     study,
+    submit,
     sweep,
     train,
     translate,
@@ -46,12 +49,14 @@ app.command()(catalogue.doctor)
 app.command()(train.train)
 app.command()(ablate.ablate)
 app.command("import")(imports.import_)
+app.command()(export.export)
 app.command()(translate.translate)
 app.command()(measure.measure)
 app.command()(merge.merge)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(report.report)
+app.command()(board.board)
 app.command()(demo.demo)
 app.add_typer(weights.app, name="weights")
 data.app.command()(audit.audit)
@@ -60,6 +65,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(sweep.app, name="sweep")
 app.add_typer(reader_study.app, name="reader-study")
 app.add_typer(published.app, name="published")
+app.add_typer(submit.app, name="submit")
 
 MESSAGE = 3000  # characters of a line: its beginning says what is wrong, its end how to mend it
 

@@ -111,7 +111,11 @@ def read_table(folder: Path, ids: Sequence[str] | None = None) -> pd.DataFrame:
 
     Raises RunError naming the file where it is missing or damaged, or its ids are not ``ids`` in that order.
     """
-    file = folder / "per_image.csv"
+    return table_of(folder / "per_image.csv", ids)
+
+
+def table_of(file: Path, ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """The same of a file of any name."""
     try:
         names = {"id": str, "slide": str}  # 01 is no number, and a slide may be called NA: only empty is missing
         text = StringIO(read_text(file, LARGEST))

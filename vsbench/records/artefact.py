@@ -95,7 +95,14 @@ def content_of(file: Path, mend: str, largest: int) -> Any:
 
 def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong, and where; never the value itself, which may be anything."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"]).replace("schema_", "schema")
-    why = "unknown" if first["type"] == "union_tag_invalid" else said(first["msg"].removeprefix("Value error, "))
-    return f"{said(place) if place else 'kind'}: {why}"
+    return all_faults(error)[0]
+
+
+def all_faults(error: ValidationError) -> list[str]:
+    """All that is wrong, one line each."""
+    found = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        place = ".".join(str(part) for part in fault["loc"]).replace("schema_", "schema")
+        why = "unknown" if fault["type"] == "union_tag_invalid" else said(fault["msg"].removeprefix("Value error, "))
+        found.append(f"{said(place) if place else 'kind'}: {why}")
+    return found

@@ -48,7 +48,13 @@ RANGES = {
     **dict.fromkeys(("r_c", "r_p", "r_avg"), (-100, 100)),  # %
     "ssim": (-1, 1),
     "phv_avg": (0, 1),
-    **dict.fromkeys(("fid", "iod", "psnr"), (0, None)),
+    **dict.fromkeys(("ccc", "ccc_balanced", "clinical_kappa"), (-1, 1)),
+    "r_p_balanced": (-100, 100),
+    **dict.fromkeys(("cell_auc", "mask_dice", "mask_dice_best", "mask_iou"), (0, 1)),
+    **dict.fromkeys(
+        ("fid", "iod", "psnr", "psnr_pooled", "iod_mae", "iod_mae_balanced", "fd_vgg16", "lpips", "truth_mae"),
+        (0, None),
+    ),
 }
 AVERAGES = {"r_avg": ("r_c", "r_p")}
 COPY_DIGITS = 4  # significant ones; fewer are equal by chance too often

@@ -4,7 +4,7 @@ const shownValues = new Set(board.values.filter(value => value.main).map(value =
 if (!shownValues.size) board.values.slice(0, 8).forEach(value => shownValues.add(value.name));
 
 const sorting = { key: null, down: false };
-const FILTERS = ["dataset", "stain", "kind"];
+const FILTERS = ["dataset", "stain", "kind", "benchmark"];
 
 function sortKey(row) {
   const value = board.values.find(other => other.name === sorting.key);
@@ -117,7 +117,7 @@ function focusCell(cell) {
 
 function startLeaderboard() {
   for (const name of FILTERS) {
-    const found = [...new Set(board.rows.map(row => row[name]))];
+    const found = [...distinct(board.rows.map(row => row[name]))];
     options(find("filter-" + name), [["", "all"], ...found.map(value => [value, value])]);
     hideUnlessChoice(find("filter-" + name), found.length);
     find("filter-" + name).addEventListener("change", showBoard);

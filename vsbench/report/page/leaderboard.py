@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vsbench.benchmark import version_said
 from vsbench.metric import Value
 from vsbench.report.decision import Decision
 from vsbench.report.notation import decimals, markup, stain_name
@@ -58,6 +59,7 @@ class Leaderboard:
                 "dataset": comparison.title,
                 "stain": stain_name(comparison.stain),
                 "protocol": run.protocol,
+                "benchmark": version_said(run.benchmark),
                 "kind": KINDS[row.kind],
                 "method": row.title,
                 "seeds": sum(r.seed is not None for r in row.runs) or None,
@@ -172,7 +174,7 @@ class Leaderboard:
             cells: dict[str, dict[str, Any]] = {}
             for row in rows:
                 if row.metric not in self.values:
-                    self.values[row.metric] = _printed_value(row.metric)
+                    self.values[row.metric] = printed_value(row.metric)
                 cell = cells.setdefault(row.metric, {"mean": float(row.number), "text": row.value, "printed": []})
                 cell["printed"].append([place(row), row.method, row.value])
                 notes = [self.texts(text) for text in doubtful.get(row.line, ())]
@@ -182,6 +184,7 @@ class Leaderboard:
                 "dataset": dataset,
                 "stain": stain_name(stain),
                 "protocol": "as printed",
+                "benchmark": None,
                 "kind": "printed",
                 "method": method,
                 "seeds": None,
@@ -198,7 +201,7 @@ def _value(column: Column | Value) -> dict[str, Any]:
     return {"label": markup(column.label), "unit": unit, "best": column.best, "score": column.unit != "images"}
 
 
-def _printed_value(metric: str) -> dict[str, Any]:
+def printed_value(metric: str) -> dict[str, Any]:
     """A value that no run has; where no metric declares it, nothing is known of its direction."""
     known = declared().get(metric)
     return _value(known) if known else {"label": [("", metric)], "unit": "", "best": "high", "score": False}

@@ -24,6 +24,12 @@ function printedTable(rows) {
     make("tbody", {}, rows.map(cells => make("tr", {}, cells.map(cell => make("td", {}, cell))))));
 }
 
+function historyTable(rows) {
+  return make("table", { class: "small" }, make("thead", {}, make("tr", {},
+    ...["version", "kind", "value"].map(words => make("th", { scope: "col" }, words)))),
+    make("tbody", {}, rows.map(cells => make("tr", {}, cells.map(cell => make("td", {}, cell))))));
+}
+
 function runFacts(run) {
   const link = ([name, href]) => make("a", { href }, name);
   return make("details", {}, make("summary", {}, `Provenance of ${run.name}`),
@@ -62,6 +68,7 @@ function openPanel(row, value) {
   const parts = [definitions([...(cell ? cellParts(value, cell) : []), ...rowFacts(row)])];
   if (notes.length) parts.push(heading("Notes"), list(notes.map(rich)));
   if (cell && cell.printed) parts.push(heading("As printed"), printedTable(cell.printed));
+  if (cell && cell.history) parts.push(heading("By benchmark version"), historyTable(cell.history));
   if (cell && cell.seeds) parts.push(heading("Each run"), seedTable(cell.seeds));
   if (row.runs.length) parts.push(heading("Provenance"), ...row.runs.map(run => runFacts(board.runs[run])));
   const title = find("panel-title"), body = find("panel").querySelector("div");

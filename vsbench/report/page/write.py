@@ -1,30 +1,27 @@
-"""Puts the page together: its parts lie beside this file, its data are embedded as JSON."""
+"""Puts the report's page together."""
 
 import base64
-import hashlib
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vsbench import __version__
 from vsbench.files import write_text
 from vsbench.report.dab_scale import FULL, colours, positive_density
 from vsbench.report.decision import Decision
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.style import COLUMN_WIDTH, DPI
 from vsbench.report.notation import markup
+from vsbench.report.page.assemble import assembled
 from vsbench.report.page.cards import dataset_cards, method_cards
 from vsbench.report.page.explorer import write_explorer
 from vsbench.report.page.heat import dab_filter
 from vsbench.report.page.leaderboard import Leaderboard
 from vsbench.report.page.ranks import rank_data
-from vsbench.report.page.texts import address, embedded
+from vsbench.report.page.texts import address
 from vsbench.report.published import Paper
 from vsbench.report.tables import Comparison
 
@@ -83,7 +80,7 @@ def write_page(
     }
     heat = {"full": FULL, "positive": round(positive_density(), 4), "colours": np.rint(255 * colours()).tolist()}
     data = {"board": board.data(), "details": details, "cards": cards, "heat": heat}
-    write_text(out / "index.html", _page(data, figures))
+    write_text(out / "index.html", assembled("page", SCRIPTS, data, figures, filter=dab_filter()))
     return [out / "index.html", *written]
 
 
@@ -101,34 +98,3 @@ def _figure(drawn: Drawn, out: Path) -> dict[str, Any]:
         "missing": list(drawn.missing),
         "files": [[suffix.upper(), address(drawn.file(suffix), out)] for suffix in ("pdf", "png", "csv")],
     }
-
-
-def _page(data: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    """``figures`` come after the script, so that the table is there before megabytes of them are read."""
-    style, script = _part("page.css"), "\n".join(_part(f"{name}.js") for name in SCRIPTS)
-    parts = {
-        "style": style,
-        "script": script,
-        "style-digest": _digest(style),
-        "script-digest": _digest(script),
-        "filter": dab_filter(),
-        "version": __version__,
-        "data": _blocks(data),
-        "figures": _blocks(figures),
-    }
-    return re.sub(r"\[\[([a-z-]+)\]\]", lambda found: parts[found[1]], _part("page.html"))
-
-
-def _blocks(data: Mapping[str, Any]) -> str:
-    return "\n".join(
-        f'<script type="application/json" id="data-{name}">{embedded(value)}</script>' for name, value in data.items()
-    )
-
-
-def _part(name: str) -> str:
-    return files("vsbench.report.page").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """What the content security policy names a style or script by: nothing else runs."""
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
