@@ -27,6 +27,7 @@ MEANINGS = {
     "printed": "what a paper printed, typos and all, by its own protocol",
     "printed second-hand": STATES["printed"],
 }
+LONGEST = 9  # characters of a number
 Row = dict[str, Any]
 
 
@@ -156,22 +157,30 @@ class Board(Leaderboard):
         for (dataset, stain, method, state, run, training, test), rows in groups.items():
             notes = [f"source {source.name}: {rows[0].where}"]
             notes += [f"unknown: {what}" for what in dict.fromkeys(row.unknown for row in rows) if what]
+            notes += [f"run {run}"] if run else []
             notes += [f"trained on {training}"] if training else []
             notes += [f"tested on {test}"] if test else []
             cells: dict[str, Row] = {}
             for row in rows:
                 self.values.setdefault(row.metric, printed_value(row.metric))
-                cell = cells.setdefault(row.metric, {"mean": float(row.number), "text": row.value, "printed": []})
+                cell = cells.setdefault(
+                    row.metric, {"mean": float(row.number), "text": _short(row), "printed": []}
+                )
                 cell["printed"].append([row.table or row.source, row.method, row.value])
             yield {
                 "dataset": dataset, "stain": stain_name(stain), "protocol": "as given", "benchmark": None,
-                "kind": RERUN[state], "method": f"{method}{f' ({run})' if run else ''}", "seeds": None, "n": None,
-                "slides": None, "notes": [self.texts(note) for note in notes], "runs": [], "cells": cells,
+                "kind": RERUN[state], "method": method, "seeds": None, "n": None, "slides": None,
+                "notes": [self.texts(note) for note in notes], "runs": [], "cells": cells,
             }  # fmt: skip
 
 
 def _same_row(one: Submission, other: Submission) -> bool:
     return (one.row, one.by, one.data, one.protocol) == (other.row, other.by, other.data, other.protocol)
+
+
+def _short(row: Rerun) -> str:
+    """A number as it was given, or six digits of it where someone gave all that a computer has."""
+    return row.value if len(row.value) <= LONGEST else f"{row.number:.6g}"
 
 
 def _text(numbers: Sequence[float], places: int) -> str:

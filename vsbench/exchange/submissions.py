@@ -4,6 +4,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def check(file: Path, tables: Sequence[Path] = ()) -> tuple[Submission | None, l
     faults = [*_unknown(submission), *_out_of_range(submission)]
     attached = {
         **dict.fromkeys(tables, True),
-        **dict.fromkeys(sorted(file.parent.glob(f"{file.stem}.*.csv")), False),
+        **dict.fromkeys(sorted(file.parent.glob(f"{escape(file.stem)}.*.csv")), False),
     }
     by_digest = {run.table: run for run in submission.runs}
     for path in attached:

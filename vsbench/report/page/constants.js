@@ -10,8 +10,10 @@ const FACTS = [
 const distinct = items => new Set(items.filter(item => item !== null && item !== undefined));
 const cellOf = (row, value) => row.cells[value.name];
 
-// facts in which the rows differ; what only some rows say (printed ones name no N) is no difference
-const differing = rows => FACTS.filter(([key]) => distinct(rows.map(row => row[key])).size > 1);
+// facts in which the rows differ; what some rows don't say (printed ones name no N) is no difference, unless most don't
+const says = (row, key) => row[key] !== null && row[key] !== undefined;
+const differing = rows => FACTS.filter(([key]) => distinct(rows.map(row => row[key])).size > 1
+  || 2 * rows.filter(row => says(row, key)).length < rows.length);
 
 // of a value that tells no row from another: no number at all, or one in all of several rows
 function isConstant(value, rows) {

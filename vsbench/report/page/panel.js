@@ -44,6 +44,7 @@ function rowFacts(row) {
   const facts = [["data", `${row.dataset}, ${row.stain}`], ["kind", row.kind]];
   if (row.n) facts.push(["images", `N = ${row.n}, ` +
     (row.slides === null ? "slides unknown" : `${row.slides} slide${row.slides === 1 ? "" : "s"}`)]);
+  if (row.benchmark) facts.push(["benchmark", row.benchmark]);
   if (row.seeds) facts.push(["seeds", String(row.seeds)]);
   return facts;
 }
