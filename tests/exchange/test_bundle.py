@@ -156,8 +156,13 @@ def test_a_zip_of_its_folder_is_the_same_bundle(bundle: Path, tmp_path: Path) ->
 
 def test_what_has_no_weights_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_text("<html>")
-    with pytest.raises(RunError, match="not a weights file"), generator_of(tmp_path / "page.zip") as weights:
+    with pytest.raises(DataError, match="a web page"), generator_of(tmp_path / "page.zip"):
+        pass
+    torch.save({}, tmp_path / "net.pth")  # a zip, too
+    with pytest.raises(RunError, match="not a weights file"), generator_of(tmp_path / "net.pth") as weights:
         load_method(weights)
+    with pytest.raises(DataError, match="neither a folder nor"), generator_of(tmp_path / "gone.zip"):
+        pass
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a/b", "1")
     with pytest.raises(DataError, match="no bundle"), generator_of(tmp_path / "x.zip"):
@@ -169,12 +174,14 @@ def test_the_commands(vsbench: Any, tiny: Any, run: Run, pairs: Path, tmp_path: 
     assert (made.returncode, made.stdout) == (0, f"{tmp_path / 'b.zip'}\n"), made.stderr
     translated = vsbench("translate", tmp_path / "b.zip", pairs / "he" / "test", tmp_path / "out")
     assert translated.returncode == 0, translated.stderr
-    elsewhere = ["--dataset", "folder", "--stain", "er", "--data-root", pairs, "--results", tmp_path / "r"]
-    evaluated = vsbench("evaluate", tmp_path / "b.zip", *elsewhere)
+    data = ["--dataset", "folder", "--stain", "er", "--data-root", pairs]
+    evaluated = vsbench("evaluate", tmp_path / "b.zip", *data, "--results", tmp_path / "r")
     assert evaluated.returncode == 0, evaluated.stderr
     assert "CUT (cpu) (bundle 1.0)" in evaluated.stdout.replace("\n", " ")
     assert "cpu preset" in evaluated.stdout
     again = vsbench("evaluate", "--all", "--results", tmp_path / "r", "--data-root", pairs)
     assert (again.returncode, again.stdout.count("unchanged") > 0) == (0, True), again.stderr
+    trained = vsbench("train", "cut", *data, "--from", tmp_path / "b.zip", "--dry-run")
+    assert (trained.returncode, "holds the network that translates alone" in trained.stderr) == (2, True)
     (weights,) = (tmp_path / "r").rglob("imported.safetensors")
     assert tiny("cut").config == load_method(weights).config

@@ -137,7 +137,10 @@ def train(
     from vsbench.engine.trainer import Rhythm
     from vsbench.errors import UsageError
     from vsbench.ranks import leave
+    from vsbench.records.bundle import is_bundle
 
+    if start_from is not None and is_bundle(start_from):
+        raise UsageError(f"--from {start_from}: a bundle holds the network that translates alone; give a run")
     if accept_data and not resume:
         raise UsageError("--accept-data: goes with --resume")
     options = ({} if config is None else read_settings(config, f"--config {config}")) | parse_settings(settings or [])

@@ -163,9 +163,7 @@ class Board(Leaderboard):
             cells: dict[str, Row] = {}
             for row in rows:
                 self.values.setdefault(row.metric, printed_value(row.metric))
-                cell = cells.setdefault(
-                    row.metric, {"mean": float(row.number), "text": _short(row), "printed": []}
-                )
+                cell = cells.setdefault(row.metric, {"mean": float(row.number), "text": _short(row), "printed": []})
                 cell["printed"].append([row.table or row.source, row.method, row.value])
             yield {
                 "dataset": dataset, "stain": stain_name(stain), "protocol": "as given", "benchmark": None,

@@ -10,7 +10,6 @@ The unpacked folder is a bundle too, whatever else a hub has put into it.
 """
 
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,12 +33,11 @@ from vsbench.exchange.model_card import model_card
 from vsbench.files import atomic, file_digest, is_zip_of, require_replaceable, write_json, write_text, write_zip
 from vsbench.method import Method
 from vsbench.names import brief, checked_name
-from vsbench.records.bundle import FILES, GENERATOR, SHEET, TRAINING, BundleCard, Change
+from vsbench.records.bundle import CARD, FILES, GENERATOR, README, SHEET, TRAINING, BundleCard, Change, is_bundle
 from vsbench.records.run import ImportedRecord, TrainedRecord
 from vsbench.records.summary import Summary
 from vsbench.report.provenance.places import Places
 
-CARD, README = "bundle.json", "README.md"
 KNOWN = (README, CARD, *FILES)
 MARK = b"vsbench generator"  # the comment of the ZIP file: what we wrote, we may replace
 SHOWN = 4  # images of a sheet, at most
@@ -69,11 +67,6 @@ class Saying:
     changes: str = ""
     licence: str | None = None
     pixel_size: float | None = None
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a file or folder is meant as a bundle: any zip, and a folder with its card."""
-    return (path / CARD).is_file() if path.is_dir() else path.is_file() and zipfile.is_zipfile(path)
 
 
 @contextmanager
@@ -196,7 +189,7 @@ def _earlier(out: Path) -> list[Change]:
             raise RunError(f"{out}: a folder with something else in it; give another OUT")
     else:
         require_replaceable(out, is_zip_of(MARK), "OUT")
-    if not is_bundle(out):
+    if not (is_bundle(out) and out.exists()):
         return []
     with open_bundle(out) as bundle:
         return bundle.card.changes

@@ -12,8 +12,9 @@ from vsbench.dataset import data_folder, data_name
 from vsbench.engine.checkpoint import IMPORTED, load_method, weights_of
 from vsbench.engine.run import Run, group_folder, require_one_row
 from vsbench.errors import RunError, UsageError
-from vsbench.exchange.bundle import Bundle, is_bundle, open_bundle
+from vsbench.exchange.bundle import Bundle, open_bundle
 from vsbench.files import atomic
+from vsbench.records.bundle import is_bundle
 from vsbench.records.run import BundleOrigin, ImportedRecord
 
 

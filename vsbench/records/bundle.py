@@ -1,5 +1,6 @@
 """``bundle.json``: what a bundle's generator is and was trained on, and the digests of the files beside it."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -7,9 +8,15 @@ from pydantic import Field, model_validator
 from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text
 
 GENERATOR, TRAINING, SHEET = "generator.safetensors", "training.json", "sheet.png"
+CARD, README = "bundle.json", "README.md"
 FILES = (GENERATOR, TRAINING, SHEET)  # that a bundle may hold besides its card and README.md: nothing that runs
 
 Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,3}$", max_length=20)]
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file or folder is meant as a bundle: any zip by its name, and a folder with its card."""
+    return (path / CARD).is_file() if path.is_dir() else path.suffix.lower() == ".zip"
 
 
 class Change(Artefact):
