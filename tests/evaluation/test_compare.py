@@ -269,6 +269,8 @@ def test_only_like_is_compared_with_like(make: Make) -> None:
         compared(a, make("c", protocols={"fid": "fid/y"}))
     with pytest.raises(RunError, match=r"no protocol that all runs .*'native'.*'resized'"):
         compared(a, make("d", folder="resized"))
+    with pytest.raises(RunError, match=r"other benchmark versions \(before vsbench-2026\.1, vsbench-2031\.4\)"):
+        compared(a, make("f", benchmark="vsbench-2031.4"))
     other = make("e")
     table = pd.read_csv(other / "evaluation/native/per_image.csv", dtype={"id": str})
     table.assign(intden_real=1.0 + table["intden_real"]).to_csv(other / "evaluation/native/per_image.csv", index=False)

@@ -36,6 +36,12 @@ def test_it_holds_what_its_card_says_and_no_path_of_the_machine(bundle: Path, tm
     assert json.loads(contents["training.json"])["train_pairs"] == 3
 
 
+def test_a_run_may_be_named_from_where_it_lies(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.folder)
+    with open_bundle(write_bundle(Run(Path()), tmp_path / "x", Saying())) as bundle:
+        assert bundle.card.name == "cut+cpu"
+
+
 def test_its_readme_is_a_model_card(bundle: Path) -> None:
     with zipfile.ZipFile(bundle) as archive:
         _, front, body = archive.read("README.md").decode().split("---\n", 2)

@@ -256,6 +256,17 @@ def test_what_was_measured_at_a_common_size_alone_is_not_taken_for_the_rest(tree
     assert told == ["left out: 1 evaluation in the protocol size-16x16-box; --protocol size-16x16-box shows it"]
 
 
+def test_a_row_of_another_benchmark_version_is_shown_and_not_ranked(tree: Tree) -> None:
+    for row, ssim in (("cut", 0.5), ("usigan", 0.6), ("asp", 0.7)):
+        tree.add(row, {"ssim": ssim}, benchmark="vsbench-2031.4")
+    tree.add("old", {"ssim": 0.9})
+    comparison = only(tree)
+    said = "of another benchmark version, before vsbench-2026.1"
+    assert comparison.difference(row_of(comparison, "old"), "ssim") == said
+    assert comparison.difference(row_of(comparison, "cut"), "ssim") is None
+    assert tidy(load_results(tree.results))["benchmark"].value_counts().to_dict() == {"vsbench-2031.4": 3}
+
+
 def test_a_row_that_was_resized_is_shown_and_not_ranked(tree: Tree) -> None:
     tree.add("cut", {"ssim": 0.5})
     tree.add("usigan", {"ssim": 0.5})

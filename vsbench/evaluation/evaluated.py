@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench import registry
+from vsbench.benchmark import version_said
 from vsbench.cells import plain_table
 from vsbench.data.arrays import read_arrays
 from vsbench.engine.run import Run
@@ -191,6 +192,12 @@ def basis(runs: Sequence[Evaluated], metrics: Sequence[str] = ()) -> Basis:
         if other.summary.data_digest != first.summary.data_digest:
             raise RunError(
                 f"{first.name} and {other.name} were evaluated on other test images; evaluate both on the same"
+            )
+        versions = [version_said(run.summary.benchmark) for run in (first, other)]
+        if versions[0] != versions[1]:
+            raise RunError(
+                f"{first.name} and {other.name} are of other benchmark versions ({', '.join(versions)}); evaluate both "
+                "again"
             )
     declared = {name: entry for run in reversed(runs) for name, entry in run.summary.values.items()}
     if unknown := [name for name in metrics if name not in declared]:

@@ -98,14 +98,15 @@ def write_bundle(run: Run, out: Path, saying: Saying, sheet: Path | None = None)
     if isinstance(record, TrainedRecord) and not record.finished:
         raise RunError(f"{run.folder}: training is not finished; go on with --resume")
     earlier = _earlier(out)
-    method = load_method(weights_of(run))
+    method, places = load_method(weights_of(run)), _places(run, record)
+    method.config = method.restored(places.value(method.config.model_dump(mode="json")))
     with tempfile.TemporaryDirectory(prefix="vsbench-") as place:
         folder = Path(place)
         save_translator(folder / GENERATOR, record.method, method)
-        write_json(folder / TRAINING, _cleared(run, record))
+        write_json(folder / TRAINING, places.value(record.model_dump(mode="json", by_alias=True)))
         if sheet is not None:
             _draw_sheet(method, sheet, folder / SHEET)
-        card = _card(run, record, saying, earlier, folder)
+        card = _card(record, method, places, saying, earlier, folder)
         card.write(folder / CARD)
         write_text(folder / README, model_card(card, _evaluated(run), sheet is not None))
         files = {name: folder / name for name in KNOWN if (folder / name).is_file()}
@@ -122,7 +123,12 @@ def write_bundle(run: Run, out: Path, saying: Saying, sheet: Path | None = None)
 
 
 def _card(
-    run: Run, record: TrainedRecord | ImportedRecord, saying: Saying, earlier: Sequence[Change], folder: Path
+    record: TrainedRecord | ImportedRecord,
+    method: Method[Any],
+    places: Places,
+    saying: Saying,
+    earlier: Sequence[Change],
+    folder: Path,
 ) -> BundleCard:
     dataset = _dataset(record.dataset, record.dataset_options or {})
     name = record.row if saying.name is None else checked_name(saying.name, "--name")
@@ -136,9 +142,10 @@ def _card(
         "title": record.title,
         "licence": saying.licence,
         **{key: getattr(record, key) for key in
-           ("method", "variant", "preset", "config", "dataset", "data_name", "stain", "seed")},
+           ("method", "variant", "preset", "dataset", "data_name", "stain", "seed")},
+        "config": method.config.model_dump(mode="json"),
         "weights": inner_digest(folder / GENERATOR),
-        "dataset_options": Places(run.folder.parents[3], _roots(record)).value(record.dataset_options or {}),
+        "dataset_options": places.value(record.dataset_options or {}),
         "data_licence": dataset.card.licence if dataset is not None else "not known here",
         "pixel_size": saying.pixel_size or (dataset.pixel_size if dataset is not None else None),
         **{key: getattr(record, key, None) for key in ("train_pairs", "train_slides", "train_digest")},
@@ -159,13 +166,10 @@ def _dataset(name: str, options: dict[str, Any]) -> Any:
         return None
 
 
-def _roots(record: TrainedRecord | ImportedRecord) -> list[str]:
-    return [record.data_root] if record.data_root else []
-
-
-def _cleared(run: Run, record: TrainedRecord | ImportedRecord) -> Any:
-    """The run's record with no path of this machine in it."""
-    return Places(run.folder.parents[3], _roots(record)).value(record.model_dump(mode="json", by_alias=True))
+def _places(run: Run, record: TrainedRecord | ImportedRecord) -> Places:
+    """How paths of this machine are written in a bundle."""
+    above = run.folder.absolute().parents  # <results>/runs/<dataset>-<stain>/<row>/, if it was not moved
+    return Places(above[min(3, len(above) - 1)], [record.data_root] if record.data_root else [])
 
 
 def _evaluated(run: Run) -> Summary | None:

@@ -60,7 +60,6 @@ class Graph:
         return {
             "vsbench": __version__,
             "method": type(self.method).__name__,
-            "config": self.method.config.model_dump_json(),
             "size_multiple": str(self.method.size_multiple),
             "smallest": str(_sides(self.method.size_multiple, SMALLEST)),
             "range": "-1 to 1",

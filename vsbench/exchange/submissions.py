@@ -212,7 +212,7 @@ def _unknown(submission: Submission) -> Iterator[str]:
         if count is not None and not submission.options and submission.runs[0].n != count:
             yield f"runs: {submission.runs[0].n} images, where {submission.dataset} has {count} of that stain and split"
     known = declared()
-    for name, value in submission.runs[0].values.items():
+    for name, value in {name: value for run in submission.runs for name, value in run.values.items()}.items():
         if name not in known:
             yield f"{name}: no value of this name is known here; is its plug-in installed?"
         elif not CHANGED.fullmatch(value.protocol.removeprefix(known[name].protocol)):
