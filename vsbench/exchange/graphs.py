@@ -12,7 +12,7 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -153,6 +153,7 @@ def write_onnx(graph: Graph, path: Path) -> None:
             graph.module().eval(), inputs, dynamo=True, opset_version=OPSET, dynamic_shapes=_free(graph, len(inputs)),
             input_names=[NAMES[0], *graph.drawn_names], output_names=[NAMES[1]], verbose=False,
         )  # fmt: skip
+    assert program is not None  # but for exports into a file
     model = program.model_proto
     for key, value in graph.card.items():
         model.metadata_props.add(key=key, value=value)
@@ -284,20 +285,12 @@ def _free(graph: Graph, inputs: int) -> tuple[Any, ...]:
     return (he, (sides,) * (inputs - 1)) if inputs > 1 else (he,)
 
 
-class _quietly(warnings.catch_warnings):
+@contextmanager
+def _quietly(form: str, path: Path) -> Iterator[None]:
     """Warnings of an exporter about itself are not ours to say; what it raises is told in one line."""
-
-    def __init__(self, form: str, path: Path) -> None:
-        super().__init__()
-        self.form, self.path = form, path
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.simplefilter("ignore")
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        super().__exit__(kind, error, trace)
-        if isinstance(error, Exception):
-            raise RunError(
-                f"{self.path}: can't be exported as {self.form} ({type(error).__name__}: {said(error)})"
-            ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        raise RunError(f"{path}: can't be exported as {form} ({type(error).__name__}: {said(error)})") from error
