@@ -140,6 +140,7 @@ def test_the_csv_has_each_value_with_its_provenance(study: Study, trained: Train
     trained("whole", 0, r_p=80.0, fid="weights are missing")
     (line,) = csv_lines(table_of(study), row="whole", seed="0", metric="r_p")
     assert line.pop("data_digest")
+    assert line.pop("benchmark") == "before vsbench-2026.1"
     assert line == {
         "row": "whole", "seed": "0", "metric": "r_p", "value": "80.0", "unit": "%", "protocol": "r_p/iod-fiji",
         "n": "6", "published": "84.07", "reason": "", "run": "usigan+cpu",

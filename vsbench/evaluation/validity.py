@@ -17,6 +17,7 @@ from PIL import Image as Picture
 from scipy.stats import rankdata
 
 from vsbench import __version__, registry
+from vsbench.benchmark import BENCHMARK
 from vsbench.bounds import SEED, require_whole
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair, pairs_digest
@@ -116,6 +117,7 @@ def study_validity(study: ValidityStudy, instrument: Instrument, count: Count | 
         "absent": {name: reason for name, reason in missing.items() if name in values},
         "warnings": [*source.warnings, *instrument.broken],
         "vsbench": __version__,
+        "benchmark": BENCHMARK,
         "python": platform.python_version(),
         "numpy": np.__version__,
     }

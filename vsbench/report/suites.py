@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsbench.benchmark import version_said
 from vsbench.cells import neutral_row
 from vsbench.evaluation.ablate import Study, StudyRow, state
 from vsbench.files import write_text
@@ -19,7 +20,9 @@ from vsbench.report.studies import record_of
 from vsbench.report.tables import Column, Comparison, EvaluatedRun, Row, compare, load_results, problems
 
 MAIN = ("iod_mae", "iod_rel", "r_p", "r_c", "r_avg", "fid", "phv_avg", "truth_mae", "cell_auc")
-HEAD = ("row", "seed", "metric", "value", "unit", "protocol", "n", "data_digest", "published", "reason", "run")
+HEAD = (
+    "row", "seed", "metric", "value", "unit", "protocol", "n", "data_digest", "benchmark", "published", "reason", "run",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ def notes(table: SuiteTable) -> Iterator[str]:
     if table.comparison is None:
         return
     digest, n = table.comparison.data
-    yield f"measured on {n} test images, data {digest[:12]}"
+    yield f"measured on {n} test images, data {digest[:12]}, {version_said(table.comparison.benchmark)}"
     for value in table.values:
         column = table.comparison.columns.get(value)
         if column is not None and column.protocol is not None:
@@ -239,7 +242,7 @@ def _runs(table: SuiteTable, row: StudyRow) -> list[EvaluatedRun]:
 
 
 def _reading(run: EvaluatedRun, name: str) -> dict[str, Any]:
-    measured_on = {"n": run.n, "data_digest": run.data_digest}
+    measured_on = {"n": run.n, "data_digest": run.data_digest, "benchmark": version_said(run.benchmark)}
     reading = run.values.get(name)
     if reading is None:
         return measured_on | {"reason": "not measured"}

@@ -319,7 +319,7 @@ def tidy(runs: Iterable[EvaluatedRun]) -> pd.DataFrame:
             "n": run.n,
             "n_slides": run.n_slides,
             "data_digest": run.data_digest,
-            "benchmark": run.benchmark,
+            "benchmark": version_said(run.benchmark),
         }
         for run in runs
         for name, reading in run.values.items()

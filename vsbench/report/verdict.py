@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from vsbench.benchmark import version_said
 from vsbench.metric import penalty
 from vsbench.report.decision import Decision, ValueDecision
 from vsbench.report.light import turned
@@ -33,8 +34,11 @@ def decision_table(decision: Decision, values: Sequence[str] | None = None) -> p
     comparison, lines = decision.comparison, []
     for name in comparison.columns if values is None else values:
         head: dict[str, object] = {
-            "dataset": comparison.dataset, "stain": comparison.stain, "benchmark": comparison.benchmark, "value": name,
-        }  # fmt: skip
+            "dataset": comparison.dataset,
+            "stain": comparison.stain,
+            "benchmark": version_said(comparison.benchmark),
+            "value": name,
+        }
         if name in decision.left_out:
             lines.append(head | {"caution": decision.left_out[name]})
         if name not in decision.values:
