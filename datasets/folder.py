@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
+from vsbench.data.carried import read_carried
 from vsbench.data.pairs import NotHere, Pair, images_by_stem, match, name_of
 from vsbench.data.search import side_by_side, stained
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig, Seed
@@ -78,6 +79,11 @@ class Folder(Dataset[Config]):
     )
     stains = ()
     is_own = True
+
+    @classmethod
+    def carried(cls, root: Path) -> dict[str, Any]:
+        """What ``vsbench data tiles`` wrote beside the images: ``slide`` and ``pixel_size``."""
+        return read_carried(root)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -107,6 +107,11 @@ class Dataset(ABC, Generic[C]):
         """Build with ``--data`` options. Raises UsageError naming an unknown option or a bad value."""
         return cls(build_config(config_type(cls), options))
 
+    @classmethod
+    def carried(cls, root: Path) -> dict[str, Any]:
+        """Options that the images at ``root`` bring with them; what a user gives goes before them. DataError."""
+        return {}
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What must be said of numbers on this data, as its options have it."""
@@ -182,6 +187,11 @@ def data_name(dataset: Dataset[Any], given: str | None, option: Path | None) -> 
     if given is None and dataset.is_own:
         return named_after(data_folder(dataset, option))
     return given
+
+
+def with_carried(dataset: type[Dataset[Any]], given: dict[str, Any], option: Path | None) -> dict[str, Any]:
+    """Options as given, and beside them those that the images carry. Raises UsageError and DataError."""
+    return given if not dataset.needs_root else {**dataset.carried(find_data_root(option)), **given}
 
 
 def pairs_of(dataset: Dataset[Any], option: Path | None, stain: str, split: str) -> list[Pair]:

@@ -47,7 +47,7 @@ def ablate(
     What is done already is not run again, and what was interrupted goes on: give the same command again.
     """
     from vsbench.cli.display import TrainingDisplay
-    from vsbench.cli.options import make_fabric
+    from vsbench.cli.options import dataset_options, make_fabric
     from vsbench.config import parse_settings
     from vsbench.engine.interrupt import Interrupted
     from vsbench.engine.loggers import require_loggers
@@ -62,7 +62,7 @@ def ablate(
         stain=stain,
         preset=preset,
         options=parse_settings(settings or []),
-        dataset_options=parse_settings(data or []),
+        dataset_options=dataset_options(dataset, data, data_root),
         data_root=data_root,
         results=results,
     )

@@ -40,14 +40,14 @@ def audit(
     from vsbench.audit.run import audit as audit_pairs
     from vsbench.audit.run import write_tables
     from vsbench.cli.display import TrainingDisplay
-    from vsbench.config import parse_settings
+    from vsbench.cli.options import dataset_options
     from vsbench.data.pairs import images_of, not_read
     from vsbench.data.root import cache_folder, find_data_root
     from vsbench.errors import DataError, UsageError
     from vsbench.files import only_ours, read_json, write_text
     from vsbench.report.provenance.places import Places
 
-    source = registry.load("vsbench.datasets", dataset).from_options(parse_settings(data or []))
+    source = registry.load("vsbench.datasets", dataset).from_options(dataset_options(dataset, data, data_root))
     if not source.paired:
         raise UsageError("the audit is about pairs; unpaired folders have none")
     if not (stain or source.stains):

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from vsbench.bounds import WORKERS
 from vsbench.cli.options import DataOptions, DataRoot, checked_names, checked_stains
 from vsbench.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
     from vsbench.data.prepare import Prepared, Progress
     from vsbench.data.verify import Findings
+    from vsbench.slides.tiles import CutPair
 
 app = typer.Typer(help="Data sets on disk: prepare a download, verify what is there.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Data set: see vsbench datasets.", metavar="DATASET")]
@@ -81,7 +83,7 @@ def verify(
     from vsbench.data.verify import verify as run
     from vsbench.errors import DataError
 
-    dataset = _load(name, data)
+    dataset = _load_carried(name, data, data_root)
     root = find_data_root(data_root) if dataset.needs_root else data_root or cache_folder()
     with _bar("verifying") as progress:
         found = run(dataset, root, _stains(dataset, stain), not stain, fast, progress)
@@ -91,6 +93,68 @@ def verify(
         _tell_verified(name, found, fast)
     if found.faults:
         raise DataError(f"{root}: faults in {name}: {len(found.faults)}; mend them and verify again")
+
+
+@app.command()
+def tiles(
+    pairs: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV with columns he, ihc, stain, patient; and transform, slide, split, he_mpp, ihc_mpp where needed.",
+            metavar="PAIRS",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Where a folder of each stain is made.", metavar="OUT")],
+    size: Annotated[int, typer.Option("--size", min=32, max=8192, help="Pixels of a tile's side.")] = 512,
+    stride: Annotated[
+        int | None, typer.Option("--stride", min=16, max=65_536, help="Pixels from tile to tile; else the size.")
+    ] = None,
+    mpp: Annotated[float, typer.Option("--mpp", min=0.05, max=20, help="µm of a tile's pixel.")] = 0.5,
+    tissue: Annotated[
+        float, typer.Option("--tissue", min=0, max=1, help="Share of tissue in both, at least; less is blank.")
+    ] = 0.25,
+    sharp: Annotated[
+        float, typer.Option("--sharp", min=0, max=1, help="Of its slide's usual sharpness; less is blurred. 0: all.")
+    ] = 0.25,
+    register: Annotated[
+        bool, typer.Option("--register", help="Register pairs without a transform; else they share a frame.")
+    ] = False,
+    maps: Annotated[
+        str, typer.Option("--transform-maps", metavar="he-to-ihc|ihc-to-he", help="Whose pixels transforms start from.")
+    ] = "he-to-ihc",
+    ratio: Annotated[float, typer.Option("--ratio", min=0.01, max=0.99, help="Share of patients that train.")] = 0.8,
+    split_seed: Annotated[int, typer.Option("--split-seed", min=0, help="Another seed, another split.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=WORKERS, help="Threads that cut.")] = 2,
+) -> None:
+    """Cut pairs of whole slides into tiles: a tree for --dataset folder, with its µm a pixel and patients, split.
+
+    Blank and blurred tiles, and those whose tissue was not found in the other section, are left out and counted. Run
+    again, it goes on where it stopped. A pair that can't be registered is named and left out.
+    """
+    from vsbench.errors import DataError, UsageError
+    from vsbench.names import brief
+    from vsbench.slides.pair_list import read_pair_list
+    from vsbench.slides.tiles import Cut, cut_pairs
+
+    if maps not in ("he-to-ihc", "ihc-to-he"):
+        raise UsageError(f"--transform-maps {brief(maps)}: he-to-ihc or ihc-to-he")
+    listed = read_pair_list(pairs, ratio, split_seed)
+    if listed.others:
+        note(f"columns not read: {', '.join(listed.others)}")
+    cut = Cut(size, stride or size, mpp, tissue, sharp)
+    refused = 0
+    with _bar("cutting") as progress:
+        for done in cut_pairs(listed.pairs, out, cut, register, cast(Any, maps), workers, progress, note):
+            if isinstance(done, DataError):
+                note(f"left out: {done}")
+                refused += 1
+            else:
+                _tell_cut(done)
+    for stain in dict.fromkeys(pair.stain for pair in listed.pairs):
+        if (out / stain / "he").is_dir():
+            say(f"vsbench train METHOD --dataset folder --stain {stain} --data-root {out / stain}")
+    if refused:
+        raise DataError(f"{pairs}: {refused} of {len(listed.pairs)} pairs left out; mend them, and run the same again")
 
 
 @app.command("phantom-slide")
@@ -154,6 +218,14 @@ def _load(name: str, data: list[str] | None) -> Any:
     return registry.load("vsbench.datasets", name).from_options(parse_settings(data or []))
 
 
+def _load_carried(name: str, data: list[str] | None, data_root: Path | None) -> Any:
+    """The same with the options that the images carry."""
+    from vsbench import registry
+    from vsbench.cli.options import dataset_options
+
+    return registry.load("vsbench.datasets", name).from_options(dataset_options(name, data, data_root))
+
+
 def _stains(dataset: Any, given: list[str] | None) -> list[str]:
     from vsbench.errors import UsageError
 
@@ -177,6 +249,20 @@ def _tell_prepared(name: str, done: "Prepared") -> None:
         note(f"not read, being of other kinds: {len(done.others)}: {few(done.others)}")
     for reason in done.refused:
         note(f"not prepared: {reason}")
+
+
+def _tell_cut(done: "CutPair") -> None:
+    left = ", ".join(f"{count} {fate}" for fate, count in done.tiles.items() if count and fate != "written")
+    how = ""
+    if (found := done.registration) is not None:
+        median = found["residual_median_um"]
+        how = (
+            f"; turned by {found['degrees']:g}°{', mirrored' * found['mirrored']}, found {found['found']:.0%} of the "
+            f"tissue, there and back within {median:g} µm"
+        )
+    there = " there already" * done.kept
+    written = done.tiles["written"]
+    say(f"{done.pair.stain} {done.pair.split} {done.pair.id}: {written} tiles{there}; left out: {left or 'none'}{how}")
 
 
 def _tell_verified(name: str, found: "Findings", fast: bool) -> None:

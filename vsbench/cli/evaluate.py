@@ -94,7 +94,7 @@ def evaluate(
 ) -> None:
     """Translate test images where they are missing and measure them; reference rows come with every data set."""
     from vsbench.cli.display import TrainingDisplay
-    from vsbench.cli.options import make_fabric
+    from vsbench.cli.options import dataset_options, make_fabric
     from vsbench.config import parse_settings
     from vsbench.errors import UsageError, UserError
     from vsbench.evaluation import evaluate as engine
@@ -133,7 +133,9 @@ def evaluate(
     with TrainingDisplay(quiet=not fabric.is_global_zero) as display:
         if dataset is not None and stain is not None and not runs:
             where = data_root, out or results
-            group = Group(dataset, parse_settings(data or []), stain, *where, common, data_name, outlined)
+            group = Group(
+                dataset, dataset_options(dataset, data, data_root), stain, *where, common, data_name, outlined
+            )
             if images is not None and name is not None:
                 outcomes, failures = engine.evaluate_images(
                     images, name, group, instrument, on_bad, suffix, None if common else resize, display.count
@@ -141,7 +143,8 @@ def evaluate(
             else:
                 outcomes, failures = engine.evaluate_references(group, instrument, on_bad, display.count)
         else:
-            pairs = Pairs(dataset, stain, parse_settings(data or []), data_root, data_name)
+            given = parse_settings(data or []) if dataset is None else dataset_options(dataset, data, data_root)
+            pairs = Pairs(dataset, stain, given, data_root, data_name)
             chosen, incomplete = [run_at(place, out or results, pairs) for place in runs or []], list[str]()
             if not chosen and out is not None:  # what is there is only read
                 chosen = engine.unevaluated(results)

@@ -41,11 +41,21 @@ def import_(
 
     Translate, evaluate and report treat it as any other; its provenance says where it comes from.
     """
+    from vsbench.cli.options import dataset_options
     from vsbench.config import parse_settings
     from vsbench.exchange.imports import import_generator
 
     options = with_variant(parse_settings(settings or []), variant)
     run = import_generator(
-        file, method, dataset, stain, options, parse_settings(data or []), data_root, label, results, data_name
+        file,
+        method,
+        dataset,
+        stain,
+        options,
+        dataset_options(dataset, data, data_root),
+        data_root,
+        label,
+        results,
+        data_name,
     )
     say(f"{run.folder}")

@@ -45,6 +45,15 @@ def with_variant(options: dict[str, Any], variant: str | None) -> dict[str, Any]
     return options
 
 
+def dataset_options(dataset: str, data: list[str] | None, data_root: Path | None) -> dict[str, Any]:
+    """The options that ``--data`` gives, and those that the images at the data root carry with them."""
+    from vsbench import registry
+    from vsbench.config import parse_settings
+    from vsbench.dataset import with_carried
+
+    return with_carried(registry.load("vsbench.datasets", dataset), parse_settings(data or []), data_root)
+
+
 Results = Annotated[Path, typer.Option("--results", help="Folder of runs and reports.")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Data set: see vsbench datasets.")]
 Stain = Annotated[str, typer.Option("--stain", callback=checked_stains, help="Stain: her2, ki67, er, pr, …")]

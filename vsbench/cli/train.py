@@ -127,7 +127,7 @@ def train(
     --resume goes on.
     """
     from vsbench.cli.display import TrainingDisplay
-    from vsbench.cli.options import make_fabric
+    from vsbench.cli.options import dataset_options, make_fabric
     from vsbench.config import parse_settings, read_settings
     from vsbench.engine.estimate import estimate, lines
     from vsbench.engine.interrupt import Interrupted
@@ -150,7 +150,7 @@ def train(
         preset=preset,
         options=options,
         dataset=dataset,
-        dataset_options=parse_settings(data or []),
+        dataset_options=dataset_options(dataset, data, data_root),
         stain=stain,
         data_root=data_root,
         data_name=data_name,

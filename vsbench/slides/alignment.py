@@ -82,7 +82,9 @@ def read_alignment(path: Path, direction: Direction = "he-to-ihc") -> Alignment:
     try:
         alignment, told = _parsed(text)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: no transform that can be read ({said(error)}); write 3×3 numbers, row by row") from None
+        raise DataError(
+            f"{path}: no transform that can be read ({said(error)}); write 3×3 numbers, row by row"
+        ) from None
     if (told or direction) == "ihc-to-he":
         if alignment.bending is not None:
             raise DataError(f"{path}: bent, from IHC to H&E; save the transform from H&E to IHC")

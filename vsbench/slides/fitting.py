@@ -107,7 +107,9 @@ def fit_bending(maps: Maps, matrix: Array, factors: Sequence[int]) -> tuple[Alig
     fine = step / FINER
     rows, columns = (int(np.ceil(side / fine)) + 1 for side in (height, width))
     with torch.no_grad():
-        down, across = (_spline(torch.arange(n).float(), fine, step, side) for n, side in ((rows, height), (columns, width)))
+        down, across = (
+            _spline(torch.arange(n).float(), fine, step, side) for n, side in ((rows, height), (columns, width))
+        )
         bending = (down @ nodes @ across.T).permute(1, 2, 0).double().numpy()
     return Alignment(matrix, bending, (fine, fine)), float(correlation.detach())
 
