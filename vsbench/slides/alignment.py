@@ -3,7 +3,6 @@
 Places are (x, y) in pixels of a slide's largest level, from the corner of its first pixel.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path

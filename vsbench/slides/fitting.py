@@ -190,7 +190,7 @@ def _curvature(nodes: Tensor, step: float) -> Tensor:
 def _resampled(nodes: Tensor, kept: tuple[float, float], step: float, rows: int, columns: int) -> Tensor:
     sizes = [(n - 3) * old for n, old in zip(nodes.shape[-2:], kept, strict=True)]
     down, across = (
-        _spline((torch.arange(n).float() - 1).clamp(min=0), step, old, int(round(size)))
+        _spline((torch.arange(n).float() - 1).clamp(min=0), step, old, round(size))
         for n, old, size in zip((rows, columns), kept, sizes, strict=True)
     )
     down, across = down[:, : nodes.shape[-2]], across[:, : nodes.shape[-1]]

@@ -32,7 +32,7 @@ class Pose:
 
 
 def find_poses(first: Array, second: Array, most: int) -> list[Pose]:
-    """The best ``most`` poses of each face, apart from each other, of maps of density (H, W) with pixels of one size."""
+    """The ``most`` best poses of each face, apart from each other, of two maps (H, W) of density with equal pixels."""
     factor = max(1.0, max(*first.shape, *second.shape) / SIDE)
     ours, theirs = _reduced(first, factor), _reduced(second, factor)
     found = [_pose(ours, theirs, degrees, face) for face in (False, True) for degrees in np.arange(0, 360, STEP)]

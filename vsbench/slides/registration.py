@@ -65,7 +65,8 @@ class Registration:
     def degrees(self) -> float:
         """By which the IHC's section is turned against the H&E's, −180 to 180."""
         (a, _), (c, _) = self.affine.matrix[:2, :2]
-        return float(np.rad2deg(np.arctan2(c, -a if self.alignment.mirrored else a)))
+        face = -1 if self.alignment.mirrored else 1
+        return float(np.rad2deg(np.arctan2(face * c, face * a)))
 
     def described(self) -> Mapping[str, Any]:
         """For a record."""

@@ -386,8 +386,8 @@ def _require_one_frame(he: Slide, ihc: Slide, pixels: tuple[float, float]) -> No
     if any(abs(ours / theirs - 1) > FRAMES for ours, theirs in zip(*sides, strict=True)):
         (a, b), (c, d) = sides
         raise DataError(
-            f"{ihc.file}: {c:.0f}×{d:.0f} µm, where {he.file} has {a:.0f}×{b:.0f}: not of one frame; add --register, or "
-            "a column transform with the file of a matrix"
+            f"{ihc.file}: {c:.0f}×{d:.0f} µm, where {he.file} has {a:.0f}×{b:.0f}: not of one frame; add "
+            "--register, or a column transform with the file of a matrix"
         )
 
 

@@ -1,0 +1,88 @@
+"""Sections whose place is known are found, turned, mirrored and bent; other tissue is refused."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from vsbench.errors import DataError
+from vsbench.slides.registration import Registration, register, require_trusted
+
+RGB = NDArray[np.uint8]
+Array = NDArray[np.float64]
+SIDE, PIXEL = 240, 8.0
+HE, IHC = np.array([70.0, 120.0, 60.0]), np.array([90.0, 100.0, 110.0])  # what full density takes from white
+
+
+def density(seed: int) -> Array:
+    """(H, W) in [0, 1]: glands and cells in a lobed outline on glass."""
+    rng = np.random.default_rng(seed)
+    y, x = (np.mgrid[:SIDE, :SIDE] - SIDE / 2) / (SIDE / 2)
+    angle = np.arctan2(y, x)
+    outline = 0.68 + 0.1 * np.cos(2 * angle + rng.uniform(0, 6)) + 0.06 * np.cos(3 * angle + rng.uniform(0, 6))
+    coarse, fine = (gaussian_filter(rng.standard_normal((SIDE, SIDE)), s) for s in (7, 2))
+    texture = 0.5 + 0.16 * coarse / coarse.std() + 0.06 * fine / fine.std()
+    return np.clip(np.where(np.hypot(y, x) < outline, np.clip(texture, 0.15, 1), 0), 0, 1)
+
+
+def stained(values: Array, colour: Array, seed: int) -> RGB:
+    noise = np.random.default_rng(seed).normal(0, 2, (SIDE, SIDE, 1))
+    return np.clip(245 - values[..., None] * colour + noise, 0, 255).astype(np.uint8)
+
+
+def there(places: Array, degrees: float, mirrored: bool) -> Array:
+    """Where places (…, 2) x, y of the H&E lie in the IHC: turned, grown, shifted, bent."""
+    angle = np.deg2rad(degrees)
+    turn = 1.04 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if mirrored:
+        turn = turn @ np.diag([-1.0, 1.0])
+    bent = 1.5 * np.sin(2 * np.pi * places[..., ::-1] / SIDE)
+    return (places + bent - SIDE / 2) @ turn.T + SIDE / 2 + [6.0, -4.0]
+
+
+def adjacent(values: Array, degrees: float, mirrored: bool) -> Array:
+    """The density of the section that ``there`` describes: the H&E's, looked up by turning ``there`` round."""
+    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
+    wanted = np.stack([x, y], axis=-1)
+    places = wanted.copy()
+    slope = (there(np.eye(2) * 1e-3, degrees, mirrored) - there(np.zeros((2, 2)), degrees, mirrored)) / 1e-3
+    for _ in range(40):
+        places += 0.7 * (wanted - there(places, degrees, mirrored)) @ np.linalg.inv(slope)
+    assert np.abs(there(places, degrees, mirrored) - wanted)[80:160, 80:160].max() < 0.01
+    return np.asarray(map_coordinates(values, [places[..., 1] - 0.5, places[..., 0] - 0.5], order=1))
+
+
+@pytest.fixture(scope="module")
+def tissue() -> Array:
+    return density(0)
+
+
+def errors(found: Registration, tissue: Array, degrees: float, mirrored: bool) -> Array:
+    y, x = np.nonzero(tissue > 0)
+    places = np.stack([x, y], axis=-1)[::37] + 0.5
+    return PIXEL * np.linalg.norm(found.alignment(places) - there(places, degrees, mirrored), axis=-1)
+
+
+@pytest.mark.parametrize(("degrees", "mirrored"), [(133.0, False), (-70.0, True)], ids=["turned", "mirrored"])
+def test_a_section_of_known_place_is_found(tissue: Array, degrees: float, mirrored: bool) -> None:
+    ihc = stained(0.8 * adjacent(tissue, degrees, mirrored), IHC, 2)
+    found = register(stained(tissue, HE, 1), ihc, PIXEL)
+    require_trusted(found)
+    assert found.alignment.mirrored == mirrored
+    wrong = errors(found, tissue, degrees, mirrored)
+    assert np.median(wrong) <= 10
+    assert np.quantile(wrong, 0.95) <= 20
+    assert found.median <= 10
+    straight = np.linalg.norm(found.affine([[120.0, 120.0]]) - there(np.array([[120.0, 120.0]]), degrees, mirrored))
+    assert straight > 0.1  # what bends it is not in the affine map
+
+
+def test_other_tissue_is_refused(tissue: Array) -> None:
+    found = register(stained(tissue, HE, 1), stained(density(1), IHC, 2), PIXEL)
+    with pytest.raises(DataError, match=r"^not registered: of the tissue \d+% was found again"):
+        require_trusted(found)
+
+
+def test_a_blank_slide_is_said(tissue: Array) -> None:
+    with pytest.raises(DataError, match="the IHC shows no tissue"):
+        register(stained(tissue, HE, 1), stained(np.zeros((SIDE, SIDE)), IHC, 2), PIXEL)
