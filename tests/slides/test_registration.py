@@ -10,7 +10,7 @@ from vsbench.slides.registration import Registration, register, require_trusted
 
 RGB = NDArray[np.uint8]
 Array = NDArray[np.float64]
-SIDE, PIXEL = 240, 8.0
+SIDE, PIXEL = 160, 12.0
 HE, IHC = np.array([70.0, 120.0, 60.0]), np.array([90.0, 100.0, 110.0])  # what full density takes from white
 
 
@@ -48,7 +48,7 @@ def adjacent(values: Array, degrees: float, mirrored: bool) -> Array:
     slope = (there(np.eye(2) * 1e-3, degrees, mirrored) - there(np.zeros((2, 2)), degrees, mirrored)) / 1e-3
     for _ in range(40):
         places += 0.7 * (wanted - there(places, degrees, mirrored)) @ np.linalg.inv(slope)
-    assert np.abs(there(places, degrees, mirrored) - wanted)[80:160, 80:160].max() < 0.01
+    assert np.abs(there(places, degrees, mirrored) - wanted)[50:110, 50:110].max() < 0.01
     return np.asarray(map_coordinates(values, [places[..., 1] - 0.5, places[..., 0] - 0.5], order=1))
 
 
@@ -73,8 +73,7 @@ def test_a_section_of_known_place_is_found(tissue: Array, degrees: float, mirror
     assert np.median(wrong) <= 10
     assert np.quantile(wrong, 0.95) <= 20
     assert found.median <= 10
-    straight = np.linalg.norm(found.affine([[120.0, 120.0]]) - there(np.array([[120.0, 120.0]]), degrees, mirrored))
-    assert straight > 0.1  # what bends it is not in the affine map
+    assert found.degrees == pytest.approx(degrees, abs=3)
 
 
 def test_other_tissue_is_refused(tissue: Array) -> None:

@@ -152,7 +152,7 @@ def _split(path: Path, pairs: list[SlidePair], ratio: float, seed: int) -> dict[
     patients = list(dict.fromkeys(pair.patient for pair in pairs))
     if len(patients) < 2:
         raise DataError(
-            f"{path}: a split by patient needs two or more, and all are {few(patients)}; write a column split (train or "
-            "test)"
+            f"{path}: a split by patient needs two or more, and all are {few(patients)}; write a column split, of "
+            "train or test"
         )
     return by_slide(patients, ratio, seed)

@@ -191,7 +191,7 @@ class _Cutter:
         require_trusted(found)
         if found.alignment.mirrored:
             say(f"{self.pair.id}: the IHC lies mirrored, the other face up; its tiles are turned back")
-        pixel = _thumbnail_pixel(he, ihc, pixels)
+        pixel = thumbnail_pixel(he, ihc, pixels)
         alignment = found.alignment.scaled(pixel / pixels[0], pixel / pixels[1])
         write_json(self.lies, {**alignment.as_json(), **found.described()})
         _draw_residual(found, self.lies.with_name(f"{self.pair.id}-residual.png"))
@@ -328,7 +328,7 @@ class _Sections:
 
 def register_slides(he: Slide, ihc: Slide, pixels: tuple[float, float]) -> Registration:
     """Two open slides, with finest pixels of so many µm, at low magnification. Raises DataError."""
-    pixel = _thumbnail_pixel(he, ihc, pixels)
+    pixel = thumbnail_pixel(he, ihc, pixels)
     images = []
     for slide, own in zip((he, ihc), pixels, strict=True):
         scale = pixel / own
@@ -339,7 +339,8 @@ def register_slides(he: Slide, ihc: Slide, pixels: tuple[float, float]) -> Regis
         raise DataError(f"{he.file}, {ihc.file}: {error}") from None
 
 
-def _thumbnail_pixel(he: Slide, ihc: Slide, pixels: tuple[float, float]) -> float:
+def thumbnail_pixel(he: Slide, ihc: Slide, pixels: tuple[float, float]) -> float:
+    """µm a pixel of the images that ``register_slides`` registers."""
     sides = [
         pixel * max(slide.levels[0].height, slide.levels[0].width)
         for slide, pixel in zip((he, ihc), pixels, strict=True)
