@@ -169,7 +169,9 @@ def test_the_command_makes_a_data_set_that_knows_its_pixels(vsbench: Command, sl
     file = next((tmp_path / "OUT/ki67/he/train").iterdir())
     Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(file)
     again = vsbench("data", "verify", "folder", *place)
-    assert "than prepared" in again.stdout
+    assert "125 bytes, prepared with" in again.stdout
+    assert vsbench("data", "tiles", "pairs.csv", "OUT", "--size", 128, "--ratio", 0.5).returncode == 1
+    assert vsbench("data", "verify", "folder", *place).returncode == 0
     (tmp_path / "OUT/ki67/vsbench-data.json").write_text("{}")
     broken = vsbench("data", "verify", "folder", *place)
     assert broken.returncode == 1

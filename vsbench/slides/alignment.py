@@ -87,7 +87,7 @@ def read_alignment(path: Path, direction: Direction = "he-to-ihc") -> Alignment:
     if (told or direction) == "ihc-to-he":
         if alignment.bending is not None:
             raise DataError(f"{path}: bent, from IHC to H&E; save the transform from H&E to IHC")
-        alignment = Alignment(np.linalg.inv(alignment.matrix))
+        alignment = Alignment(np.asarray(np.linalg.inv(alignment.matrix), np.float64))
     return alignment
 
 

@@ -31,7 +31,7 @@ FINER = 4  # places at which a bending is kept, for one of its nodes
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """Two maps of density (H, W), each of unit variance, weights (H, W) of the first's pixels, and µm a pixel."""
+    """Maps (C, H, W) of density of two sections, each of unit variance, weights (H, W) of the first one, µm a pixel."""
 
     first: Tensor
     second: Tensor
@@ -41,12 +41,15 @@ class Maps:
     @classmethod
     def of(cls, first: Array, second: Array, weights: Array, pixel: float) -> "Maps":
         """From arrays."""
-        ours, theirs = (_tensor(values / max(float(values.std()), 1e-9)) for values in (first, second))
-        return cls(ours, theirs, _tensor(weights), pixel)
+        ours, theirs = (
+            _tensor(values / np.maximum(values.std(axis=(1, 2), keepdims=True), 1e-9)) for values in (first, second)
+        )
+        return cls(ours, theirs, _tensor(weights[None]), pixel)
 
     def level(self, factor: int) -> "Maps":
         """The same, so many times as coarse."""
-        return Maps(*(F.avg_pool2d(m, factor) for m in (self.first, self.second, self.weights)), factor * self.pixel)
+        first, second, weights = (F.avg_pool2d(m, factor) for m in (self.first, self.second, self.weights))
+        return Maps(first, second, weights, factor * self.pixel)
 
 
 def fit_affine(maps: Maps, matrix: Array, factors: Sequence[int]) -> tuple[Array, float]:
@@ -66,9 +69,9 @@ def fit_affine(maps: Maps, matrix: Array, factors: Sequence[int]) -> tuple[Array
         optimizer = Adam([change, shift])
         for pace in _paces(factor, steps):
             optimizer.param_groups[0]["lr"] = pace
-            correlation = _correlation(level, at(places), factor).mean_over(level.weights)
+            correlation = _correlation(level, at(places), factor)
             optimizer.zero_grad()
-            (-correlation).backward()  # type: ignore[no-untyped-call]
+            (-correlation).backward()
             optimizer.step()
     found = np.eye(3)
     with torch.no_grad():
@@ -98,10 +101,10 @@ def fit_bending(maps: Maps, matrix: Array, factors: Sequence[int]) -> tuple[Alig
         for pace in _paces(factor, steps):
             optimizer.param_groups[0]["lr"] = pace
             moved = straight + (down @ nodes @ across.T).permute(1, 2, 0)
-            correlation = _correlation(level, moved, factor).mean_over(level.weights)
+            correlation = _correlation(level, moved, factor)
             cost = STIFFNESS * _curvature(nodes, step) / maps.pixel**2
             optimizer.zero_grad()
-            (cost - correlation).backward()  # type: ignore[no-untyped-call]
+            (cost - correlation).backward()
             optimizer.step()
     assert nodes is not None
     fine = step / FINER
@@ -114,27 +117,8 @@ def fit_bending(maps: Maps, matrix: Array, factors: Sequence[int]) -> tuple[Alig
     return Alignment(matrix, bending, (fine, fine)), float(correlation.detach())
 
 
-def correlations(maps: Maps, alignment: Alignment, factor: int) -> Array:
-    """(h, w) local correlation of a level's pixels under an alignment; NaN where a window shows nothing."""
-    places = _places(maps, factor)
-    level = maps.level(factor)
-    with torch.no_grad():
-        moved = torch.from_numpy(alignment(places.numpy())).float()
-        found = _correlation(level, moved, factor)
-    return np.where(found.shown.numpy()[0, 0], found.values.numpy()[0, 0].astype(float), np.nan)
-
-
-@dataclass(frozen=True, eq=False)
-class _Local:
-    values: Tensor
-    shown: Tensor
-
-    def mean_over(self, weights: Tensor) -> Tensor:
-        return (self.values * weights).sum() / weights.sum().clamp(min=1e-6)
-
-
-def _correlation(level: Maps, places: Tensor, factor: int) -> _Local:
-    """Of the first map and the second at ``places`` (h, w, 2), by windows."""
+def _correlation(level: Maps, places: Tensor, factor: int) -> Tensor:
+    """Of the first maps and the second at ``places`` (h, w, 2): by windows, mean over the tissue and the maps."""
     height, width = level.second.shape[-2:]
     sides = torch.tensor([width, height]) * factor
     second = F.grid_sample(level.second, (2 * places / sides - 1)[None], align_corners=False, padding_mode="border")
@@ -148,11 +132,11 @@ def _correlation(level: Maps, places: Tensor, factor: int) -> _Local:
     varies_second = (mean(second * second) - mean_second**2).clamp(min=0)
     covariance = mean(first * second) - mean_first * mean_second
     values = covariance / torch.sqrt((varies_first + EVEN) * (varies_second + EVEN))
-    return _Local(values, torch.minimum(varies_first, varies_second) > EVEN)
+    return (values.mean(dim=1) * level.weights[:, 0]).sum() / level.weights.sum().clamp(min=1e-6)
 
 
 def _tensor(values: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).float()[None, None]
+    return torch.from_numpy(np.ascontiguousarray(values)).float()[None]
 
 
 def _places(maps: Maps, factor: int) -> Tensor:

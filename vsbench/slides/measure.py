@@ -41,8 +41,8 @@ class TileDensity:
 class SlideDensity:
     """DAB of a slide's tissue by Fiji's "H DAB", at full resolution; glass is left out.
 
-    ``intden``: OD·px; ``intden_mm2``: that for each mm² of tissue; ``positive_area``: share of the tissue with an optical
-    density of 0.4065 or more.
+    ``intden``: OD·px; ``intden_mm2``: that for each mm² of tissue; ``positive_area``: share of the tissue with an
+    optical density of 0.4065 or more.
     """
 
     file: str

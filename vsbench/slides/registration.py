@@ -17,12 +17,21 @@ from vsbench.errors import DataError
 from vsbench.slides.alignment import Alignment
 from vsbench.slides.poses import Pose, find_poses
 from vsbench.slides.tissue import tissue_mask
-from vsbench.stain.density import optical_density
+from vsbench.stain.density import (
+    DAB,
+    HAEMATOXYLIN,
+    SCANNER_EOSIN,
+    SCANNER_HAEMATOXYLIN,
+    optical_density,
+    stain_matrix,
+)
 from vsbench.stain.light import WHITE, find_light
 
 RGB = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
+COLOURS = (stain_matrix(SCANNER_HAEMATOXYLIN, SCANNER_EOSIN), stain_matrix(HAEMATOXYLIN, DAB))  # of H&E and IHC
+ROWS = 64  # of an image at once
 PIXEL = 4.0  # µm of the images that are registered, where the sections are small enough
 LARGEST = 2048  # pixels of their longer side
 FINEST = 16.0  # µm a pixel of the finest level; windows are 13 pixels wide
@@ -85,7 +94,7 @@ def register(he: RGB, ihc: RGB, pixel: float) -> Registration:
 
     Raises DataError where one of them shows no tissue.
     """
-    maps = [_density(image) for image in (he, ihc)]
+    maps = [_densities(image, colours) for image, colours in zip((he, ihc), COLOURS, strict=True)]
     masks = [tissue_mask(image, pixel) for image in (he, ihc)]
     for mask, name in zip(masks, ("H&E", "IHC"), strict=True):
         if mask.mean() < LEAST_TISSUE:
@@ -109,20 +118,25 @@ def require_trusted(registration: Registration) -> None:
         )
 
 
-def _density(image: RGB) -> Array:
-    """(H, W) total optical density under the slide's own light, smoothed by a pixel."""
+def _densities(image: RGB, colours: Array) -> Array:
+    """(2, H, W): total density and that of haematoxylin, under the slide's own light, smoothed by a pixel."""
     light = find_light(image) or WHITE
-    density = np.stack([optical_density(image[..., c], light.colour[c]) for c in range(3)]).sum(axis=0)
-    return np.asarray(gaussian_filter(density, 1.0))
+    found = np.empty((2, *image.shape[:2]))
+    apart = np.linalg.pinv(colours)[:, 0]
+    for top in range(0, len(image), ROWS):
+        density = optical_density(image[top : top + ROWS], light.colour)
+        found[0, top : top + ROWS] = density.sum(axis=-1)
+        found[1, top : top + ROWS] = np.maximum(density @ apart, 0)
+    return np.asarray(gaussian_filter(found, (0, 1, 1)))
 
 
 def _one_way(first: Array, second: Array, mask: NDArray[np.bool_], pixel: float) -> tuple[Alignment, Alignment, float]:
     """The alignment, its affine part, and the correlation."""
     from vsbench.slides.fitting import Maps, fit_affine, fit_bending  # torch, which listings do not need
 
-    factors = _factors(first.shape, second.shape, pixel)
+    factors = _factors(first.shape[1:], second.shape[1:], pixel)
     maps = Maps.of(first, second, gaussian_filter(mask.astype(float), FADING), pixel)
-    poses = find_poses(first, second, POSES)
+    poses = find_poses(first[0], second[0], POSES)
     best = max(poses, key=lambda pose: _tried(maps, pose, factors[0]))
     matrix, _ = fit_affine(maps, best.matrix, factors)
     alignment, correlation = fit_bending(maps, matrix, factors)

@@ -116,7 +116,7 @@ class _Cutter:
         """All of it."""
         plan = self._plan(registers, direction)
         known = _require_same(self.record, plan, "another pair, or one aligned otherwise,", write=False)
-        if known and "tiles" in known:
+        if known and "tiles" in known and not self._cleared():
             return CutPair(self.pair, known["tiles"], known.get("registration"), kept=True)
         with open_slide(self.pair.he) as he, open_slide(self.pair.ihc) as ihc:
             pixels = self._pixel(he, self.pair.he_mpp, "he_mpp"), self._pixel(ihc, self.pair.ihc_mpp, "ihc_mpp")
@@ -141,6 +141,22 @@ class _Cutter:
         self._note([place.name for place in places])
         write_json(self.record, {**plan, "tiles": tiles, "registration": described})
         return CutPair(self.pair, tiles, described, kept=False)
+
+    def _cleared(self) -> bool:
+        """Remove tiles of a pair that is done which lack their partner or have changed; whether there were any."""
+        recorded = {
+            name: file.size
+            for name, file in Manifest(self.home).files.items()
+            if Path(name).name.startswith(f"{self.pair.id}_x")
+        }
+        changed = [
+            self.home / name
+            for name, size in recorded.items()
+            if not (self.home / name).is_file() or (self.home / name).stat().st_size != size
+        ]
+        for file in changed:
+            file.unlink(missing_ok=True)
+        return bool(changed)
 
     def _plan(self, registers: bool, direction: Direction) -> dict[str, Any]:
         pair = self.pair
