@@ -10,7 +10,7 @@ from vsbench.slides.registration import Registration, register, require_trusted
 
 RGB = NDArray[np.uint8]
 Array = NDArray[np.float64]
-SIDE, PIXEL = 160, 12.0
+SIDE, PIXEL = 240, 8.0
 HE, IHC = np.array([70.0, 120.0, 60.0]), np.array([90.0, 100.0, 110.0])  # what full density takes from white
 
 
@@ -48,7 +48,7 @@ def adjacent(values: Array, degrees: float, mirrored: bool) -> Array:
     slope = (there(np.eye(2) * 1e-3, degrees, mirrored) - there(np.zeros((2, 2)), degrees, mirrored)) / 1e-3
     for _ in range(40):
         places += 0.7 * (wanted - there(places, degrees, mirrored)) @ np.linalg.inv(slope)
-    assert np.abs(there(places, degrees, mirrored) - wanted)[50:110, 50:110].max() < 0.01
+    assert np.abs(there(places, degrees, mirrored) - wanted)[80:160, 80:160].max() < 0.01
     return np.asarray(map_coordinates(values, [places[..., 1] - 0.5, places[..., 0] - 0.5], order=1))
 
 
