@@ -91,7 +91,7 @@ def doctor() -> None:
     table.add_row("vsbench", "ok", f"{__version__} on Python {platform.python_version()}, {platform.system()}")
     extras = {
         "networks": ("torch", "torchvision", "torch-fidelity", "lpips", "lightning-fabric", "scikit-image"),
-        "slides": ("openslide-python", "tifffile", "imagecodecs", "SimpleITK"),
+        "slides": ("openslide-python", "tifffile", "imagecodecs"),
     }
     for extra, packages in extras.items():
         for package in packages:
