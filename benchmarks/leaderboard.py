@@ -47,6 +47,8 @@ from vsbench.report.build import build_report
 HOME = Path(__file__).parents[1] / "results" / "leaderboard"
 DATASET, OPTIONS = "phantom", {"seed": 2026, "slides_test": 12}
 STAINS, SEEDS, PRESET = ("ki67", "her2"), (0, 1, 2), "small"
+# The control on pairs that fit perfectly, as only a phantom has them: what misalignment costs (report/split.py).
+ALIGNED, CONTROL = "aligned", "regression"
 PROTOCOL = "native"
 COMMAND = (sys.executable, "-m", "benchmarks.leaderboard")
 PACKED = ("per_image.csv", "features.npz")  # beside summary.json, which is read as it is
@@ -69,6 +71,11 @@ class Entry:
 
     def request(self, work: Path) -> Request:
         """What is trained."""
+        if self.method == ALIGNED:
+            return Request(
+                CONTROL, DATASET, self.stain, PRESET, {}, {**OPTIONS, "reference": "aligned"}, seed=self.seed,
+                label=ALIGNED, results=work,
+            )  # fmt: skip
         options = {"variant": self.variant} if self.variant else {}
         if not self.suite:
             return Request(self.method, DATASET, self.stain, PRESET, options, OPTIONS, seed=self.seed, results=work)
@@ -100,7 +107,7 @@ class Entry:
 
 def entries(methods: list[str], stains: list[str]) -> list[Entry]:
     """All rows: the first seed of every method before the second of any."""
-    known = methods or [name for name in registry.names("vsbench.methods") if PRESET in _presets(name)]
+    known = methods or [*(n for n in registry.names("vsbench.methods") if PRESET in _presets(n)), ALIGNED]
     return [Entry(m, stain, seed) for seed in SEEDS for stain in stains or STAINS for m in known]
 
 

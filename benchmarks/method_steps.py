@@ -23,10 +23,9 @@ from torch import Tensor, nn
 from benchmarks.measuring import machine, peak_above_now, peak_of, time_rounds
 from benchmarks.passes import recorded, replay
 from vsbench import registry
-from vsbench.checks._training import stained_batch, step
+from vsbench.checks._training import drawn_for, stained_batch, step
 from vsbench.method import Batch, Method
 from vsbench.nn import TiledConvolution
-from vsbench.weights.seeded import seeded
 
 SIDE = 128
 SEED = 10  # with which UNSB walks two steps of its four at most, the mean
@@ -61,7 +60,7 @@ def method_and_batch(name: str) -> tuple[Method[Any], Batch]:
     torch.manual_seed(0)
     method_class: Any = registry.load("vsbench.methods", name)
     method: Method[Any] = method_class(method_class.configure(options={"variant": VARIANTS.get(name, "")}))
-    method.equip(lambda weights: seeded(weights, 0))
+    method.equip(drawn_for(method))
     return method.train(), stained_batch(method, side=SIDE)
 
 

@@ -12,10 +12,10 @@ section is stained IHC as well, which no microscope can do: the truth. A part of
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,7 @@ FILES = {  # what is written of a tile, by kind
 FEWEST_PIXELS = 25  # of a cell that counts as seen
 DAB_SCALE = 10_000  # grey levels of a DAB map's file for a density of 1
 LATER = ("dim", "vignette")  # options that are newer than folders in caches: where they are off, these hold the same
+NO_PIXEL = ("reference",)  # options that change no image
 SCORED = 0.1  # a tile's score is the highest that more than this share of its epithelial cells reach
 
 
@@ -104,6 +105,8 @@ class PhantomConfig(DatasetConfig):
     # the light of the IHC's scanner
     dim: float = Field(0.0, ge=0, le=0.6)  # share of it that is missing at most; slides lack from half to all of that
     vignette: float = Field(0.0, ge=0, le=0.3)  # share of it that a tile's corners lack, against its middle
+    # what a training is given for the IHC: the neighbouring section, or the H&E's own, which no real data can have
+    reference: Literal["adjacent", "aligned"] = "adjacent"
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "PhantomConfig":
@@ -395,9 +398,24 @@ class Phantom(Dataset[PhantomConfig]):
 
     def folder(self, root: Path) -> Path:
         """Where this configuration's images lie in the cache folder."""
-        apart = {*DatasetConfig.model_fields, *(name for name in LATER if not getattr(self.config, name))}
+        off = (name for name in LATER if not getattr(self.config, name))
+        apart = {*DatasetConfig.model_fields, *NO_PIXEL, *off}
         rendering = self.config.model_dump_json(exclude=apart)  # how to split moves no pixel
         return root / f"phantom-{digest([rendering, VERSION])[:12]}"
+
+    @property
+    def unattainable(self) -> str | None:
+        """Where trainings are given the truth."""
+        if self.config.reference == "adjacent":
+            return None
+        return "trained on the true IHC of the H&E's own section, which no real data has: not attainable"
+
+    def training_pairs(self, root: Path, stain: str) -> list[Pair]:
+        """Those of the split ``train``, with the truth for the IHC where ``reference`` is ``aligned``."""
+        pairs = super().training_pairs(root, stain)
+        if self.config.reference == "adjacent":
+            return pairs
+        return [replace(pair, ihc=pair.truth) for pair in pairs if pair.truth is not None]
 
     def specimen(self, stain: str, name: str) -> Specimen:
         """The tissue of one of its tiles, by the id of the pair."""

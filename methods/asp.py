@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from vsbench.losses.contrastive import each_patch_nce, over_layers
-from vsbench.losses.pyramid import pyramid_gaps
+from vsbench.losses.pyramid import require_levels, weighted_gap
 from vsbench.method import Card, DecayEpochs, Epochs, LoadSize, Place, Suite, SuiteRow, Weight
 from vsbench.precision import full_precision
 from vsbench.ranks import ranks, sum_over_ranks
@@ -65,10 +65,8 @@ class Config(SpectralConfig):
 
     @model_validator(mode="after")
     def _pyramid_fits(self) -> "Config":
-        if self.lambda_gp > 0 and self.crop_size <= 2 ** (len(self.gp_weights) - 1):
-            raise ValueError(
-                f"crop_size {self.crop_size} is too small for the {len(self.gp_weights)} levels of gp_weights"
-            )
+        if self.lambda_gp > 0:
+            require_levels(self.crop_size, len(self.gp_weights), "gp_weights")
         return self
 
 
@@ -131,10 +129,7 @@ class ASP(SpectralContrastive[Config]):
             asp = partial(self.supervised, place=seen.place)
             losses["g_asp"] = c.lambda_asp * over_layers(asp, *self.embed(seen.of_fake, seen.of_ihc))
         if c.lambda_gp > 0:
-            gaps = pyramid_gaps(seen.ihc, seen.fake, len(c.gp_weights))
-            losses["g_gp"] = (
-                c.lambda_gp * torch.stack([w * gap for w, gap in zip(c.gp_weights, gaps, strict=True)]).mean()
-            )
+            losses["g_gp"] = c.lambda_gp * weighted_gap(seen.ihc, seen.fake, c.gp_weights)
         return losses
 
     def supervised(self, queries: Tensor, keys: Tensor, place: Place) -> Tensor:

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 
 from vsbench.losses.adversarial import least_squares
 from vsbench.losses.contrastive import each_patch_nce, over_layers
-from vsbench.losses.pyramid import pyramid_gaps
+from vsbench.losses.pyramid import pyramid_gaps, require_levels
 from vsbench.method import Card, DecayEpochs, Epochs, Layers, LoadSize, Positive, Side, Weight, Width
 from vsbench.nn import PatchDiscriminator, PatchSampler, ResnetGenerator, VGGFeatures, initialise
 from vsbench.nn.patches import unit_length_shifted
@@ -66,8 +66,8 @@ class Config(ContrastiveConfig):
 
     @model_validator(mode="after")
     def _pyramid_fits(self) -> "Config":
-        if self.lambda_frequency > 0 and self.crop_size <= 2 ** (self.levels - 1):
-            raise ValueError(f"crop_size {self.crop_size} is too small for {self.levels} levels")
+        if self.lambda_frequency > 0:
+            require_levels(self.crop_size, self.levels, "levels")
         return self
 
 

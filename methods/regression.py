@@ -44,6 +44,7 @@ class Regression(Method[Config]):
         parameters={"generator": 54_413_955},
         deviations=("no method of the literature: Pix2Pix without its discriminator",),
         compute="Pix2Pix's without its discriminator",
+        is_control=True,
     )
     presets = {
         "mist": MIST,

@@ -151,6 +151,15 @@ class Dataset(ABC, Generic[C]):
         """Whether the IHC of a training pair is of its H&E's tissue; where not, only unpaired methods may train."""
         return True
 
+    @property
+    def unattainable(self) -> str | None:
+        """Why no real data can have these training pairs, where that is so; rows trained on them are references."""
+        return None
+
+    def training_pairs(self, root: Path, stain: str) -> list[Pair]:
+        """What a training learns from: the pairs of the split ``train``, as a rule. Raises as ``pairs`` does."""
+        return self.pairs(root, stain, "train")
+
     @abstractmethod
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         """Yield the pairs of a published split, in any order; ``stain`` and ``split`` are known ones."""

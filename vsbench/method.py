@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from vsbench.bounds import SEED, STEPS
 from vsbench.config import build_config, config_type
+from vsbench.data.augment import Changes
 from vsbench.data.maps import TileMaps
 from vsbench.errors import UsageError
 from vsbench.names import brief, said
@@ -61,6 +62,7 @@ class Card:
     parameters: dict[str, int]  # trainable parameters of each network with the published defaults
     deviations: tuple[str, ...] = ()  # from the official code, each with its reason
     compute: str = ""  # what the paper says it took
+    is_control: bool = False  # a yardstick of this suite, no method of the literature
 
 
 class MethodConfig(BaseModel):
@@ -236,8 +238,9 @@ class Method(nn.Module, ABC, Generic[C]):
     def optimizers(self) -> dict[str, Optimizer]:
         """The optimizers by the names that phases drive; each parameter belongs to exactly one.
 
-        A parameter group with ``scheduled=False`` keeps its learning rate whatever the schedule says; one with
-        ``cleared=False`` keeps its gradients, to which those of the next step are added.
+        A parameter group with ``scheduled=False`` keeps its learning rate whatever the schedule says, one with
+        ``rate_share=s`` has s times the others'; one with ``cleared=False`` keeps its gradients, to which those of the
+        next step are added.
         """
 
     @abstractmethod
@@ -266,6 +269,14 @@ class Method(nn.Module, ABC, Generic[C]):
         """Pictures of each IHC tile that a training step needs (``Batch.maps``): what makes them of a tile."""
         return None
 
+    def changes(self) -> Changes:
+        """What is done to training tiles besides crop and left-right mirroring: nothing, as a rule."""
+        return Changes()
+
+    def rate_factor(self, place: Place) -> float:
+        """By what the learning rate is multiplied at a place of the schedule, besides the linear decay: 1, as a rule."""
+        return 1.0
+
     def pretrained(self) -> dict[str, nn.Module]:
         """The frozen networks that a training step needs, by the names of their weights (``vsbench.weights``).
 
@@ -273,26 +284,38 @@ class Method(nn.Module, ABC, Generic[C]):
         """
         return {}
 
+    def started(self) -> dict[str, nn.Module]:
+        """The parts of the method that begin with pretrained weights and learn on, by the names of these weights.
+
+        The names of a part's tensors are those in the file.
+        """
+        return {}
+
     def weights_needed(self) -> dict[str, nn.Module]:
-        """What ``pretrained`` gives, as shapes alone, on the device ``meta``."""
+        """What a training needs by name: ``pretrained``, as shapes alone on the device ``meta``, and ``started``."""
         with torch.device("meta"):
-            return self.pretrained()
+            return self.pretrained() | self.started()
 
     def equip(self, load: Callable[[str], dict[str, Tensor]] | None) -> None:
-        """Have ``frozen`` networks for training: all that ``pretrained`` names, with the tensors that ``load`` gives.
+        """Make ready for training: have ``frozen`` networks, all that ``pretrained`` names, and begin where ``started``
+        says, with the tensors that ``load`` gives.
 
-        Without ``load`` they have shapes alone, on the device ``meta``. They are no part of weights, parameters,
-        optimizers and averages, and go where the method goes. A method may add others that need no file. Raises
-        ValueError where a tensor is missing or of another shape.
+        Without ``load`` frozen networks have shapes alone, on the device ``meta``. They are no part of weights,
+        parameters, optimizers and averages, and go where the method goes. A method may add others that need no file.
+        Raises ValueError where a tensor is missing or of another shape.
         """
+        parts = self.started()
         for name, network in self.weights_needed().items():
             if load is not None:
                 own, given = network.state_dict(), load(name)
                 try:
-                    network.load_state_dict({key: given[key] for key in own if key in given}, assign=True)
+                    # a part keeps its parameters, which become like the file's; a network of mere shapes gets tensors
+                    tensors = {key: given[key] for key in own if key in given}
+                    network.load_state_dict(tensors, assign=name not in parts)
                 except RuntimeError as error:
                     raise ValueError(f"{name}: {said(error)}") from None
-            self.frozen[name] = network.eval().requires_grad_(False)
+            if name not in parts:
+                self.frozen[name] = network.eval().requires_grad_(False)
 
     def _apply(self, change: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         for network in self.frozen.values():

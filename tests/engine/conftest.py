@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from vsbench.checks._training import drawn_for
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.request import Request
@@ -21,7 +22,6 @@ from vsbench.engine.start import start
 from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.method import Method
 from vsbench.registry import load, names
-from vsbench.weights.seeded import seeded
 
 PATIENCE_S = 120
 OF_THE_MACHINE = ("images_per_s", "memory_mb")  # columns of a log, not of the training
@@ -52,6 +52,8 @@ TINY: dict[str, dict[str, Any]] = {
     "asp": {**CONTRASTIVE, "discriminator_width": 4, "lambda_identity": 1.0},
     "src": CONTRASTIVE,
     "ppt": {**CONTRASTIVE, "discriminator_width": 4},
+    "pspstain": {**CONTRASTIVE, "discriminator_width": 4, "lr_discriminator": 1e-4},
+    "cssp2p": {"discriminator_width": 4},
     "usigan": {**CONTRASTIVE, "discriminator_width": 4, "iterations": 5},
 }
 
@@ -80,7 +82,7 @@ def build(tiny: Callable[..., dict[str, Any]]) -> Callable[..., Method[Any]]:
     def make(name: str, **more: Any) -> Method[Any]:
         method = load("vsbench.methods", name)
         made: Method[Any] = method(method.configure("cpu", tiny(name, **more)))
-        made.equip(lambda weights: seeded(weights, 0))
+        made.equip(drawn_for(made))
         return made
 
     return make

@@ -1,5 +1,6 @@
 """What a method may ask of the engine besides pairs: its place in the schedule, frozen networks, its own rules."""
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,7 +138,7 @@ def needy() -> list[str]:
     for name in names("vsbench.methods"):
         with torch.device("meta"):
             method = load_entry("vsbench.methods", name)
-            found += [name] if method(method.configure()).pretrained() else []
+            found += [name] if method(method.configure()).weights_needed() else []
     return found
 
 
@@ -148,9 +149,9 @@ def test_weights_that_are_missing_stop_a_training_before_its_first_step(
 ) -> None:
     """In one line that says how to get them; nothing is written."""
     where = ("--dataset", "folder", "--stain", "er", "--data-root", data_root, "--results", tmp_path / "results")
-    small = ("--device", "cpu", "--preset", "paper", "--set", "load_size=0", "--set", "crop_size=64")
+    small = ("--device", "cpu", "--preset", "paper", "--set", "load_size=0", "--set", "crop_size=192")
     done = vsbench("train", name, *where, *small, *more, TORCH_HOME=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    assert "vsbench weights fetch vgg" in done.stderr
+    assert re.search("vsbench weights (fetch (vgg|resnet50)|add --own pspstain-segmenter=FILE)", done.stderr)
     assert not (tmp_path / "results").exists()

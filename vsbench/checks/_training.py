@@ -17,12 +17,18 @@ from vsbench.data.tensors import to_images
 from vsbench.engine.checkpoint import load_state, save_checkpoint
 from vsbench.engine.step import Execution, clear_gradients, prepare
 from vsbench.method import Batch, Method, Phase
+from vsbench.weights.seeded import drawn_like
 
 Make = Callable[..., Method[Any]]  # make(lr=1e-4): a fresh method with this setting
 
 SIDE = 32  # pixels, where the method's networks allow it
 # optical densities of the images' two stains in red, green and blue; mid-grey, where networks begin, is far from brown
 VIOLET, BROWN = (0.55, 0.62, 0.38), (0.35, 0.75, 1.15)
+
+
+def drawn_for(method: Method[Any]) -> Callable[[str], dict[str, Tensor]]:
+    """What stands for the files of a method's pretrained weights: random ones of their shapes, by a seed."""
+    return lambda name: drawn_like(method.weights_needed()[name].state_dict(), 0)
 
 
 def stained_batch(method: Method[Any], width: int | None = None, side: int = SIDE) -> Batch:

@@ -27,6 +27,7 @@ from vsbench.checks._training import (
     Make,
     assert_same,
     device_of,
+    drawn_for,
     first_losses,
     outcome,
     stained_batch,
@@ -42,7 +43,6 @@ from vsbench.errors import UsageError
 from vsbench.method import Card, Method, Phase
 from vsbench.names import NAME
 from vsbench.registry import load_all
-from vsbench.weights.seeded import seeded
 
 Check = Callable[[Make], None]
 
@@ -59,7 +59,7 @@ def maker(method: type[Method[Any]], device: str = "cpu") -> Make:
 
     def make(**options: Any) -> Method[Any]:
         made = method(method.configure("cpu", options))
-        made.equip(lambda name: seeded(name, 0))
+        made.equip(drawn_for(made))
         return made.to(device)
 
     return make

@@ -27,7 +27,10 @@ def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
     from vsbench.weights import MANIFEST
     from vsbench.weights.encoders import encoder_names
 
+    from vsbench.weights.own import own_names
+
     rows = [*(_row(weights) for weights in MANIFEST.values()), *map(_encoder_row, encoder_names())]
+    rows += map(_own_row, own_names())
     if as_json:
         say_json(rows)
         return
@@ -49,6 +52,12 @@ def add(
         Path | None,
         typer.Option("--card", metavar="CARD.yaml", help="name, size, mean, std, width, licence, gated of --encoder."),
     ] = None,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--own", metavar="NAME=FILE", help="A file of yours, under the name that a method asks for (its card says)."
+        ),
+    ] = None,
 ) -> None:
     """Put files where they are found.
 
@@ -59,13 +68,23 @@ def add(
     once, to see that the card is right, and whenever it measures, with all that you may do. Add only what you trust.
     """
     from vsbench.errors import UsageError, UserError
+    from vsbench.names import brief
+    from vsbench.weights.own import add_own
     from vsbench.weights.recognise import add as add_file
 
     if (encoder is None) != (card is None):
         raise UsageError("--encoder FILE and --card CARD.yaml belong together")
-    if not files and encoder is None:
-        raise UsageError("nothing to add: give FILE…, or --encoder FILE --card CARD.yaml")
-    failures = []
+    if not files and encoder is None and not own:
+        raise UsageError("nothing to add: give FILE…, --encoder FILE --card CARD.yaml, or --own NAME=FILE")
+    failures: list[UserError] = []
+    for given in own or []:
+        name, equals, file = given.partition("=")
+        if not equals:
+            raise UsageError(f"--own {brief(given)}: expected NAME=FILE")
+        try:
+            say(f"{name}: {add_own(name, Path(file))}")
+        except UserError as error:
+            failures.append(error)
     for file in files or []:
         try:
             weights, path = add_file(file)
@@ -146,6 +165,7 @@ def verify() -> None:
     from vsbench.weights import MANIFEST, WeightsError, present
     from vsbench.weights import verify as verify_file
     from vsbench.weights.encoders import encoder_names, find_encoder
+    from vsbench.weights.own import find_own, own_names
 
     failures, files = [], 0
     for name in encoder_names():
@@ -155,6 +175,13 @@ def verify() -> None:
         except WeightsError as error:
             failures.append(error)
             say(f"bad  encoder {name}")
+    for name in own_names():
+        files += 1
+        try:
+            say(f"ok   own {name}: {find_own(name)[0]}")
+        except WeightsError as error:
+            failures.append(error)
+            say(f"bad  own {name}")
     for weights in MANIFEST.values():
         for path in present(weights):
             files += 1
@@ -213,6 +240,28 @@ def _encoder_row(name: str) -> dict[str, Any]:
         "download_bytes": None,
         "licence": f"{licence} (gated)" if encoder is not None and encoder.gated else licence,
         "gated": None if encoder is None else encoder.gated,
+    }
+
+
+def _own_row(name: str) -> dict[str, Any]:
+    """The line of a file of the user's own: the same keys."""
+    from vsbench.weights.own import own_status
+
+    own = own_status(name)
+    assert own is not None
+    return {
+        "name": f"own {name}",
+        "state": own.wrong or "here",
+        "path": str(own.path),
+        "metrics": [],
+        "methods": [name],
+        "stands_for": None,
+        "files": [own.path.name],
+        "bytes": None if own.card is None else own.card.bytes,
+        "sha256": None if own.card is None else own.card.sha256,
+        "url": None,
+        "download_bytes": None,
+        "licence": "",
     }
 
 

@@ -1,12 +1,12 @@
 """Tiles as they are loaded, and random crops and flips of them, the same for both of a pair when they are aligned."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from vsbench.data.decode import read_image
 from vsbench.errors import DataError
@@ -57,12 +57,25 @@ def target_size(stored: tuple[int, int], load_size: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What a method has done to training tiles besides crop and left-right mirroring.
+
+    ``flip_vertical``: top to bottom with probability ½, both of a pair alike when aligned. ``he_colours``: of the H&E
+    alone, how far brightness, contrast and saturation may be from 1 (``jittered``).
+    """
+
+    flip_vertical: bool = False
+    he_colours: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """Bicubic resize of the whole tile to ``load_size`` square (0: as it is), a random crop, a random mirroring."""
 
     load_size: int
     crop_size: int
     flip: bool
+    changes: Changes = field(default_factory=Changes)
 
     def apply(self, tiles: dict[Path, Tile], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
         """Tiles loaded at ``load_size``, of one size, by file → (crop, crop, 3 + maps) each, cut and mirrored alike.
@@ -75,8 +88,17 @@ class Augmentation:
         top = int(rng.integers(height - self.crop_size + 1))
         left = int(rng.integers(width - self.crop_size + 1))
         mirrored = self.flip and rng.random() < 0.5
+        turned = self.changes.flip_vertical and rng.random() < 0.5
         crops = [tile.cut(top, left, self.crop_size) for tile in tiles.values()]
-        return [mirror(crop) if mirrored else crop for crop in crops]
+        crops = [mirror(crop) if mirrored else crop for crop in crops]
+        return [crop[::-1] if turned else crop for crop in crops]
+
+    def coloured(self, he: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """A crop of H&E (side, side, 3) with other colours, where ``changes`` asks for them."""
+        if not any(self.changes.he_colours):
+            return he
+        widths = np.array(self.changes.he_colours)
+        return jittered(he, (1 + widths * rng.uniform(-1, 1, 3)).tolist(), rng.permutation(3).tolist())
 
 
 def require_crop(path: Path, size: tuple[int, int], crop_size: int) -> None:
@@ -95,3 +117,17 @@ def mirror(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for channel in range(image.shape[2]):
         mirrored[..., channel] = image[:, ::-1, channel]
     return mirrored
+
+
+ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+
+
+def jittered(image: NDArray[np.uint8], factors: Sequence[float], order: Sequence[int]) -> NDArray[np.uint8]:
+    """(H, W, 3) with brightness, contrast and saturation (0, 1, 2) times ``factors``, in this order.
+
+    In whole levels after each change, as torchvision's ColorJitter has it of Pillow's images.
+    """
+    picture = Image.fromarray(image)
+    for change in order:
+        picture = ENHANCERS[change](picture).enhance(factors[change])
+    return np.asarray(picture)

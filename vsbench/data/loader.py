@@ -103,7 +103,7 @@ class TrainingBatches:
             else:
                 (he_crop,) = augmentation.apply({he_path: self.tile(he_path, augmentation.load_size)}, rng)
                 (ihc_crop,) = augmentation.apply({ihc_path: self.tile(ihc_path, augmentation.load_size)}, rng)
-            he.append(he_crop)
+            he.append(augmentation.coloured(he_crop, rng))
             ihc.append(ihc_crop)
             ids.append(self.pairs[he_index].id)
         return np.stack(he), np.stack(ihc), tuple(ids)

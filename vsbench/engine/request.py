@@ -103,6 +103,7 @@ class Resolved:
     paired: bool  # whether H&E and IHC of a training pair belong together
     weights: Path | None = None  # of which the training starts; None: drawn at random
     data_name: str | None = None  # what the pairs are called; None: as the data set is
+    unattainable: str | None = None  # why no real data can have such training pairs, where that is so
 
     @property
     def row(self) -> str:
@@ -139,13 +140,15 @@ def resolve(request: Request) -> Resolved:
     row = row_name(request.method, config.variant, request.preset, request.label)
     run = Run(group_folder(request.results, request.dataset, request.stain) / row / f"seed-{request.seed}")
     root = data_folder(dataset, request.data_root)
-    pairs = dataset.pairs(root, request.stain, "train")
+    pairs = dataset.training_pairs(root, request.stain)
     parts = HeldOut(pairs, [])
     if request.validates and dataset.paired:
         parts = hold_out(pairs, request.validation_share, request.seed)
     weights = None if request.start_from is None else _weights(request.start_from)
     name = data_name(dataset, request.data_name, request.data_root)
-    return Resolved(request, method_class, config, run, root, parts, dataset.paired, weights, name)
+    return Resolved(
+        request, method_class, config, run, root, parts, dataset.paired, weights, name, dataset.unattainable
+    )
 
 
 def _weights(given: Path) -> Path:

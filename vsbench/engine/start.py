@@ -166,6 +166,7 @@ def _record(found: Resolved, training: Training, data: TrainingData, fabric: "Fa
         pretrained={name: weights.digest(name) for name in training.method.weights_needed()},
         ready_maps=None if maps is None else pictures_digest(maps, pairs),
         started_from_file=None if found.weights is None else str(found.weights.absolute()),
+        unattainable=found.unattainable,
         select=request.select,
         validation=held_out,
         checkpoints=Keeping(every=rhythm.checkpoint, keep=rhythm.keep, keep_every=rhythm.keep_every),

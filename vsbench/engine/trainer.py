@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -165,11 +165,11 @@ def train(
         try:
             for step, (he, ihc, ids) in enumerate(batches_ahead, start):
                 batch = Batch.of(fabric.to_device(he), fabric.to_device(ihc), ids, schedule.place(step))
-                rate = config.lr * schedule.factor(step)
+                rate = config.lr * schedule.factor(step) * method.rate_factor(batch.place)
                 for optimizer in plain.values():
                     for group in optimizer.param_groups:
                         if group.get("scheduled", True):
-                            group["lr"] = rate
+                            group["lr"] = rate * group.get("rate_share", 1.0)
 
                 whole = False
                 losses = take_step(fabric, method, batch, optimizers, execution)
@@ -237,8 +237,8 @@ def plan(
         ihc_tiles=len({pair.ihc for pair in pairs}),
     )  # fmt: skip
     schedule = Schedule.of(c, draws.batches_per_epoch)
-    constant = Augmentation(c.load_size, c.crop_size, c.flip)
-    decay = constant if c.decay_phase == "crop" else Augmentation(c.crop_size, c.crop_size, c.flip)
+    constant = Augmentation(c.load_size, c.crop_size, c.flip, method.changes())
+    decay = constant if c.decay_phase == "crop" else replace(constant, load_size=c.crop_size)
     augmentations = Augmentations(constant, decay, schedule.decay_from)
     maps = method.maps()
     tile = read_tile if maps is None else MappedTiles(read_tile, maps, ready_pictures(maps, pairs))

@@ -142,6 +142,8 @@ def translated_row(
         warnings.append(f"trained elsewhere: the generator {record.origin}, SHA-256 {record.origin_digest[:12]}…")
         if record.bundle is not None and record.bundle.learnt_from != f"{group.dataset}-{group.stain}":
             warnings.append(f"learnt from {record.bundle.learnt_from}, not from pairs of this data set and stain")
+    elif record.unattainable:
+        warnings.insert(0, record.unattainable)
     return Row(run, record, reader(files), files, protocol=group.protocol, warnings=tuple(warnings))
 
 

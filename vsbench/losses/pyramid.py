@@ -1,5 +1,8 @@
 """Images at coarser and coarser scales: what is coarse may be compared where detail may not."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,6 +38,18 @@ def pyramid_gaps(real: Tensor, fake: Tensor, levels: int = 6) -> Tensor:
         return torch.stack([level.abs().mean() for level in gaussian_pyramid(difference, levels)])
 
 
+def weighted_gap(real: Tensor, fake: Tensor, weights: Sequence[float]) -> Tensor:
+    """Mean over the levels l of ω_l times ``pyramid_gaps``, as many levels as weights: ASP's L_GP, a scalar ≥ 0."""
+    gaps = pyramid_gaps(real, fake, len(weights))
+    return torch.stack([weight * gap for weight, gap in zip(weights, gaps, strict=True)]).mean()
+
+
+def require_levels(side: int, levels: int, setting: str) -> None:
+    """Raise ValueError where crops of ``side`` are too small for so many levels, as ``setting`` has them."""
+    if side <= 2 ** (levels - 1):
+        raise ValueError(f"crop_size {side} is too small for the {levels} levels of {setting}")
+
+
 def octaves(image: Tensor, levels: int, blurs: int = 4, sigma: float = 1.0, taps: int = 3) -> list[Tensor]:
     """The image and its halves, quarters, …: ``levels`` of them, (B, C, ⌈H/2^l⌉, ⌈W/2^l⌉) from l = 0.
 
@@ -48,10 +63,25 @@ def octaves(image: Tensor, levels: int, blurs: int = 4, sigma: float = 1.0, taps
     return found
 
 
-def gaussian_blur(image: Tensor, sigma: float, taps: int, times: int = 1) -> Tensor:
+def pooled_octaves(image: Tensor, levels: int, blurs: int = 4) -> list[Tensor]:
+    """The image and its halves, quarters, …: ``levels`` of them, (B, C, ⌈H/2^l⌉, ⌈W/2^l⌉) from l = 0.
+
+    Each is the one before, blurred ``blurs`` times by 3 × 3 of a Gaussian of one pixel, and then in means of 3 × 3
+    pixels around every second one; what lies beyond the border is 0, and counts. Linear. Source: CSSP2P-GAN as released.
+    """
+    found = [image]
+    for _ in range(levels - 1):
+        blurred = gaussian_blur(found[-1], 1.0, 3, blurs, "constant")
+        found.append(F.avg_pool2d(blurred, 3, stride=2, padding=1))
+    return found
+
+
+def gaussian_blur(
+    image: Tensor, sigma: float, taps: int, times: int = 1, border: Literal["reflect", "constant"] = "reflect"
+) -> Tensor:
     """(B, C, H, W) → the same: ``times`` a Gaussian of ``sigma`` pixels, cut to ``taps`` of them (odd) and normalised.
 
-    Borders are reflected without repeating the edge: sides must be above taps // 2.
+    Borders are reflected without repeating the edge (sides must be above taps // 2), or ``constant``: 0.
     """
     reach = taps // 2
     steps = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
@@ -61,7 +91,8 @@ def gaussian_blur(image: Tensor, sigma: float, taps: int, times: int = 1) -> Ten
     blurred = image.flatten(0, 1)[:, None]  # (B·C, 1, H, W): channel by channel
     with full_precision(image):  # differences of images are small
         for _ in range(times):
-            blurred = F.conv2d(reflected(blurred, reach), kernel)
+            padded = reflected(blurred, reach) if border == "reflect" else F.pad(blurred, (reach,) * 4)
+            blurred = F.conv2d(padded, kernel)
     return blurred[:, 0].unflatten(0, image.shape[:2])
 
 

@@ -6,6 +6,8 @@ from vsbench.nn.patches import PatchSampler
 from vsbench.nn.patchgan import MultiscaleDiscriminator, PatchDiscriminator
 from vsbench.nn.pool import ImagePool, kept_images
 from vsbench.nn.resnet import ResnetGenerator
+from vsbench.nn.resnet_unet import ResnetUNet
+from vsbench.nn.segmenter import SegmentationUNet
 from vsbench.nn.spectral import advance_spectral_norm, iterated_further, one_spectral_norm
 from vsbench.nn.tiled import TiledConvolution
 from vsbench.nn.unet import UNetGenerator
@@ -18,6 +20,8 @@ __all__ = [
     "PatchDiscriminator",
     "PatchSampler",
     "ResnetGenerator",
+    "ResnetUNet",
+    "SegmentationUNet",
     "TiledConvolution",
     "TimedDiscriminator",
     "UNetGenerator",

@@ -18,7 +18,8 @@ class PatchDiscriminator(nn.Module):
 
     4 × 4 convolutions with LeakyReLU 0.2: ``layers`` that halve the map (width, 2·width, … at most 8·width channels),
     one that keeps it, and the score. Antialiased: stride 1, then blur (CUT); else stride 2 (pix2pix, CycleGAN).
-    All but the first and last are normalised; with batch norm those convolutions have no bias.
+    All but the first and last are normalised; with batch norm those convolutions have no bias. ``blur_gain``: what the
+    blurring kernels sum to. ``init``: None leaves weights as torch draws them.
     """
 
     recompute = False  # True: each convolution and what follows it run again in the backward pass
@@ -31,7 +32,8 @@ class PatchDiscriminator(nn.Module):
         norm: Literal["instance", "batch"] = "instance",
         antialias: bool = True,
         spectral: bool = False,
-        init: Literal["normal", "xavier"] = "xavier",
+        init: Literal["normal", "xavier"] | None = "xavier",
+        blur_gain: float = 1.0,
     ) -> None:
         super().__init__()
         normalise = InstanceNorm if norm == "instance" else BatchNorm
@@ -49,11 +51,12 @@ class PatchDiscriminator(nn.Module):
                 modules.append(normalise(current))
             modules.append(nn.LeakyReLU(0.2))
             if halves and antialias:
-                modules.append(BlurDown(current))
+                modules.append(BlurDown(current, blur_gain))
             previous = current
         modules.append(nn.Conv2d(previous, 1, 4, 1, 1))
         self.model = nn.Sequential(*modules)
-        initialise(self, init)
+        if init is not None:
+            initialise(self, init)
         if spectral:
             add_spectral_norm(self)
 

@@ -8,13 +8,16 @@ from vsbench.borders import reflected, repeated
 
 
 class BlurDown(nn.Module):
-    """(B, C, H, W) → (B, C, ⌈H/2⌉, ⌈W/2⌉): blur with [1, 2, 1]⊗[1, 2, 1]/16 on reflected borders, keep every second."""
+    """(B, C, H, W) → (B, C, ⌈H/2⌉, ⌈W/2⌉): blur with [1, 2, 1]⊗[1, 2, 1]/16 on reflected borders, keep every second.
 
-    def __init__(self, channels: int) -> None:
+    ``gain``: what the kernel sums to.
+    """
+
+    def __init__(self, channels: int, gain: float = 1.0) -> None:
         super().__init__()
         taps = torch.tensor([1.0, 2.0, 1.0])
         self.kernel: Tensor
-        self.register_buffer("kernel", _depthwise(taps, channels), persistent=False)
+        self.register_buffer("kernel", gain * _depthwise(taps, channels), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Halve the resolution."""

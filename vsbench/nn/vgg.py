@@ -63,6 +63,11 @@ def as_imagenet(x: Tensor) -> Tensor:
     return torch.stack(scaled, dim=1)
 
 
+def from_imagenet(x: Tensor) -> Tensor:
+    """What ``as_imagenet`` gives → the same in [0, 1]."""
+    return torch.stack([x[:, k] * deviation + mean for k, (mean, deviation) in enumerate(IMAGENET)], dim=1)
+
+
 def random_features(network: str, taps: Sequence[int], seed: int) -> VGGFeatures:
     """``VGGFeatures`` that need no file: random kernels, the same for a seed everywhere, on the CPU.
 

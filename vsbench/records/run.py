@@ -119,6 +119,7 @@ class TrainedRecord(_OfMethod):
     started_from_file: Text | None = None  # where it lay
     pretrained: dict[str, Digest] = {}  # the files of the frozen networks that the training used
     ready_maps: Digest | None = None  # of the ready pictures from which the tiles' maps were made
+    unattainable: Text | None = None  # why no real data can have such training pairs, where that is so
     select: Literal["last", "best"] | None = None
     validation: HeldOutSlides | None = None
     checkpoints: Keeping | None = None

@@ -15,6 +15,7 @@ from vsbench.report.figures.features import feature_map
 from vsbench.report.figures.rank_bars import rank_bars
 from vsbench.report.figures.scatter import scatter
 from vsbench.report.figures.sheets import image_sheets
+from vsbench.report.figures.split import split_figure
 from vsbench.report.provenance.places import Places
 from vsbench.report.tables import Comparison
 from vsbench.stats.slides import counted
@@ -28,6 +29,7 @@ FIGURES: dict[str, Draw] = {
     "agreement": agreement,
     "features": feature_map,
     "cost": cost,
+    "split of distances": split_figure,
 }
 OF_MANY = ("differences by slide", "features")  # they single out a best method, or clusters: nothing of few images is
 

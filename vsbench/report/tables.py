@@ -1,5 +1,6 @@
 """Evaluated runs as data: read, checked, grouped by data set and stain, seeds gathered. No markup here."""
 
+import json
 import math
 import statistics
 from collections import Counter
@@ -16,7 +17,7 @@ from vsbench.errors import RunError, UsageError
 from vsbench.files import digest
 from vsbench.metric import Best, penalty
 from vsbench.names import brief, checked_name
-from vsbench.records.run import read_record
+from vsbench.records.run import ImportedRecord, TrainedRecord, read_record
 from vsbench.records.summary import Summary
 from vsbench.stats.paired import can_show
 from vsbench.stats.slides import Unit
@@ -30,6 +31,14 @@ class EvaluatedRun(Summary):
 
     folder: Path
     made: str = ""  # equal for the seeds of one row, and for nothing else: ``records.run``
+    method: str | None = None  # by its registered name, where one of ours was trained or imported
+    settings: str = ""  # a digest of the method's, where it was
+    unattainable: str | None = None  # why no real data can have the pairs that it was trained on, where that is so
+
+    @property
+    def is_method(self) -> bool:
+        """False for references: what needs no training, or is trained on what no real data has."""
+        return self.kind != "reference" and self.unattainable is None
 
     @property
     def summary(self) -> Path:
@@ -67,7 +76,7 @@ class Row:
     @property
     def is_method(self) -> bool:
         """False for reference rows, which are never ranked."""
-        return self.kind != "reference"
+        return self.runs[0].is_method
 
     def cell(self, value: str) -> Cell:
         """The value over the seeds; where seeds differ in protocol, those of the most common one count."""
@@ -343,25 +352,30 @@ def _read(path: Path) -> EvaluatedRun:
         raise RunError(f"{path}: speaks of protocol {summary.protocol}, not of its folder; {Summary.mend}")
     summary.require_whole(path.parent)
     values = {name: getattr(summary, name) for name in Summary.model_fields}
-    return EvaluatedRun.model_construct(**values, folder=folder, made=_made(summary, folder))
+    return EvaluatedRun.model_construct(**values, folder=folder, **_recorded(summary, folder))
 
 
-def _made(summary: Summary, folder: Path) -> str:
-    """What a run was made from; by its names alone where no record is beside it.
+def _recorded(summary: Summary, folder: Path) -> dict[str, str | None]:
+    """What the record says a run was made from; by its names alone where no record is beside it.
 
     A row of its own where the record is damaged, or of another row: nobody knows then whose seed it is. Provenance
     says what is wrong.
     """
     file = folder / "run.json"
     if not file.exists():
-        return digest([summary.kind, summary.row, summary.title])
+        return {"made": digest([summary.kind, summary.row, summary.title])}
     try:
         record = read_record(file)
         if record.is_of(summary.kind, summary.dataset, summary.stain, summary.row):
-            return record.made
+            found: dict[str, str | None] = {"made": record.made}
+            if isinstance(record, TrainedRecord | ImportedRecord):
+                found |= {"method": record.method, "settings": digest([json.dumps(record.config, sort_keys=True)])}
+            if isinstance(record, TrainedRecord):
+                found["unattainable"] = record.unattainable
+            return found
     except RunError:
         pass
-    return digest([str(folder)])
+    return {"made": digest([str(folder)])}
 
 
 def _rows(runs: Sequence[EvaluatedRun]) -> tuple[Row, ...]:
@@ -369,7 +383,7 @@ def _rows(runs: Sequence[EvaluatedRun]) -> tuple[Row, ...]:
     data = most_common(run.data for run in runs)
     groups: dict[tuple[Any, ...], list[EvaluatedRun]] = {}
     for run in runs:
-        groups.setdefault((run.kind == "reference", run.title.casefold(), run.row, run.made, run.data), []).append(run)
+        groups.setdefault((not run.is_method, run.title.casefold(), run.row, run.made, run.data), []).append(run)
     titles = Counter(group[0].title for group in groups.values())
     rows: list[Row] = []
     for key in sorted(groups):

@@ -68,7 +68,7 @@ MANIFEST = {
             licence="Apache-2.0 (pytorch-fid); trained on ImageNet, which has terms of its own",
             metrics=("fid", "fid_pytorch"),
         ),
-        Weights(  # V2 (11ad3fa6) has the same shapes and other features: with it PHV would be another metric
+        Weights(  # V2 below has the same shapes and other features: with it PHV would be another metric
             name="resnet50-imagenet1k-v1",
             files=("resnet50-0676ba61.pth",),
             size=102_530_333,
@@ -76,6 +76,17 @@ MANIFEST = {
             url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
             licence=TORCHVISION,
             metrics=("phv", "phv_imagenet"),
+            methods=("cssp2p",),
+        ),
+        Weights(
+            name="resnet50-imagenet1k-v2",
+            files=("resnet50-11ad3fa6.pth",),
+            size=102_540_417,
+            sha256="11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
+            url="https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
+            licence=TORCHVISION,
+            metrics=(),
+            methods=("cssp2p",),
         ),
         Weights(
             name="alexnet-imagenet1k-v1",
@@ -149,10 +160,6 @@ MANIFEST = {
 
 HEADS = "the linear heads of LPIPS ({}): they come with the lpips package; LPIPS needs the network itself"
 NEAR_MISSES = (
-    NearMiss(
-        "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
-        "ResNet50 IMAGENET1K_V2; PHV needs V1, resnet50-0676ba61.pth: the same shapes, other features",
-    ),
     NearMiss("19c8e357", "an older upload of ResNet50 V1; PHV needs the present one, resnet50-0676ba61.pth"),
     NearMiss("4df8aa71", "an older upload of AlexNet; LPIPS needs the present one, alexnet-owt-7be5be79.pth"),
     NearMiss("0cc3c7bd", "torchvision's Inception v3, another training; FID needs the network of 2015"),

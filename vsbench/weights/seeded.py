@@ -11,11 +11,14 @@ from vsbench.errors import UsageError
 from vsbench.names import said
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 ARCHITECTURES = {  # torchvision's constructor and its arguments
     "inception-2015-12-05": ("inception_v3", {"num_classes": 1008, "aux_logits": False, "init_weights": False}),
     "resnet50-imagenet1k-v1": ("resnet50", {}),
+    "resnet50-imagenet1k-v2": ("resnet50", {}),
     "alexnet-imagenet1k-v1": ("alexnet", {}),
     "vgg16-imagenet1k-v1": ("vgg16", {}),
     "vgg19-imagenet1k-v1": ("vgg19", {}),
@@ -42,7 +45,13 @@ def seeded(name: str, seed: int) -> "dict[str, Tensor]":
     import torch
 
     with torch.device("meta"):
-        shapes = _like(name)
+        return drawn_like(_like(name), seed)
+
+
+def drawn_like(shapes: "Mapping[str, Tensor]", seed: int) -> "dict[str, Tensor]":
+    """The same of these names and shapes, on whatever device they are."""
+    import torch
+
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for key, like in shapes.items():
@@ -50,11 +59,11 @@ def seeded(name: str, seed: int) -> "dict[str, Tensor]":
             continue
         if like.ndim > 1:
             spread = math.sqrt(2 / like[0].numel())
-            tensors[key] = spread * torch.randn(like.shape, generator=generator)
+            tensors[key] = spread * torch.randn(like.shape, generator=generator, device="cpu")
         elif key.endswith(("bias", "running_mean")):
-            tensors[key] = torch.zeros(like.shape)
+            tensors[key] = torch.zeros(like.shape, device="cpu")
         else:
-            tensors[key] = torch.ones(like.shape, dtype=like.dtype)
+            tensors[key] = torch.ones(like.shape, dtype=like.dtype, device="cpu")
     return tensors
 
 

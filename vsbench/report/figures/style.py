@@ -35,7 +35,7 @@ FILLS = ("full", "left", "bottom", "top")  # of the marks of the first methods, 
 # of references, which are open and grey
 REFERENCE_MARKS = {
     "real-ihc": "*", "best": "P", "he": "s", "mean-colour": "o", "reinhard": "^", "macenko": "v", "nearest": "D",
-    "shuffled": "X",
+    "shuffled": "X", "aligned": "h",
 }  # fmt: skip
 OTHER_REFERENCE = "p"  # one of a plugin
 

@@ -60,7 +60,7 @@ class Leaderboard:
                 "stain": stain_name(comparison.stain),
                 "protocol": run.protocol,
                 "benchmark": version_said(run.benchmark),
-                "kind": KINDS[row.kind],
+                "kind": KINDS[row.kind if row.is_method else "reference"],
                 "method": row.title,
                 "seeds": sum(r.seed is not None for r in row.runs) or None,
                 "n": run.n,
