@@ -7,13 +7,16 @@ TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_
 
 MINUTES ?= 1
 
-.PHONY: demo test test-matrix fuzz gpu-check leaderboard docs check install format clean
+.PHONY: demo test test-vectors test-matrix fuzz gpu-check leaderboard docs check install format clean
 
 demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
 	$(BIN)/vsbench demo
 
 test: .venv/.dev    ## all tests
 	$(BIN)/pytest
+
+test-vectors: .venv/.dev   ## all stored vectors, those too that take long (minutes)
+	HEAVY_VECTORS=1 $(BIN)/pytest tests/oracles
 
 test-matrix: .venv/.dev   ## the fast part on the oldest and newest Python, and on the oldest releases promised
 	.ci/matrix

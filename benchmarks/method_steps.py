@@ -29,6 +29,7 @@ from vsbench.nn import TiledConvolution
 
 SIDE = 128
 SEED = 10  # with which UNSB walks two steps of its four at most, the mean
+SIDES = {"pspstain": 176}  # its five scales of MS-SSIM need more
 VARIANTS = {"tdkstain": "label_free"}  # as published it needs pictures that were made elsewhere
 Features = list[Tensor]
 
@@ -61,7 +62,7 @@ def method_and_batch(name: str) -> tuple[Method[Any], Batch]:
     method_class: Any = registry.load("vsbench.methods", name)
     method: Method[Any] = method_class(method_class.configure(options={"variant": VARIANTS.get(name, "")}))
     method.equip(drawn_for(method))
-    return method.train(), stained_batch(method, side=SIDE)
+    return method.train(), stained_batch(method, side=SIDES.get(name, SIDE))
 
 
 def ours(method: Method[Any], batch: Batch) -> Callable[[], object]:

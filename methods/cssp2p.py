@@ -1,4 +1,4 @@
-"""CSSP2P-GAN: fidelity by contrast, structure and a pyramid of pairs (Teixeira et al., MICCAI workshop DGM4MICCAI 2025).
+"""CSSP2P-GAN: fidelity by contrast, structure and a pyramid of pairs (Teixeira et al., DGM4MICCAI 2025).
 
 A U-Net on a ResNet50 for G, which may begin with ImageNet's weights; a conditional PatchGAN D, H&E second; and
 
@@ -110,7 +110,7 @@ class CSSP2P(Method[Config]):
             "whether the paper means that is not known (all: they teach)",
             "in training the power iteration advances once a step; variant released: in each of D's three passes",
             "CSS is computed in single precision: the official code's bf16 shifts it by a tenth",
-            "translation is of the whole image, stored without loss; the official one writes JPEG of the first 100 tiles",
+            "translation is of the whole image, without loss; the official one writes JPEG of the first 100 tiles",
             "an epoch's incomplete last batch is left out; officially it is kept",
             "the last checkpoint stands for a run; the official code keeps three, and which one the paper used is open",
             "G's unused classifier is not built",

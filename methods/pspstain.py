@@ -67,7 +67,9 @@ class Config(SpectralConfig):
     mask_threshold: Weight = 0.68  # O from which on a pixel is stained
     segmenter: str = Field("pspstain-segmenter", pattern=r"^\w[\w.+-]*$", max_length=100)  # weights of the user's own
     segmenter_mode: Literal["train", "eval"] = "train"  # train: the pair's own statistics, and dropout, as released
-    density_input: Literal["signed", "intensity"] = "signed"  # signed: the network's [−1, 1] for intensities, as released
+    density_input: Literal["signed", "intensity"] = (
+        "signed"  # signed: the network's [−1, 1] for intensities, as released
+    )
     alpha: float = Field(default=1.8, ge=1, le=100)
 
     @model_validator(mode="after")

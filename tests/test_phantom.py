@@ -467,3 +467,16 @@ def test_options_that_came_later_move_no_folder_while_they_are_off() -> None:
     assert str(Phantom(known).folder(Path())) == "phantom-e8edfd52b4b6"  # as it was named before there were any
     others = {Phantom(PhantomConfig(**{name: 0.1})).folder(Path()) for name in ("dim", "vignette")}
     assert len({Phantom(PhantomConfig()).folder(Path()), *others}) == 3
+
+
+def test_aligned_pairs_are_given_to_trainings_alone(tmp_path: Path) -> None:
+    """The same images in the same folder; what is evaluated stays as it is, and what is trained is marked."""
+    plain, aligned = (Phantom.from_options(SMALL | options) for options in ({}, {"reference": "aligned"}))
+    assert plain.folder(tmp_path) == aligned.folder(tmp_path)
+    assert plain.pairs(tmp_path, "ki67", "test") == aligned.pairs(tmp_path, "ki67", "test")
+    assert plain.pairs(tmp_path, "ki67", "train") == aligned.pairs(tmp_path, "ki67", "train")
+    taught = aligned.training_pairs(tmp_path, "ki67")
+    assert [pair.ihc for pair in taught] == [pair.truth for pair in plain.training_pairs(tmp_path, "ki67")]
+    assert all("/ihc/" in pair.ihc.as_posix() for pair in plain.training_pairs(tmp_path, "ki67"))
+    assert plain.unattainable is None
+    assert "not attainable" in str(aligned.unattainable)

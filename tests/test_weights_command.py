@@ -16,11 +16,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import typer
 
 from vsbench.cli import weights as command
 from vsbench.errors import UsageError, UserError
-from vsbench.weights import MANIFEST, Archive, Weights, WeightsError, recognise
+from vsbench.weights import MANIFEST, Archive, Weights, WeightsError, digest, find, load, recognise
 from vsbench.weights import fetch as fetching
 
 CONTENT = bytes(range(256)) * 40
@@ -316,3 +317,42 @@ def test_the_list_and_add_on_the_command_line(
     assert failed.returncode == 1
     assert [line.partition(":")[0] for line in failed.stderr.splitlines()] == ["error", "error"]
     assert "nowhere: no such file" in failed.stderr
+
+
+def test_a_file_of_ones_own_has_a_name_and_a_digest(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"weight": torch.ones(2, 3)}, tmp_path / "seg.pth")
+    with pytest.raises(WeightsError, match=r"weights mine not found.*vsbench weights add --own mine=FILE"):
+        find("mine")
+    command.add(files=None, own=[f"mine={tmp_path / 'seg.pth'}"])
+    assert find("mine") == store / "own" / "mine" / "weights.bin"
+    assert digest("mine") == sha256((tmp_path / "seg.pth").read_bytes())
+    assert torch.equal(load("mine")["weight"], torch.ones(2, 3))
+    command.list_weights(as_json=True)
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out.partition("\n")[2])}
+    assert (rows["own mine"]["state"], rows["own mine"]["sha256"]) == ("here", digest("mine"))
+    find("mine").unlink()
+    find_bytes = store / "own" / "mine" / "weights.bin"
+    find_bytes.write_bytes(b"other")
+    with pytest.raises(WeightsError, match=r"not the weights mine that were added.*add them again"):
+        find("mine")
+    with pytest.raises(WeightsError, match="mine"):
+        command.verify()
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ("mine", "expected NAME=FILE"),
+        ("../x={file}", "use letters"),
+        (f"{NAME}={{file}}", "published weights"),
+        ("mine={file}", "can't be read as tensors alone"),
+        ("mine={file}.none", "no such file"),
+    ],
+)
+def test_a_file_of_ones_own_that_is_none_is_refused(store: Path, tmp_path: Path, own: str, said: str) -> None:
+    (tmp_path / "file").write_bytes(b"no tensors")
+    with pytest.raises(UserError, match=said):
+        command.add(files=None, own=[own.format(file=tmp_path / "file")])
+    assert not (store / "own").exists()

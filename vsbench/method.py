@@ -274,7 +274,7 @@ class Method(nn.Module, ABC, Generic[C]):
         return Changes()
 
     def rate_factor(self, place: Place) -> float:
-        """By what the learning rate is multiplied at a place of the schedule, besides the linear decay: 1, as a rule."""
+        """What multiplies the learning rate at a place of the schedule, besides the linear decay: 1, as a rule."""
         return 1.0
 
     def pretrained(self) -> dict[str, nn.Module]:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vsbench.data.augment import Augmentation, read_tile
+from vsbench.data.augment import Augmentation, Changes, read_tile
 from vsbench.data.loader import Augmentations, Draws, Sampled, TrainingBatches, stream
 from vsbench.data.pairs import Pair
 from vsbench.data.tensors import to_images, to_tensor
@@ -354,3 +354,33 @@ def test_partners_of_unequal_size_are_named_by_a_cache_too(pairs: list[Pair], tm
     for _ in range(2):
         with pytest.raises(DataError, match=r"small\.png: 39×40 pixels, but .*he-\d\.png has 40×40"):
             batches[0]
+
+
+def changed(pairs: list[Pair], changes: Changes, aligned: bool = True) -> TrainingBatches:
+    crop = Augmentation(0, CROP, flip=True, changes=changes)
+    return TrainingBatches(pairs, Draws(len(pairs), 2, 0, aligned), Augmentations(crop, crop, decay_from=10**9))
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_other_colours_are_the_h_and_es_alone_and_move_no_crop(pairs: list[Pair], aligned: bool) -> None:
+    plain, coloured = (changed(pairs, Changes(he_colours=width), aligned) for width in ((0, 0, 0), (0.3, 0.3, 0.2)))
+    differ = 0
+    for step in range(10):
+        (he, ihc, ids), (other, same, others) = plain.levels(step), coloured.levels(step)
+        assert ids == others
+        np.testing.assert_array_equal(ihc, same)
+        differ += sum(not np.array_equal(a, b) for a, b in zip(he, other, strict=True))
+        assert_equal(coloured[step], changed(pairs, Changes(he_colours=(0.3, 0.3, 0.2)), aligned)[step])
+    assert differ > 15
+
+
+def test_half_of_the_crops_are_turned_upside_down_both_of_a_pair_alike(pairs: list[Pair]) -> None:
+    plain, turned, count = changed(pairs, Changes()), changed(pairs, Changes(flip_vertical=True)), 0
+    for step in range(40):
+        for he, ihc in zip(*turned.levels(step)[:2], strict=True):
+            upside_down = he[0, 0, 0] > he[-1, 0, 0]
+            count += upside_down
+            straight = [image[::-1] if upside_down else image for image in (he, ihc)]
+            assert origin(straight[0]) == origin(straight[1])
+    assert 25 < count < 55
+    assert all(he[0, 0, 0] < he[-1, 0, 0] for step in range(10) for he in plain.levels(step)[0])

@@ -1,5 +1,6 @@
 """What a method may ask of the engine besides pairs: its place in the schedule, frozen networks, its own rules."""
 
+import csv
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from vsbench.engine.checkpoint import checkpoints
+from vsbench.engine.run import Run
 from vsbench.engine.schedule import Schedule
 from vsbench.engine.step import Execution, take_step
 from vsbench.method import Batch, Method, MethodConfig, Phase, Place
@@ -155,3 +158,42 @@ def test_weights_that_are_missing_stop_a_training_before_its_first_step(
     assert done.stderr.count("\n") == 1
     assert re.search("vsbench weights (fetch (vgg|resnet50)|add --own pspstain-segmenter=FILE)", done.stderr)
     assert not (tmp_path / "results").exists()
+
+
+def test_the_rates_are_the_methods(train: Callable[..., Run], tmp_path: Path) -> None:
+    """A group's share of the rate, and a fall that the schedule does not know."""
+    run = train(tmp_path, "pspstain", steps=2, lr=1e-3, lr_discriminator=5e-5, epochs=1, decay_epochs=0)
+    state = torch.load(checkpoints(run.checkpoints)[-1].state, weights_only=True)
+    rates = {name: optimizer["param_groups"][0]["lr"] for name, optimizer in state["optimizers"].items()}
+    assert rates == pytest.approx({"discriminator": 5e-5, "generator": 1e-3})
+    run = train(tmp_path, "cssp2p", steps=4, lr=1e-3, epochs=4, lr_gamma=0.5)
+    with run.log_file.open(newline="") as file:
+        fallen = [float(row["lr"]) for row in csv.DictReader(file)]
+    assert fallen == pytest.approx([1e-3, 5e-4, 2.5e-4, 1.25e-4])
+
+
+class Begun(Judged):
+    """A part of it begins with the judge's tensors, beside the frozen one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Conv2d(3, 1, 1)
+
+    def started(self) -> dict[str, nn.Module]:
+        return {"beginning": self.part}
+
+
+def test_a_part_begins_with_its_file_and_stays_the_methods() -> None:
+    """Its parameters are those from before: an optimizer that holds them moves them."""
+    method = Begun()
+    assert list(method.weights_needed()) == ["judge", "beginning"]
+    held = dict(method.part.named_parameters())
+    method.equip(lambda name: load("judge"))
+    assert list(method.frozen) == ["judge"]
+    assert dict(method.part.named_parameters()) == held
+    assert all(p.requires_grad for p in held.values())
+    assert torch.equal(method.part.weight, torch.full((1, 3, 1, 1), 2.0))
+    method.part.weight.data.zero_()
+    assert method.frozen["judge"].weight.sum() == 6
+    with pytest.raises(ValueError, match=r"beginning.*bias"):
+        Begun().equip(lambda name: load("judge") if name == "judge" else {"weight": torch.ones(1, 3, 1, 1)})

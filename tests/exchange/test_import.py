@@ -23,6 +23,7 @@ from vsbench.registry import load, names
 
 ORDERS = {  # method → (file of vectors, vector, key of its generator's parameters)
     "asp": ("asp", "parameters", "parameter_order_G"),
+    "cssp2p": ("cssp2p", "parameters", "order_G"),
     "cut": ("cut", "cut_step_losses", "parameter_order_G"),
     "cyclegan": ("cyclegan", "step_losses", "parameter_order_G"),
     "flsesim": ("cut", "cut_step_losses", "parameter_order_G"),  # as its card says, and those of the next two
@@ -30,6 +31,7 @@ ORDERS = {  # method → (file of vectors, vector, key of its generator's parame
     "pix2pix": ("pix2pix", "step_losses_no_dropout", "parameter_order_G"),
     "ppt": ("ppt", "parameters", "parameters_G"),
     "pyramidp2p": ("pyramidp2p", "step_losses_no_dropout", "parameter_order_G"),
+    "pspstain": ("pspstain", "parameters", "parameter_order_G"),
     "qsattn": ("cut", "cut_step_losses", "parameter_order_G"),
     "simgan": ("asp", "parameters", "parameter_order_G"),
     "src": ("src", "parameters", "parameter_order_G"),
@@ -252,3 +254,20 @@ def test_one_row_is_one_file(official: Callable[[str], dict[str, Tensor]], root:
     with pytest.raises(RunError, match="import the generator again"):
         weights_of(run)
     assert imported(file, "cut", root) == run
+
+
+def test_a_whole_training_of_the_official_code_gives_its_generator(
+    official: Callable[[str], dict[str, Tensor]], root: Path
+) -> None:
+    """CSSP2P-GAN's is saved with its discriminator, and with a classifier that nobody uses; it may be compiled."""
+    narrowed = narrow(official("cssp2p"))
+    for prefix in ("generator.", "generator._orig_mod."):
+        tensors = {f"{prefix}{name}": value for name, value in narrowed.items()}
+        tensors |= {f"{prefix}encoder.model.fc.weight": torch.ones(10, 256), "discriminator.enc.0.bias": torch.ones(8)}
+        file = saved(root / f"{len(prefix)}.ckpt", {"epoch": 7, "state_dict": tensors})
+        run = import_generator(
+            file, "cssp2p", "folder", "er", {"width": 8}, {}, root, f"r{len(prefix)}", root / "results"
+        )
+        found = dict(load_method(weights_of(run)).generator.named_parameters())
+        for parameter, due in zip(found.values(), narrowed.values(), strict=True):
+            assert torch.equal(parameter, due)

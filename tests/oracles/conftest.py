@@ -5,6 +5,7 @@ A test module named ``test_<method>.py`` whose test asks for ``vector`` runs onc
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,6 +27,8 @@ from vsbench.engine.schedule import Schedule
 from vsbench.method import Batch, Method, MethodConfig, Phase
 from vsbench.nn.spectral import SpectralNorm
 
+# Whole steps at published widths that take some twenty seconds of a core each: `make test-vectors` runs them, too.
+HEAVY = {"pspstain": ("step_*", "two_*"), "cssp2p": ("step_*", "two_*")}
 Array = NDArray[np.float64]
 ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
 
@@ -350,7 +353,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     path = ORACLES / oracle_of(metafunc.definition.path)
     if path.is_file():
-        metafunc.parametrize("vector", read(path), ids=lambda vector: vector.name)
+        heavy = HEAVY.get(path.stem, ())
+        left = pytest.mark.skipif(not os.environ.get("HEAVY_VECTORS"), reason="takes long; make test-vectors runs it")
+        vectors = [
+            pytest.param(one, id=one.name, marks=left if any(fnmatchcase(one.name, p) for p in heavy) else ())
+            for one in read(path)
+        ]
+        metafunc.parametrize("vector", vectors)
     else:
         missing = pytest.mark.skip(reason=f"needs ../shared/oracles/{path.name}, which is not here")
         metafunc.parametrize("vector", [pytest.param(None, marks=missing, id="missing")])

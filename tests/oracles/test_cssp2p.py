@@ -5,7 +5,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -15,7 +14,6 @@ from vsbench.losses.adversarial import cross_entropy
 from vsbench.losses.pyramid import pooled_octaves
 from vsbench.losses.structure import contrast_structure, contrast_structure_gap
 from vsbench.method import Batch
-from vsbench.nn import advance_spectral_norm
 from vsbench.nn.spectral import SpectralNorm
 from vsbench.nn.vgg import as_imagenet
 from vsbench.registry import load

@@ -17,10 +17,10 @@ from vsbench.data.augment import jittered
 from vsbench.engine.schedule import Schedule
 from vsbench.losses.contrastive import patch_nce
 from vsbench.losses.structure import WEIGHTS, ms_ssim, window
+from vsbench.method import Batch
 from vsbench.nn import SegmentationUNet
 from vsbench.nn.norm import Dropout
 from vsbench.nn.segmenter import PairNorm
-from vsbench.method import Batch
 from vsbench.registry import load
 
 PSPStain = load("vsbench.methods", "pspstain")

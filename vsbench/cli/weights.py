@@ -26,7 +26,6 @@ def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
     """
     from vsbench.weights import MANIFEST
     from vsbench.weights.encoders import encoder_names
-
     from vsbench.weights.own import own_names
 
     rows = [*(_row(weights) for weights in MANIFEST.values()), *map(_encoder_row, encoder_names())]

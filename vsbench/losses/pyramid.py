@@ -67,7 +67,8 @@ def pooled_octaves(image: Tensor, levels: int, blurs: int = 4) -> list[Tensor]:
     """The image and its halves, quarters, …: ``levels`` of them, (B, C, ⌈H/2^l⌉, ⌈W/2^l⌉) from l = 0.
 
     Each is the one before, blurred ``blurs`` times by 3 × 3 of a Gaussian of one pixel, and then in means of 3 × 3
-    pixels around every second one; what lies beyond the border is 0, and counts. Linear. Source: CSSP2P-GAN as released.
+    pixels around every second one; what lies beyond the border is 0, and counts. Linear. Source:
+    CSSP2P-GAN as released.
     """
     found = [image]
     for _ in range(levels - 1):

@@ -1,4 +1,4 @@
-"""Structural similarity as a loss: over five scales, and its contrast-structure factor alone (Wang et al., 2003, 2004)."""
+"""Structural similarity as a loss: over five scales, and its contrast-structure factor alone (Wang et al., 2003)."""
 
 from collections.abc import Sequence
 

@@ -69,7 +69,7 @@ class ResnetEncoder(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """ReLU(x + norm(conv1(ReLU(norm(conv3(ReLU(norm(conv1(x))))))))), the stride in the 3 × 3; x by a 1 × 1 if needed."""
+    """ReLU of x and a branch of 1 × 1, 3 × 3 (which has the stride) and 1 × 1; x by a 1 × 1 where shapes differ."""
 
     def __init__(self, inputs: int, inner: int, stride: int) -> None:
         super().__init__()

@@ -32,6 +32,7 @@ from vsbench.report.provenance.bundle import require_bundle, write_bundle
 from vsbench.report.provenance.places import Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.published import Paper
+from vsbench.report.split import split_text
 from vsbench.report.spread import Spreads
 from vsbench.report.strata import Quality, Strata, checked_quality, strata_table, stratify
 from vsbench.report.strata import sentences as order_by_thirds
@@ -95,7 +96,8 @@ def build_report(
 ) -> list[Path]:
     """Write the report of all evaluated runs under ``results`` to the folder ``out``; what was written.
 
-    Always the data: ``summary.csv``, ``decision.csv``, ``provenance.{csv,json}``, and what ablation studies gave.
+    Always the data: ``summary.csv``, ``decision.csv``, ``provenance.{csv,json}``, what ablation studies gave, and where
+    a control was trained on pairs that fit ``split.md``.
     ``figures``: ``figures/``. ``page``: ``index.html`` with ``page/``. ``latex``: ``tables/``, ``main.tex`` with what
     is read, and ``supplement.tex`` with what is looked up; with ``interval`` tables have 95 % limits over slides, not
     deviations over seeds. ``papers``: their numbers stand beside. ``spreads``: how far they and reruns lie apart, for
@@ -154,6 +156,8 @@ def build_report(
             "main.tex": document("Virtual staining: results", _paper(shown, list(parts))),
             "supplement.tex": document("Virtual staining: all values, and how to repeat them", supplement),
         }
+    if told := split_text([one.comparison for one in shown]):
+        parts["split.md"] = told
     for name, text in parts.items():
         write_text(out / name, text)
     write_json(out / "provenance.json", made)

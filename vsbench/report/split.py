@@ -12,6 +12,7 @@ misaligned pairs better than the control does.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,7 +121,11 @@ def _split(
             continue
         control = None if aligned or group == "unpaired" else rows[key if key in controls else first]
         whole = worse(own, drawn[ceiling.key])
-        lost = (0.0, np.zeros_like(whole[1])) if control is None else worse(drawn[control.key], drawn[controls[control.key].key])
+        lost = (
+            (0.0, np.zeros_like(whole[1]))
+            if control is None
+            else worse(drawn[control.key], drawn[controls[control.key].key])
+        )
         rest = whole[0] - lost[0], whole[1] - lost[1]
         intervals = [centred_interval(estimate, moves, slides) for estimate, moves in (whole, lost, rest)]
         distances.append(Distance(row, group, *intervals, control))
@@ -151,7 +156,9 @@ def sentences(split: Split) -> list[str]:
             said.append(f"{start}, all of it the method's own: it learns from no pair.")
         else:
             own = "" if one.control is one.row else f" (as {one.control.title} loses it)"
-            said.append(f"{start}: {text(one.misalignment)} for misaligned pairs{own}, {text(one.rest)} the method's own.")
+            said.append(
+                f"{start}: {text(one.misalignment)} for misaligned pairs{own}, {text(one.rest)} the method's own."
+            )
     return said
 
 
@@ -170,3 +177,18 @@ def split_table(found: Sequence[Split]) -> pd.DataFrame:
                 line |= {part: interval.estimate, f"{part}_low": interval.low, f"{part}_high": interval.high}
             lines.append(line | {"sentence": sentence})
     return pd.DataFrame(lines)
+
+
+def split_text(comparisons: Sequence[Comparison]) -> str:
+    """The sentences of all that have a split, in Markdown; empty where none has. What can't be split is left out."""
+    parts: list[str] = []
+    for comparison in comparisons:
+        with suppress(RunError):  # the figure says why
+            for split in splits(comparison):
+                parts += [
+                    f"## {comparison.title}, {comparison.stain}: {split.value}",
+                    "",
+                    *map("- {}".format, sentences(split)),
+                    "",
+                ]
+    return "\n".join(parts)

@@ -17,8 +17,8 @@ from vsbench.report.tables import Comparison
 
 CAPTION = (
     "Distance to the best possible prediction (at 0), by what a training needs. Hatched: what misaligned pairs cost, "
-    "which a control tells that was trained on pairs that fit, too; plain: the rest, the method's own, to the left where "
-    "a method bears misaligned pairs better than the control. Whiskers: 95 % limits of the whole distance over slides. "
+    "which a control tells that was trained on pairs that fit, too; plain: the rest, the method's own, to the left "
+    "where a method bears misaligned pairs better than the control. Whiskers: 95 % limits of the whole distance over slides. "
     "Pairs that fit are not attainable on real data"
 )
 NAMES, LINE, HEADING, HEAD, FOOT, GAP, RIGHT = 1.35, 0.145, 0.15, 0.3, 0.38, 0.2, 0.1  # inches
@@ -81,8 +81,8 @@ def _panel(axes: Axes, split: Split, lines: Sequence[Distance | str], names: boo
     axes.axvline(0, color="0.3", linewidth=0.6)
     axes.set_ylim(y, 0)
     axes.set_yticks([])
-    axes.set_xlabel(f"{mathtext(column.label)}: distance to the best" + ("" if column.unit == "1" else f" ({column.unit})"),
-                    fontsize=6, labelpad=2)  # fmt: skip
+    unit = "" if column.unit == "1" else f" ({column.unit})"
+    axes.set_xlabel(f"{mathtext(column.label)}: distance to the best{unit}", fontsize=6, labelpad=2)
     axes.tick_params(axis="x", labelsize=5.5, length=2, pad=2)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)

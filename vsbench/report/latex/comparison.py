@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from vsbench.errors import RunError
 from vsbench.report.decision import Decision
+from vsbench.report.groups import grouped
 from vsbench.report.latex.columns import ITALIC, TableColumn, table_column
 from vsbench.report.latex.frame import Footnotes, centred, table_float
 from vsbench.report.latex.remarks import decided, literature, nowhere, printed_stain, remarks
@@ -31,6 +32,7 @@ ONE_LINE = 16  # letters of a title that a heading takes in one line
 RANKING = "Best method in bold, second best underlined; numbers equal in print share a mark."
 REFERENCES = "Rows below a rule are references: they need no training and are not ranked."
 REFERENCE_COLUMNS = "Columns after the gap are references: they need no training and are not ranked."
+TAUGHT = "One that is trained learned from pairs that no real data has."
 PRINTED = r"\textit{Italics}: as printed in the literature; neither measured here nor ranked."
 
 Make = Callable[[Comparison, Column, Footnotes], TableColumn]
@@ -149,13 +151,20 @@ def _heads(comparisons: Sequence[Comparison], values: Sequence[str]) -> list[str
 
 
 def _block(rows: Sequence[Row], columns: Sequence[TableColumn | None], notes: Footnotes) -> list[str]:
-    """The lines of one stain: methods, references below a rule, and what papers printed below another."""
-    lines = []
-    for i, row in enumerate(rows):
-        if i and rows[i - 1].is_method and not row.is_method:
-            lines.append(r"\cmidrule{1-1}")
-        cells = (column.cells.get(row.key, column.dash) if column else "--" for column in columns)
-        lines.append(" & ".join([_title(row.title, notes), *cells]) + r" \\")
+    """The lines of one stain: methods, references below a rule, and what papers printed below another.
+
+    Many methods stand under headings that say what their training needs.
+    """
+    lines: list[str] = []
+    for heading, members in grouped(rows):
+        if heading:
+            lines.append(f"\\multicolumn{{{len(columns) + 1}}}{{@{{}}l@{{}}}}{{{ITALIC % escape(heading)}}} \\\\")
+        for i, row in enumerate(members):
+            first_reference = not row.is_method and (i == 0 or members[i - 1].is_method)
+            if lines and first_reference:
+                lines.append(r"\cmidrule{1-1}")
+            cells = (column.cells.get(row.key, column.dash) if column else "--" for column in columns)
+            lines.append(" & ".join([_title(row.title, notes), *cells]) + r" \\")
     found = [column for column in columns if column]
     printed = dict.fromkeys(key for column in found for key in column.literature)
     for paper in dict.fromkeys(block.paper for column in found for block in column.blocks):
@@ -184,11 +193,12 @@ def _line(column: TableColumn, rows: Sequence[Row]) -> str:
     return " & ".join([label, *(column.cells.get(row.key, column.dash) for row in rows)]) + r" \\"
 
 
-def _explained(rows: Iterable[Row], columns: Sequence[TableColumn], ranked: bool, references: str) -> str:
+def _explained(rows: Sequence[Row], columns: Sequence[TableColumn], ranked: bool, references: str) -> str:
     """What a caption says of marks, references and printed numbers, as far as the table has these."""
     parts = [
         RANKING if ranked else "",
         "" if all(row.is_method for row in rows) else references,
+        TAUGHT if any(row.kind == "trained" and not row.is_method for row in rows) else "",
         PRINTED if any(column.literature for column in columns) else "",
     ]
     return "".join(f" {part}" for part in parts if part)

@@ -1,0 +1,109 @@
+"""What misaligned pairs cost, and what the method costs: numbers that are known, and rows that are no methods."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vsbench.report.figures.split import split_figure
+from vsbench.report.split import sentences, split_table, splits
+from vsbench.report.tables import Comparison, compare, load_results
+
+ERRORS = {  # row: (truth_mae, method, settings, unattainable)
+    "best": (2.0, None, {}, None),
+    "aligned": (5.0, "regression", {"width": 16}, "trained on what no real data has"),
+    "regression+small": (9.0, "regression", {"width": 16}, None),
+    "pix2pix+small": (8.0, "pix2pix", {}, None),
+    "cut+small": (12.0, "cut", {}, None),
+    "asp+small": (10.0, "asp", {}, None),
+}
+
+
+def add(tree: Any, row: str, error: float, method: str | None, settings: dict[str, Any], why: str | None) -> None:
+    kind = "reference" if method is None else "trained"
+    folder = tree.add(row, {"truth_mae": error, "iod_mae": error}, dataset="phantom", stain="ki67", kind=kind)
+    table = pd.read_csv(folder / "evaluation/native/per_image.csv")
+    # each slide has its own ease, the same for all rows; means are as given
+    ease = np.array([-0.5, 0.0, 0.5])[np.arange(len(table)) % 3]
+    table.assign(truth_mae=error + ease).to_csv(folder / "evaluation/native/per_image.csv", index=False)
+    if method is not None:
+        record = json.loads((folder / "run.json").read_text())
+        record |= {"method": method, "config": settings} | ({"unattainable": why} if why else {})
+        (folder / "run.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def comparison(tree: Any) -> Comparison:
+    for row, given in ERRORS.items():
+        add(tree, row, *given)
+    (found,) = compare(load_results(tree.results))
+    return found
+
+
+def test_distances_are_split_by_what_the_control_loses(comparison: Comparison) -> None:
+    (split,) = splits(comparison, resamples=200)
+    found = {
+        one.row.key: (one.group, one.distance.estimate, one.misalignment.estimate, one.rest.estimate)
+        for one in split.distances
+    }
+    assert found == {
+        "pix2pix+small": ("paired", pytest.approx(6), pytest.approx(4), pytest.approx(2)),
+        "asp+small": ("weak", pytest.approx(8), pytest.approx(4), pytest.approx(4)),
+        "cut+small": ("unpaired", pytest.approx(10), 0, pytest.approx(10)),
+        "regression+small": ("control", pytest.approx(7), pytest.approx(4), pytest.approx(3)),
+        "aligned": ("reference", pytest.approx(3), 0, pytest.approx(3)),
+    }
+    assert list(found) == ["pix2pix+small", "asp+small", "cut+small", "regression+small", "aligned"]
+    for one in split.distances:  # slides are as easy for all: differences do not vary
+        assert (one.distance.low, one.distance.high) == pytest.approx((one.distance.estimate,) * 2)
+
+
+def test_every_method_has_a_sentence(comparison: Comparison) -> None:
+    (split,) = splits(comparison, resamples=200)
+    said = {one.row.key: sentence for one, sentence in zip(split.distances, sentences(split), strict=True)}
+    assert "4.0" in said["pix2pix+small"] or "4.00" in said["pix2pix+small"]
+    assert "for misaligned pairs (as regression+small loses it)" in said["pix2pix+small"]
+    assert "(as" not in said["regression+small"]  # it is its own control
+    assert said["cut+small"].endswith("it learns from no pair.")
+    assert said["aligned"].endswith("trained on what no real data has.")
+
+
+def test_the_figure_has_a_line_for_each_row_and_says_what_is_not_attainable(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    (drawn,) = split_figure(comparison, tmp_path)
+    assert all(path.is_file() for path in drawn.files)
+    table = pd.read_csv(drawn.file("csv"))
+    assert list(table["row"]) == [one.row.key for one in splits(comparison)[0].distances]
+    assert "not attainable on real data" in drawn.caption
+    pd.testing.assert_frame_equal(table[["distance"]], split_table(splits(comparison))[["distance"]])
+
+
+def test_what_is_trained_on_unattainable_pairs_is_a_reference(comparison: Comparison) -> None:
+    """It is best here, and neither ranked nor among the methods."""
+    rows = {row.key: row for row in comparison.rows}
+    assert not rows["aligned"].is_method
+    assert "aligned" not in comparison.methods
+    assert comparison.rows[-2:] == (rows["aligned"], rows["best"])
+    assert [row.key for row in comparison.unbeaten("truth_mae")] == ["aligned", "best"]
+
+
+@pytest.mark.parametrize("without", ["aligned", "best"])
+def test_without_a_control_or_a_ceiling_nothing_is_split(tree: Any, tmp_path: Path, without: str) -> None:
+    for row, given in ERRORS.items():
+        if row != without:
+            add(tree, row, *given)
+    (comparison,) = compare(load_results(tree.results))
+    assert splits(comparison) == []
+    assert split_figure(comparison, tmp_path) == []
+
+
+def test_other_settings_are_no_control(tree: Any) -> None:
+    """The same method trained longer differs in more than its pairs."""
+    for row, given in ERRORS.items():
+        add(tree, row, *(given if row != "aligned" else (5.0, "regression", {"width": 32}, "why")))
+    (comparison,) = compare(load_results(tree.results))
+    assert splits(comparison) == []
