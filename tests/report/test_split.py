@@ -25,7 +25,7 @@ ERRORS = {  # row: (truth_mae, method, settings, unattainable)
 def add(tree: Any, row: str, error: float, method: str | None, settings: dict[str, Any], why: str | None) -> None:
     kind = "reference" if method is None else "trained"
     folder = tree.add(row, {"truth_mae": error, "iod_mae": error}, dataset="phantom", stain="ki67", kind=kind)
-    table = pd.read_csv(folder / "evaluation/native/per_image.csv")
+    table = pd.read_csv(folder / "evaluation/native/per_image.csv", dtype={"id": str})
     # each slide has its own ease, the same for all rows; means are as given
     ease = np.array([-0.5, 0.0, 0.5])[np.arange(len(table)) % 3]
     table.assign(truth_mae=error + ease).to_csv(folder / "evaluation/native/per_image.csv", index=False)

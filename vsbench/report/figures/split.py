@@ -18,7 +18,7 @@ from vsbench.report.tables import Comparison
 CAPTION = (
     "Distance to the best possible prediction (at 0), by what a training needs. Hatched: what misaligned pairs cost, "
     "which a control tells that was trained on pairs that fit, too; plain: the rest, the method's own, to the left "
-    "where a method bears misaligned pairs better than the control. Whiskers: 95 % limits of the whole distance over slides. "
+    "where a method bears misaligned pairs better than the control. Whiskers: 95 % limits of the distance, by slides. "
     "Pairs that fit are not attainable on real data"
 )
 NAMES, LINE, HEADING, HEAD, FOOT, GAP, RIGHT = 1.35, 0.145, 0.15, 0.3, 0.38, 0.2, 0.1  # inches
