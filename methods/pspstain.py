@@ -86,7 +86,7 @@ class Config(SpectralConfig):
 
 
 # The published D learns at a twentieth of G's rate, for a hundred thousand steps; and no segmenter of the phantom is
-# published. What was tried: results/examples/phantom/presets.md.
+# published.
 SMALL: dict[str, Any] = PHANTOM | {
     "batch_size": 1, "discriminator_width": 16, "discriminator_layers": 3, "spectral_generator": False,
     "spectral_discriminator": False, "lr_discriminator": 1e-3, "gp_weights": (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
