@@ -48,7 +48,7 @@ from vsbench.method import (
 from vsbench.nn import PatchDiscriminator, ResnetUNet, advance_spectral_norm
 from vsbench.nn.vgg import as_imagenet, from_imagenet
 
-from ._tiles import MIST
+from ._tiles import MIST, SMALL
 
 RESNET50 = (64, (3, 4, 6, 3))  # width and bottlenecks of the files
 IMAGENET = {"imagenet-v2": "resnet50-imagenet1k-v2", "imagenet-v1": "resnet50-imagenet1k-v1"}
@@ -85,7 +85,7 @@ class Config(MethodConfig):
 
 
 # At its published weight L1, a quarter of whose gradient remains in [0, 1], moves nothing in a training of this length.
-SMALL: dict[str, Any] = {
+CPU: dict[str, Any] = {
     "width": 16, "layers": (1, 1, 1, 1), "encoder_weights": "none", "discriminator_width": 16,
     "discriminator_layers": 3, "batch_size": 1, "crop_size": 128, "steps": 1200, "lr": 2e-3, "average": 0.99,
     "lambda_p2p": 25.0,
@@ -130,7 +130,7 @@ class CSSP2P(Method[Config]):
             ),
         ),
     }
-    presets = {"mist": {**MIST, "batch_size": 2, "lr_gamma": 1.0}, "cpu": SMALL, "small": SMALL}
+    presets = {"mist": {**MIST, "batch_size": 2, "lr_gamma": 1.0}, "cpu": CPU, "small": CPU | SMALL}
     official_unused = (r"^(?!(\w+\.)*(encoder\.model|decoder\.layers)\.)", r"encoder\.model\.fc\.")
 
     def __init__(self, config: Config) -> None:

@@ -36,7 +36,7 @@ from vsbench.ranks import ranks
 
 from ._contrastive import Seen
 from ._spectral import SpectralConfig, SpectralContrastive
-from ._tiles import PHANTOM
+from ._tiles import PHANTOM, SMALL
 
 BANDS, BLOCKS = 20, 4  # of density, from 0 to e; and blocks along either side
 HALVINGS = 4  # of the segmentation network
@@ -87,7 +87,7 @@ class Config(SpectralConfig):
 
 # The published D learns at a twentieth of G's rate, for a hundred thousand steps; and no segmenter of the phantom is
 # published.
-SMALL: dict[str, Any] = PHANTOM | {
+CPU: dict[str, Any] = PHANTOM | {
     "batch_size": 1, "discriminator_width": 16, "discriminator_layers": 3, "spectral_generator": False,
     "spectral_discriminator": False, "lr_discriminator": 1e-3, "gp_weights": (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
     "ssim_weights": (0.5, 0.5), "lambda_ctpc": 0.0,
@@ -124,7 +124,11 @@ class PSPStain(SpectralContrastive[Config]):
         compute="not stated in what was at hand",
     )
     variants = {"released": {"iterate_in_translation": True}, "no_segmenter": {"lambda_ctpc": 0.0}}
-    presets = {"mist": {}, "cpu": SMALL, "small": SMALL}  # the defaults are for MIST: crops of 512 from tiles of 1024
+    presets = {
+        "mist": {},
+        "cpu": CPU,
+        "small": CPU | SMALL,
+    }  # the defaults are for MIST: crops of 512 from tiles of 1024
 
     def pretrained(self) -> dict[str, nn.Module]:
         """The segmentation network, where there is one."""
