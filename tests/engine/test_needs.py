@@ -162,11 +162,11 @@ def test_weights_that_are_missing_stop_a_training_before_its_first_step(
 
 def test_the_rates_are_the_methods(train: Callable[..., Run], tmp_path: Path) -> None:
     """A group's share of the rate, and a fall that the schedule does not know."""
-    run = train(tmp_path, "pspstain", steps=2, lr=1e-3, lr_discriminator=5e-5, epochs=1, decay_epochs=0)
+    run = train(tmp_path, "pspstain", steps=2, lr=1e-3, lr_discriminator=5e-5)
     state = torch.load(checkpoints(run.checkpoints)[-1].state, weights_only=True)
     rates = {name: optimizer["param_groups"][0]["lr"] for name, optimizer in state["optimizers"].items()}
     assert rates == pytest.approx({"discriminator": 5e-5, "generator": 1e-3})
-    run = train(tmp_path, "cssp2p", steps=4, lr=1e-3, epochs=4, lr_gamma=0.5)
+    run = train(tmp_path, "cssp2p", steps=4, lr=1e-3, lr_gamma=0.5 ** (1 / 50))  # of 200 epochs, 50 to a step
     with run.log_file.open(newline="") as file:
         fallen = [float(row["lr"]) for row in csv.DictReader(file)]
     assert fallen == pytest.approx([1e-3, 5e-4, 2.5e-4, 1.25e-4])

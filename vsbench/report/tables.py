@@ -355,7 +355,7 @@ def _read(path: Path) -> EvaluatedRun:
     return EvaluatedRun.model_construct(**values, folder=folder, **_recorded(summary, folder))
 
 
-def _recorded(summary: Summary, folder: Path) -> dict[str, str | None]:
+def _recorded(summary: Summary, folder: Path) -> dict[str, Any]:
     """What the record says a run was made from; by its names alone where no record is beside it.
 
     A row of its own where the record is damaged, or of another row: nobody knows then whose seed it is. Provenance
@@ -367,7 +367,7 @@ def _recorded(summary: Summary, folder: Path) -> dict[str, str | None]:
     try:
         record = read_record(file)
         if record.is_of(summary.kind, summary.dataset, summary.stain, summary.row):
-            found: dict[str, str | None] = {"made": record.made}
+            found: dict[str, Any] = {"made": record.made}
             if isinstance(record, TrainedRecord | ImportedRecord):
                 found |= {"method": record.method, "settings": digest([json.dumps(record.config, sort_keys=True)])}
             if isinstance(record, TrainedRecord):
