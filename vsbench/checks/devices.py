@@ -22,14 +22,13 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsbench.checks._training import Make, stained_batch
+from vsbench.checks._training import Make, drawn_for, stained_batch
 from vsbench.engine.estimate import step_bytes
 from vsbench.engine.fit import on_meta
 from vsbench.engine.repetition import repeatable
 from vsbench.engine.step import Execution, finite, prepare, take_step
 from vsbench.engine.surroundings import forget_peak_memory
 from vsbench.method import Batch, Method
-from vsbench.weights.seeded import seeded
 
 STEPS = 12  # enough for a scale of the loss that begins too high
 DRAWS = ("rand", "randn", "randint", "randperm")
@@ -233,7 +232,7 @@ def seeded_method(method_class: type[Method[Any]], config: Any) -> Method[Any]:
     """A method with random weights of one seed, its frozen networks too."""
     torch.manual_seed(0)
     method = method_class(config)
-    method.equip(lambda name: seeded(name, 0))
+    method.equip(drawn_for(method))
     return method
 
 
