@@ -99,6 +99,7 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
     import torch
     from lightning_fabric import Fabric
 
+    from vsbench.engine.launched import launched
     from vsbench.environment import share_threads
     from vsbench.errors import UsageError
     from vsbench.names import brief, said
@@ -112,9 +113,12 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
     if devices > 1:
         share_threads(devices)
     try:
-        with warnings.catch_warnings():  # wherever SLURM's commands are, whether or not it is meant to be used
+        with warnings.catch_warnings():  # a step of an interactive job is no use of srun to Fabric, which warns of it
             warnings.filterwarnings("ignore", message="The `srun` command is available")
-            return Fabric(accelerator=kinds[name], devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
+            return Fabric(
+                accelerator=kinds[name], devices=devices, num_nodes=nodes, precision=precision,  # type: ignore[arg-type]
+                plugins=launched(devices, nodes),
+            )  # fmt: skip
     except (RuntimeError, ValueError) as error:
         asked = f"--device {name}, --devices {devices}, --precision {brief(precision)}"
         raise UsageError(f"{asked}: {said(error)}") from None
