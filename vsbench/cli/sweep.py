@@ -152,7 +152,8 @@ def _finish(study: "StudyFile", states: "Sequence[RowState]", out: Path) -> list
 
     if not study.evaluation or not any(one.state == "done" for one in states):
         return []
-    device = one_device(getattr(study.executor, "device", "auto")).device
+    # jobs have machines of their own; this is done here, with what is here
+    device = one_device(study.executor.device if study.executor.kind == "local" else "auto").device
     with TrainingDisplay() as display:
         measured = evaluate_study(study, study.evaluation, states, device, display.count)
     print_outcomes(measured.outcomes)

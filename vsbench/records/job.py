@@ -1,10 +1,17 @@
 """``job.json``: the last job that was to train a run, beside the run's record."""
 
+import time
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from vsbench.records.artefact import Artefact, Count, Name, Text
+
+
+def now() -> str:
+    """As the records have it: UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
 
 GPU = Annotated[str, Field(pattern=r"^[\w:/.-]+$", max_length=100)]
 

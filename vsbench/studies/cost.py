@@ -106,7 +106,7 @@ class _Survey:
         else:
             steps = _steps(row)
         plan = self.plans[alike]
-        how = row.precision, row.training.devices, asdict(row.request.execution)
+        how = row.precision, row.training.world, asdict(row.request.execution)
         step_s = self.speeds.get(_work(row.request.method, row.config.model_dump(mode="json"), *how))
         memory, disk = plan["memory_bytes"]["total"], plan["disk_bytes"]["total"]
         return Cost(row, steps, memory, disk, step_s)
@@ -118,7 +118,7 @@ def _steps(row: PlannedRow) -> int:
     method, _ = on_meta(found.method_class, found.config)
     require_data(found, method)
     _, schedule = plan_steps(
-        method, found.pairs.train, row.request.seed, 0, row.training.devices, row.request.execution.accumulate
+        method, found.pairs.train, row.request.seed, 0, row.training.world, row.request.execution.accumulate
     )
     return schedule.steps
 
@@ -127,7 +127,8 @@ def _fabric(training: Training) -> Fabric:
     """Where no GPU need be, nor a job of SLURM: an estimate asks for the number of devices and the precision alone."""
     precision: Any = "bf16-mixed" if training.precision == "16-mixed" else training.precision  # as large
     return Fabric(
-        accelerator="cpu", devices=training.devices, precision=precision, plugins=LightningEnvironment()
+        accelerator="cpu", devices=training.devices, num_nodes=training.nodes, precision=precision,
+        plugins=LightningEnvironment(),
     )  # fmt: skip
 
 

@@ -12,16 +12,18 @@ Each method × data set × stain × fold × seed is a row. Folders and files are
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from vsbench.bounds import CHECKPOINTS, DEVICES, DRAWS, MICRO_BATCHES, STEPS, WORKERS
+from vsbench.bounds import CHECKPOINTS, DEVICES, DRAWS, MICRO_BATCHES, NODES, STEPS, WORKERS
 from vsbench.config import build_config, read_settings
 from vsbench.errors import UsageError
 from vsbench.markers import marker
 from vsbench.records.artefact import Name, Seed, Settings
 
+HOURS = 24 * 365
 Steps = Annotated[int, Field(ge=1, le=STEPS)]
 Precision = Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(lambda p: "32" if p == 32 else p)]
+Word = Annotated[str, Field(pattern=r"^[^\s'\"`$\\\\]+$", max_length=200)]  # of a command line that a shell reads
 Place = Annotated[Path, Field(strict=False)]  # YAML has text
 
 
@@ -41,6 +43,7 @@ class Training(_Part):
     checkpoint_activations: bool = False
     deterministic: bool = False
     devices: int = Field(default=1, ge=1, le=DEVICES)
+    nodes: int = Field(default=1, ge=1, le=NODES)
     workers: int = Field(default=2, ge=0, le=WORKERS)
     cache_tiles: Place | None = None
     log_every: Steps = 50
@@ -52,6 +55,11 @@ class Training(_Part):
     validate_every: Steps | None = None
     validation_share: float = Field(default=0.2, gt=0, lt=1)
     log_to: list[str] = []
+
+    @property
+    def world(self) -> int:
+        """How many processes share each batch."""
+        return self.devices * self.nodes
 
 
 class MethodEntry(_Part):
@@ -122,10 +130,39 @@ class Local(_Part):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
+class Slurm(_Part):
+    """Jobs of a SLURM cluster, each with a task for each of a training's devices.
+
+    ``hours``: after which a job makes room, and queues again until its row is done. ``memory``: of a node, as SLURM has
+    it (64G). ``cpus``: of a task; else one for each worker and one more. ``gpu``: the kind, where the cluster has
+    several. ``grace_s``: how long before the end a job is told, enough for a step and a checkpoint. ``jobs``: of an
+    array's jobs. ``setup``: lines of shell before each job. ``options``: further ones of sbatch.
+    """
+
+    kind: Literal["slurm"]
+    hours: float = Field(gt=0, le=HOURS)
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    device: Literal["cuda", "cpu"] = "cuda"
+    gpu: Word | None = None
+    cpus: int | None = Field(default=None, ge=1, le=WORKERS)
+    memory: Annotated[str, Field(pattern=r"^[1-9]\d{0,8}[KMGT]?$")] | None = None
+    grace_s: int = Field(default=120, ge=1, le=3600)
+    jobs: int | None = Field(default=None, ge=1, le=DEVICES)
+    setup: list[str] = []
+    options: dict[Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")], Word | int | Literal[True]] = {}
+
+
 def _as_entry(given: Any) -> Any:
     return {"method": given} if isinstance(given, str) else given
 
 
+def _kind(given: Any) -> Any:
+    return given.get("kind", "local") if isinstance(given, dict) else getattr(given, "kind", None)
+
+
+Executor = Annotated[Annotated[Local, Tag("local")] | Annotated[Slurm, Tag("slurm")], Discriminator(_kind)]
 Method = Annotated[MethodEntry, BeforeValidator(_as_entry)]
 
 
@@ -139,7 +176,7 @@ class StudyFile(_Part):
     options: Settings = {}  # settings of all rows, which the name of none tells
     training: Training = Training()
     results: Place = Path("results")
-    executor: Local = Local()
+    executor: Executor = Local()
     evaluation: Evaluation | Literal[False] = Evaluation()
     report: Report | Literal[False] = Report()
 

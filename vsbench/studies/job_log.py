@@ -6,6 +6,7 @@ from pathlib import Path
 from vsbench.files import open_regular
 from vsbench.names import said
 
+INTERRUPTED = "error: interrupted"  # before its first step: no fault, and nothing is lost
 TAIL = 1 << 14  # bytes that are looked at
 
 
@@ -25,4 +26,6 @@ def last_line(log: Path) -> str:
         if line.startswith("$ "):
             break
         own += [line] if line.strip() else []
-    return said(next((line for line in own if line.startswith("error: ")), own[0])) if own else ""
+    return (
+        said(next((line for line in own if line.startswith("error: ") and line != INTERRUPTED), own[0])) if own else ""
+    )

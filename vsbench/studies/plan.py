@@ -56,7 +56,7 @@ class PlannedRow:
 
     def how_far(self) -> HowFar:
         """How far it is. Raises RunError where its folder holds another run."""
-        own = {"precision": self.precision, "world": self.training.devices}
+        own = {"precision": self.precision, "world": self.training.world}
         return how_far(self.run, self.request, self.config, own)
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from vsbench.engine.run import Run
 from vsbench.errors import RunError
 from vsbench.records.job import JobRecord
 from vsbench.studies.executor import Executor, Seen
-from vsbench.studies.job_log import last_line
+from vsbench.studies.job_log import INTERRUPTED, last_line
 from vsbench.studies.plan import PlannedRow
 
 # stopped: it goes on with the next sweep; failed and cancelled: when it is asked for again (retry)
@@ -78,10 +78,11 @@ def _state(row: PlannedRow, job: JobRecord | RunError | None, seen: Seen) -> Row
         return found("stopped" if far.step else "to do")
     if seen.state != "gone":
         elsewhere = f"begun on {job.node}, which this machine can't ask; look there, or begin it here with retry"
-        return found(seen.state, elsewhere if seen.state == "elsewhere" else seen.why)
+        return found(seen.state, seen.why or (elsewhere if seen.state == "elsewhere" else ""))
     if job.cancelled:
         return found("cancelled", seen.why)
     last = last_line(row.run.job_log)
-    if last.startswith("error: "):
+    if last.startswith("error: ") and last != INTERRUPTED:
         return found("failed", seen.why or last.removeprefix("error: "))
-    return found("stopped", seen.why or ("" if last.startswith("stopped at step") else "its job was killed"))
+    asked = last.startswith("stopped at step") or last == INTERRUPTED
+    return found("stopped", seen.why or last.partition("stopped: ")[2] or ("" if asked else "its job was killed"))

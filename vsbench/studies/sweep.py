@@ -11,7 +11,8 @@ from vsbench.errors import UserError
 from vsbench.records.job import JobRecord
 from vsbench.studies.executor import Executor
 from vsbench.studies.executors.local import LocalExecutor
-from vsbench.studies.file import StudyFile
+from vsbench.studies.executors.slurm import SlurmExecutor
+from vsbench.studies.file import Slurm, StudyFile
 from vsbench.studies.plan import PlannedRow
 from vsbench.studies.state import AGAIN, OPEN, UNDER_WAY, RowState, job_of, look_at
 
@@ -22,6 +23,8 @@ Tell = Callable[[Sequence[RowState]], None]
 
 def executor_of(study: StudyFile) -> Executor:
     """What trains the rows of a study."""
+    if isinstance(study.executor, Slurm):
+        return SlurmExecutor(study.executor, study.results / "slurm")
     return LocalExecutor(study.executor)
 
 

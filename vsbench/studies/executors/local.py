@@ -12,7 +12,7 @@ from pathlib import Path
 from vsbench.environment import THREADS, chosen, processors
 from vsbench.errors import UsageError
 from vsbench.files import this_machine
-from vsbench.records.job import JobRecord
+from vsbench.records.job import JobRecord, now
 from vsbench.studies.command import train_line, train_words
 from vsbench.studies.executor import Seen
 from vsbench.studies.file import Local
@@ -49,6 +49,10 @@ class LocalExecutor:
         begun: list[PlannedRow] = []
         free = [gpu for gpu in self.gpus if not any(gpu in job.gpus for job in under_way)]
         for row in rows[: max(0, self.jobs - len(under_way))]:
+            if row.training.nodes > 1:
+                raise UsageError(
+                    f"{row}: nodes: {row.training.nodes}, where this machine is one; executor: slurm has more"
+                )
             wanted = row.training.devices if self.gpus else 0
             if wanted > len(free):
                 break
@@ -100,7 +104,7 @@ class LocalExecutor:
             )
         try:
             JobRecord(
-                executor=self.name, id=str(process.pid), node=socket.gethostname(), submitted=utc(),
+                executor=self.name, id=str(process.pid), node=socket.gethostname(), submitted=now(),
                 machine=this_machine(), began=_began(process.pid), gpus=own_gpus,
             ).write(run.job_file)  # fmt: skip
         except BaseException:
@@ -120,11 +124,6 @@ def gpus() -> list[str]:
     count = torch.cuda.device_count()
     named = os.environ.get(VISIBLE)
     return [name.strip() for name in named.split(",")][:count] if named else [str(number) for number in range(count)]
-
-
-def utc() -> str:
-    """Now, as job records have it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _look(job: JobRecord) -> Seen:
