@@ -26,7 +26,7 @@ from vsbench.studies.job_log import INTERRUPTED, last_line
 
 # SLURM's own, and submitit's, whichever that is. The training hears of them from here, once: a second signal would end
 # it without a checkpoint.
-TOLD = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+TOLD = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 ASK_AGAIN_S = 5.0  # where the controller does not answer
 TRIES = 12
 
