@@ -8,6 +8,7 @@ lie beside it; what it says in words is what holds whatever they are.
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -60,14 +61,15 @@ def _stain(board: pd.DataFrame, stain: str) -> Iterator[str]:
     yield "| method | seeds | " + " | ".join(f"`{value}`" for value in shown) + " |"
     yield "|---|---|" + "---|" * len(shown)
     for method in order:
-        cells = [_with_spread(means.loc[method, value], spread, method, value) for value in shown]
+        cells = [_with_spread(float(means[value][method]), spread, method, value) for value in shown]
         yield f"| {method} | {seeds[method]} | " + " | ".join(cells) + " |"
     yield ""
     _sheet(stain, list(order))
 
 
 def _with_spread(mean: float, spread: pd.DataFrame, method: str, value: str) -> str:
-    deviation = spread.loc[method, value] if method in spread.index and value in spread else np.nan
+    known = method in spread.index and value in spread
+    deviation = float(spread[value][method]) if known else np.nan
     if np.isnan(mean):
         return "n/a"
     return f"{mean:.3g}" if np.isnan(deviation) else f"{mean:.3g} ± {deviation:.2g}"
@@ -103,11 +105,16 @@ def _pictures(tile: Pair, rows: list[Entry]) -> Iterator[tuple[str, np.ndarray]]
         yield title, read_rgb(entry.kept / f"{tile.id}.jpg")
 
 
+def _lines(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows, each with its columns as attributes."""
+    yield from table.itertuples()
+
+
 def _chosen(table: pd.DataFrame) -> Iterator[str]:
     yield "Spearman's ρ over methods of a value with `cell_auc`, its 95 % limits, and the method that it puts first.\n"
     yield "| stain | value | methods | ρ | limits | puts first | costs, of cell AUC |"
     yield "|---|---|---|---|---|---|---|"
-    for row in table[table["value"].isin(CHOOSERS)].itertuples():
+    for row in _lines(table[table["value"].isin(CHOOSERS)]):
         limits = "n/a" if np.isnan(row.rho) else f"[{row.low:.2f}, {row.high:.2f}]"
         rho = "n/a" if np.isnan(row.rho) else f"{row.rho:.2f}"
         yield (
@@ -122,7 +129,7 @@ def _claims(table: pd.DataFrame) -> Iterator[str]:
     yield "between trainings; for τ the range of the means and the p of an analysis of variance. Ki67.\n"
     yield "| study | change | value | n | effect | limits | p |"
     yield "|---|---|---|---|---|---|---|"
-    for row in table[table["n"] > 1].itertuples():
+    for row in _lines(table[table["n"] > 1]):
         limits = "" if np.isnan(row.low) else f"[{row.low:.3g}, {row.high:.3g}]"
         p = "" if np.isnan(row.p) else f"{row.p:.2g}"
         yield f"| {row.study} | {row.change} | `{row.value}` | {row.n} | {row.effect:.3g} | {limits} | {p} |"

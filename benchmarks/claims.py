@@ -113,7 +113,7 @@ def _study(method: str, variant: str, suite: str) -> Study:
 
 def entries(methods: list[str]) -> list[Entry]:
     """All rows: the first seed of every row before the second of any; what two studies share, once."""
-    rows = {}
+    rows: dict[Path, Entry] = {}
     for seed, (method, variant, suite) in product(SEEDS, STUDIES):
         if not methods or method in methods:
             for row in study_rows(_study(method, variant, suite)):

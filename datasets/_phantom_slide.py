@@ -141,7 +141,7 @@ class Pose:
     @property
     def turned(self) -> Array:
         """(2, 2): pixels of the IHC (down, across) for one of the H&E, without what bends it."""
-        return np.linalg.inv(self.matrix[:2, :2])[::-1, ::-1]
+        return np.asarray(np.linalg.inv(self.matrix[:2, :2])[::-1, ::-1], np.float64)
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,8 @@ class PhantomSlide:
         away = np.maximum(np.maximum(-z, z - thickness), 0)  # of the nucleus's middle from the section
         rest = 1 - away**2 / (long * short)
         angle = 2 * np.pi * np.arange(CORNERS) / CORNERS
-        for cell, share in zip(cells.itertuples(), rest, strict=True):
+        for given, share in zip(cells.itertuples(), rest, strict=True):
+            cell: Any = given  # a row of numbers
             if share <= 0 or not (0 <= cell.y < self.side and 0 <= cell.x < self.side):
                 continue
             wave = (cell.wave_2 * np.exp(-2j * angle) + cell.wave_3 * np.exp(-3j * angle)).real

@@ -23,9 +23,18 @@ FOLDERS = {
 # From the bottom up. A room (a folder or file of the core) imports from layers below its own only.
 LAYERS = (
     (
-        "benchmark", "borders", "cells", "environment", "errors", "neighbours", "numbers", "precision", "published",
-        "ranks", "roc",
-    ),  # fmt: skip
+        "benchmark",
+        "borders",
+        "cells",
+        "environment",
+        "errors",
+        "neighbours",
+        "numbers",
+        "precision",
+        "published",
+        "ranks",
+        "roc",
+    ),
     ("files", "markers", "names"),
     ("bounds", "plain_yaml"),
     ("config",),

@@ -248,7 +248,10 @@ def test_slurm_starts_both_processes(
 ) -> None:
     """As srun does: each finds its rank in the variables."""
     command = [command_line(tmp_path), *arguments("pix2pix", tmp_path, data_root, options("pix2pix", 2))]
-    job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NODEID": "0",
-           "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_NODELIST": "127.0.0.1", "MASTER_ADDR": "127.0.0.1"}  # fmt: skip
+    job = {
+        "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NODEID": "0",
+        "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_NODELIST": "127.0.0.1",
+        "MASTER_ADDR": "127.0.0.1",
+    }  # fmt: skip
     run_all([(command, job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in "01"], tmp_path)
     assert_same_training(run_of(tmp_path, "pix2pix"), together("pix2pix"), "pix2pix")

@@ -77,11 +77,11 @@ def add(
         raise UsageError("nothing to add: give FILE…, --encoder FILE --card CARD.yaml, or --own NAME=FILE")
     failures: list[UserError] = []
     for given in own or []:
-        name, equals, file = given.partition("=")
+        name, equals, called = given.partition("=")
         if not equals:
             raise UsageError(f"--own {brief(given)}: expected NAME=FILE")
         try:
-            say(f"{name}: {add_own(name, Path(file))}")
+            say(f"{name}: {add_own(name, Path(called))}")
         except UserError as error:
             failures.append(error)
     for file in files or []:

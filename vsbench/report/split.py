@@ -127,8 +127,10 @@ def _split(
             else worse(drawn[control.key], drawn[controls[control.key].key])
         )
         rest = whole[0] - lost[0], whole[1] - lost[1]
-        intervals = [centred_interval(estimate, moves, slides) for estimate, moves in (whole, lost, rest)]
-        distances.append(Distance(row, group, *intervals, control))
+        of_all, of_pairs, of_method = (
+            centred_interval(estimate, moves, slides) for estimate, moves in (whole, lost, rest)
+        )
+        distances.append(Distance(row, group, of_all, of_pairs, of_method, control))
     order = list(TITLES)
     distances.sort(key=lambda one: (order.index(one.group), one.distance.estimate))
     return Split(comparison, value.name, tuple(distances), left_out)
