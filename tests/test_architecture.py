@@ -210,7 +210,8 @@ def test_the_package_list_is_what_is_on_disk() -> None:
         for package, folder in FOLDERS.items()
         for path in (ROOT / folder).rglob("*.py")
     }
-    assert sorted(re.findall(r'"(.+?)"', listed)) == sorted(on_disk)
+    data_alone = {"vsbench.published.reruns"}
+    assert sorted(re.findall(r'"(.+?)"', listed)) == sorted(on_disk | data_alone)
     assert on_disk <= SOURCES.keys(), f"without __init__.py: {sorted(on_disk - SOURCES.keys())}"
 
 

@@ -199,8 +199,17 @@ def data_name(dataset: Dataset[Any], given: str | None, option: Path | None) -> 
 
 
 def with_carried(dataset: type[Dataset[Any]], given: dict[str, Any], option: Path | None) -> dict[str, Any]:
-    """Options as given, and beside them those that the images carry. Raises UsageError and DataError."""
-    return given if not dataset.needs_root else {**dataset.carried(find_data_root(option)), **given}
+    """Options as given, and beside them those that the images carry. Raises DataError.
+
+    Where there are no images, that is for those to say who look for them.
+    """
+    if not dataset.needs_root:
+        return given
+    try:
+        root = find_data_root(option)
+    except UsageError:
+        return given
+    return {**dataset.carried(root), **given}
 
 
 def pairs_of(dataset: Dataset[Any], option: Path | None, stain: str, split: str) -> list[Pair]:

@@ -338,7 +338,9 @@ def test_a_method_comes_back_from_its_file_alone(build: Build, tmp_path: Path, n
     assert type(loaded) is type(method)
     assert loaded.config == method.config
     assert not loaded.training
-    he = torch.rand((1, 3, 32, 40), generator=torch.Generator().manual_seed(1)) * 2 - 1
+    multiple = method.size_multiple
+    height = -(-32 // multiple) * multiple
+    he = torch.rand((1, 3, height, height + multiple), generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.inference_mode():
         assert torch.equal(loaded.translate(he), method.translate(he))
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
@@ -59,7 +60,7 @@ def load(name: str) -> dict[str, Tensor]:
 
 def step(method: Method[Any], optimizers: dict[str, Optimizer], accumulate: int = 1) -> None:
     batch = Batch(torch.ones(2, 3, 4, 4), torch.ones(2, 3, 4, 4), ("a", "b"), Place(3, 4, 2))
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=LightningEnvironment())  # whatever SLURM has put here
     take_step(fabric, method, batch, optimizers, Execution(accumulate=accumulate))
 
 

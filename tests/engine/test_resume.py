@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins.environments import LightningEnvironment
 from safetensors.torch import load_file
 
 from vsbench.engine.checkpoint import checkpoints
@@ -118,7 +119,7 @@ def test_the_scale_of_the_loss_is_taken_up(
         precision = MixedPrecision("16-mixed", "cpu", scaler)
         options = tiny("pix2pix", steps=4)
         request = Request("pix2pix", "folder", "er", "cpu", options, data_root=data_root, results=results)
-        fabric = Fabric(accelerator="cpu", devices=1, plugins=precision)
+        fabric = Fabric(accelerator="cpu", devices=1, plugins=[precision, LightningEnvironment()])
         start(request, fabric, True, 0, Rhythm(1, 100, 1), Stop(steps))
         return dict(scaler.state_dict())
 

@@ -167,13 +167,16 @@ def test_a_bad_image_is_named(train: Train, data_root: Path, tmp_path: Path) -> 
 
 def switched_on(run: Run, losses: tuple[str, ...]) -> list[str]:
     """A preset may leave out a term, as one that needs a file of weights; its column is empty."""
-    terms = {"g_content": "lambda_content", "g_identity": "lambda_identity"}
+    terms = {"g_content": "lambda_content", "g_identity": "lambda_identity", "g_ctpc": "lambda_ctpc"}
     off = {loss for loss, weight in terms.items() if run.record.config.get(weight) == 0}
     return [loss for loss in losses if loss not in off]
 
 
 def test_the_log(whole: Callable[[str], Run], name: str, rows: Rows) -> None:
-    """Its columns; the epoch of two batches; the rate of the constant steps and of those in which it falls."""
+    """Its columns; the epoch of two batches; the rate of the constant steps and of those in which it falls.
+
+    CSSP2P's falls by a factor in each of the epochs that the steps stand for.
+    """
     run = whole(name)
     with run.log_file.open(newline="") as file:
         table = list(csv.reader(file))
@@ -184,6 +187,9 @@ def test_the_log(whole: Callable[[str], Run], name: str, rows: Rows) -> None:
     config = run.record.config
     constant = round(4 * config["epochs"] / (config["epochs"] + config["decay_epochs"]))
     rates = [config["lr"] * (1 - max(0, step - constant) / (5 - constant)) for step in (1, 2, 3, 4)]
+    if name == "cssp2p":
+        epochs = config["epochs"] + config["decay_epochs"]
+        rates = [config["lr"] * config["lr_gamma"] ** (epochs * step / 4) for step in range(4)]
     assert [float(row["lr"]) for row in found] == pytest.approx(rates)
     assert all(math.isfinite(float(row[loss])) for row in found for loss in switched_on(run, losses))
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
+from vsbench.engine.step import Execution
 from vsbench.errors import RunError
 from vsbench.evaluation.ablate import Study, study_rows
 from vsbench.method import Suite, SuiteRow
@@ -61,7 +63,7 @@ def trained(tree: Any, table: Callable[[str], SuiteTable]) -> Trained:
         record = {
             "kind": "trained", "row": row.folder, "title": row.folder, "method": "usigan", "seed": seed,
             "config": row.config.model_dump(mode="json"), "dataset": "mist", "dataset_options": {}, "stain": "er",
-            "steps": 4, "finished": True,
+            "steps": 4, "finished": True, "select": "last", "execution": asdict(Execution()),
         }  # fmt: skip
         (folder / "run.json").write_text(json.dumps(record))
         (folder / "checkpoints").mkdir()

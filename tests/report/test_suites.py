@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vsbench.engine.step import Execution
 from vsbench.errors import RunError, UserError
 from vsbench.evaluation.ablate import Study, StudyRow, study_rows
 from vsbench.method import Suite, SuiteRow
@@ -60,7 +61,7 @@ def trained(tree: Any, study: Study) -> Trained:
         record = {
             "kind": "trained", "row": row.folder, "title": row.folder, "method": "usigan", "seed": seed,
             "config": row.config.model_dump(mode="json"), "dataset": "mist", "dataset_options": {}, "stain": "er",
-            "steps": 4, "finished": True,
+            "steps": 4, "finished": True, "select": "last", "execution": asdict(Execution()),
         }  # fmt: skip
         (folder / "run.json").write_text(json.dumps(record))
         (folder / "checkpoints").mkdir()
