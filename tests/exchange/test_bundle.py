@@ -55,8 +55,9 @@ def test_its_readme_is_a_model_card(bundle: Path) -> None:
 
 def test_it_translates_as_the_run_does(bundle: Path, run: Run) -> None:
     he = 2 * torch.rand(1, 3, 32, 40) - 1
-    with generator_of(bundle) as weights, torch.inference_mode():
-        fake = load_method(weights).translate(he)
+    with generator_of(bundle) as generator, torch.inference_mode():
+        assert (generator.stain, generator.pixel_size) == ("ki67", 0.5)  # what a slide is resampled to
+        fake = load_method(generator.weights).translate(he)
         assert torch.equal(fake, load_method(weights_of(run)).translate(he))
 
 
@@ -165,8 +166,8 @@ def test_what_has_no_weights_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a web page"), generator_of(tmp_path / "page.zip"):
         pass
     torch.save({}, tmp_path / "net.pth")  # a zip, too
-    with pytest.raises(RunError, match="not a weights file"), generator_of(tmp_path / "net.pth") as weights:
-        load_method(weights)
+    with pytest.raises(RunError, match="not a weights file"), generator_of(tmp_path / "net.pth") as generator:
+        load_method(generator.weights)
     with pytest.raises(DataError, match="neither a folder nor"), generator_of(tmp_path / "gone.zip"):
         pass
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:

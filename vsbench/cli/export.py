@@ -66,8 +66,8 @@ def export(
         raise UsageError("--name, --changes, --licence, --pixel-size and --sheet are of a bundle")
     from vsbench.exchange.graphs import Graph, frozen_by, images_at, write_onnx, write_torchscript
 
-    with generator_of(source) as weights:
-        method = load_method(weights)
+    with generator_of(source) as generator:
+        method = load_method(generator.weights)
     graph = Graph(method) if freeze is None else Graph(method, frozen_by(method, images_at(freeze)))
     (write_onnx if onnx else write_torchscript)(graph, out)
     say(out)

@@ -31,10 +31,10 @@ def translate_one(
 ) -> None:
     """One slide to one slide; the arguments are those of ``vsbench translate``."""
     from vsbench.cli.display import TrainingDisplay
-    from vsbench.engine.checkpoint import load_method, weights_of
-    from vsbench.engine.run import Run
+    from vsbench.engine.checkpoint import load_method
     from vsbench.engine.tiles import Tiling
     from vsbench.errors import UsageError, UserError
+    from vsbench.exchange.sources import generator_of
     from vsbench.files import file_digest
     from vsbench.slides.pyramid import QUALITY, is_ome
     from vsbench.slides.reading import open_slide, package
@@ -49,23 +49,19 @@ def translate_one(
     for file in (out, geojson):
         if file is not None and file.exists() and not overwrite:
             raise UserError(f"{file}: exists already; add --overwrite, or choose another name")
-    run = Run(source) if source.is_dir() else None
-    weights = weights_of(run) if run is not None else source
-    trained = run_mpp if run_mpp is not None or run is None else run.pixel_size
-    channel = f"virtual {run.record.stain}" if run is not None else "virtual stain"
     devices = _devices(device, count)
-    with open_slide(he) as slide, TrainingDisplay() as display:
-        scale = scale_for(slide, mpp, trained)
+    with generator_of(source) as generator, open_slide(he) as slide, TrainingDisplay() as display:
+        scale = scale_for(slide, mpp, run_mpp if run_mpp is not None else generator.pixel_size)
         here = mpp if mpp is not None else slide.pixel_size
         assert here is not None  # scale_for has asked
-        method = load_method(weights)
+        method = load_method(generator.weights)
         size = tile or TILE
         tiling = Tiling(size, size // 4 if overlap is None else overlap, method.size_multiple)
         on_cpu = devices[0].type == "cpu"
         settings = Settings(
             tiling, batch or (1 if on_cpu else BATCH), statistics, bfloat16, None if lossless else QUALITY
         )
-        plan = {"slide": _fingerprint(he), "weights": file_digest(weights)}
+        plan = {"slide": _fingerprint(he), "weights": file_digest(generator.weights)}
         if scale != 1:
             display.say(f"{here:g} µm a pixel are resampled to {scale * here:g}, as the run was trained")
 
@@ -74,7 +70,17 @@ def translate_one(
             display.count("tiles", done, total, f"{rate:.2f} tiles/s  {int(left // 60)}:{int(left % 60):02d} left")
 
         outcome = translate_slide(
-            method, slide, out, settings, scale, scale * here, devices, plan, progress, display.say, channel
+            method,
+            slide,
+            out,
+            settings,
+            scale,
+            scale * here,
+            devices,
+            plan,
+            progress,
+            display.say,
+            f"virtual {generator.stain or 'stain'}",
         )
     rate = f", {outcome.tiles / outcome.seconds:.2f} tiles/s" if outcome.tiles else ""
     say(f"{out}: {outcome.height}×{outcome.width} pixels of {outcome.pixel_size:g} µm{rate}")

@@ -111,8 +111,8 @@ def translate(
         )
     if skip_existing:
         files = [(image, target) for image, target in files if not target.exists()]
-    with generator_of(source) as weights:
-        method = load_method(weights)
+    with generator_of(source) as generator:
+        method = load_method(generator.weights)
     with TrainingDisplay() as display:
         seams: list[Seams] = []  # of the image in hand, where it is stitched
         translate: Translate = partial(translate_fitting, statistics=statistics, say=display.say, stitched=seams.append)

@@ -14,7 +14,7 @@ from vsbench.engine.run import Run, group_folder, require_one_row
 from vsbench.errors import RunError, UsageError
 from vsbench.exchange.bundle import Bundle, open_bundle
 from vsbench.files import atomic
-from vsbench.records.bundle import is_bundle
+from vsbench.records.bundle import BundleCard, is_bundle
 from vsbench.records.run import BundleOrigin, ImportedRecord
 
 
@@ -29,14 +29,37 @@ class Pairs:
     called: str | None = None
 
 
+@dataclass(frozen=True)
+class Generator:
+    """A weights file that translates, and where it comes from; a file alone tells nothing of its training."""
+
+    weights: Path
+    run: Run | None = None
+    card: BundleCard | None = None
+
+    @property
+    def stain(self) -> str | None:
+        """What it learnt to make; None where that is not known."""
+        return self.card.stain if self.card is not None else self.run.record.stain if self.run is not None else None
+
+    @property
+    def pixel_size(self) -> float | None:
+        """µm a pixel of the images that it learnt from; None where that is not known."""
+        if self.card is not None:
+            return self.card.pixel_size
+        return self.run.pixel_size if self.run is not None else None
+
+
 @contextmanager
-def generator_of(source: Path) -> Iterator[Path]:
-    """The weights file that translates, as long as this holds. Raises RunError, or DataError for a bad zip."""
+def generator_of(source: Path) -> Iterator[Generator]:
+    """What translates, as long as this holds. Raises RunError, or DataError for a bad zip."""
     if is_bundle(source):
         with open_bundle(source) as bundle:
-            yield bundle.generator
+            yield Generator(bundle.generator, card=bundle.card)
+    elif source.is_dir():
+        yield Generator(weights_of(Run(source)), Run(source))
     else:
-        yield weights_of(Run(source)) if source.is_dir() else source
+        yield Generator(source)
 
 
 def run_at(source: Path, results: Path, pairs: Pairs | None = None) -> Run:
