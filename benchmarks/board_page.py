@@ -33,7 +33,9 @@ COLUMNS = 6  # of a sheet
 def main() -> None:
     """Write page and sheets."""
     board = pd.read_csv(HOME / "leaderboard.csv")
-    parts = [HEAD.format(tiles=_tiles(), slides=OPTIONS["slides_test"], seed=OPTIONS["seed"])]
+    rows = entries([], [])
+    done = f"{sum(entry.is_kept for entry in rows)} of {len(rows)} rows are done"
+    parts = [HEAD.format(tiles=_tiles(), slides=OPTIONS["slides_test"], seed=OPTIONS["seed"], done=done)]
     parts += [section for stain in STAINS if (board["stain"] == stain).any() for section in _stain(board, stain)]
     for name, title, lines in (
         ("chosen", "Which value would have chosen right", _chosen),
@@ -142,7 +144,7 @@ HEAD = """# The phantom's leaderboard
 
 trains every method with its preset `small`, a few minutes of one core each, on the phantom (synthetic tissue whose true
 IHC is known), {tiles} test tiles of {slides} slides, cohort {seed}, which no preset was chosen on; three seeds, two
-stains. A row that is done is data in `rows/`, and is run nowhere again.
+stains: {done}. A row that is done is data in `rows/`, and is run nowhere again.
 
 **What it shows.** Which of these small networks, after so few steps, stains the right cells, with how much luck
 (± sample standard deviation over seeds), and what each metric would have said of it. `cell_auc`: the mean DAB of each
