@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from benchmarks.leaderboard import HOME, OPTIONS, SEEDS, STAINS, Entry, entries, shown_tiles, test_pairs
+from benchmarks.leaderboard import ALIGNED, HOME, OPTIONS, SEEDS, STAINS, Entry, entries, shown_tiles, test_pairs
 from vsbench import registry
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
@@ -103,7 +103,8 @@ def _pictures(tile: Pair, rows: list[Entry]) -> Iterator[tuple[str, np.ndarray]]
     for title, file in (("H&E", tile.he), ("adjacent IHC", tile.ihc), ("true IHC", tile.truth)):
         yield title, read_rgb(file)
     for entry in rows:
-        title = registry.load("vsbench.methods", entry.method).card.title
+        own = entry.method != ALIGNED
+        title = registry.load("vsbench.methods", entry.method).card.title if own else "L1 on aligned pairs"
         yield title, read_rgb(entry.kept / f"{tile.id}.jpg")
 
 
