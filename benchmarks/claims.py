@@ -34,7 +34,7 @@ STUDIES = (
     ("usigan", "released", "table8"), ("asp", "", "claim"), ("simgan", "", "claim"),
 )  # fmt: skip
 # Of Table IV every row is one of Table VI.
-VALUES = ("cell_auc", "r_p", "r_c", "r_avg", "iod_mae", "ccc", "ssim", "hash_dhash", "sharpness_ratio")
+VALUES = ("cell_auc", "r_p", "r_c", "r_avg", "iod_mae", "ccc", "ssim", "dhash", "sharpness_ratio")
 LEVEL = 0.95
 
 

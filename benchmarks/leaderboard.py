@@ -30,7 +30,7 @@ from vsbench.data.pairs import Pair
 from vsbench.data.true_cells import TrueCells
 from vsbench.dataset import pairs_of
 from vsbench.engine.request import Request, resolve
-from vsbench.engine.run import Run, row_name
+from vsbench.engine.run import Run
 from vsbench.engine.start import start
 from vsbench.engine.trainer import Rhythm
 from vsbench.evaluation.ablate import Study, chosen, study_rows
@@ -86,8 +86,7 @@ class Entry:
     @property
     def folder(self) -> str:
         """The name of its row: the method's own where it is not a study's."""
-        request = self.request(HOME)
-        return row_name(request.method, request.options.get("variant", ""), request.preset, request.label)
+        return self.request(HOME).row
 
     @property
     def kept(self) -> Path:

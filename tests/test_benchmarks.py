@@ -174,3 +174,11 @@ def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
     assert f"| pix2pix | 1 | {table.loc['cell_auc', 'number']:.3g} |" in page
     assert "HER2" not in page
     assert read_rgb(leaderboard.HOME / "ki67.jpg").shape[1] > 1000
+
+
+def test_the_leaderboard_asks_for_values_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks import board_page, claims
+    from vsbench.report.printed import declared
+
+    assert {*claims.VALUES, *board_page.SHOWN, *board_page.CHOOSERS} <= declared().keys()

@@ -70,6 +70,11 @@ class Request:
             raise UsageError(f"--validation-share {share}: a share of the slides, between 0 and 1")
 
     @property
+    def row(self) -> str:
+        """The name of its table row, and of the folder of its runs."""
+        return row_name(self.method, self.options.get("variant", ""), self.preset, self.label)
+
+    @property
     def validates(self) -> bool:
         """Whether slides are held out."""
         return self.select == "best" or self.validate_every is not None

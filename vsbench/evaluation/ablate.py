@@ -85,8 +85,7 @@ class StudyRow:
     @property
     def folder(self) -> str:
         """The name of the folder of its runs."""
-        r = self.request
-        return row_name(r.method, r.options.get("variant", ""), r.preset, r.label)
+        return self.request.row
 
     def run(self, seed: int) -> Run:
         """Where its run with a seed lies."""
