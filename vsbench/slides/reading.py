@@ -8,6 +8,7 @@ import importlib
 import logging
 import math
 import xml.etree.ElementTree as ElementTree
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -154,11 +155,12 @@ def _resized(
     return np.asarray(Image.fromarray(read).resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box))
 
 
-class _Open:
+class _Open(ABC):
     """A slide closes with its block."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Let the file go."""
 
     def __enter__(self) -> Any:
         return self
