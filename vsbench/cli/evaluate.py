@@ -13,8 +13,10 @@ from vsbench.numbers import digits
 
 if TYPE_CHECKING:
     from vsbench.evaluation.evaluate import Outcome
+    from vsbench.evaluation.onepass import OnBad
     from vsbench.records.draws import Draws
     from vsbench.records.summary import Reading
+    from vsbench.slides.alignment import Direction
 
 
 def evaluate(
@@ -23,10 +25,20 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of images made elsewhere; needs --name, --dataset, --stain.")
     ] = None,
+    slides: Annotated[
+        Path | None,
+        typer.Option(
+            "--slides",
+            metavar="PAIRS",
+            help="Whole slides: CSV as of data tiles, with a column generated; needs --name.",
+        ),
+    ] = None,
     references: Annotated[
         bool, typer.Option("--references", help="The reference rows of --dataset and --stain alone.")
     ] = False,
-    name: Annotated[str | None, typer.Option("--name", callback=checked_row, help="Row name of --images.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", callback=checked_row, help="Row name of --images, --slides.")
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Data set of --images, --references, bundles.")
     ] = None,
@@ -62,6 +74,10 @@ def evaluate(
             help="Nuclei outlined elsewhere in place of the detector's: real/, he/, and a folder named as each row, "
             "with a label image (16 bits) or GeoJSON for each test pair.",
         ),
+    ] = None,
+    maps: Annotated[
+        Literal["he-to-ihc", "ihc-to-he"] | None,
+        typer.Option("--transform-maps", help="Whose pixels transforms of --slides start from.  [he-to-ihc]"),
     ] = None,
     on_missing: Annotated[
         Literal["n/a", "error"],
@@ -107,8 +123,22 @@ def evaluate(
     from vsbench.ranks import leave
     from vsbench.weights.seeded import seed_of
 
-    if [bool(runs), every, images is not None, references].count(True) != 1:
-        raise UsageError("say what to evaluate: --all, run folders, --images FOLDER, or --references")
+    if [bool(runs), every, images is not None, references, slides is not None].count(True) != 1:
+        raise UsageError("say what to evaluate: --all, run folders, --images FOLDER, --slides PAIRS, or --references")
+    if slides is not None:
+        given = {
+            "--dataset": dataset, "--stain": stain, "--suffix": suffix, "--resize": resize, "--size": size,
+            "--also": also, "--nuclei": nuclei, "--weights": weights, "--data-root": data_root, "--data": data,
+            "--draws": draws > 1, "--devices": devices > 1,
+        }  # fmt: skip
+        if not_for := [option for option, value in given.items() if value]:
+            raise UsageError(f"{not_for[0]}: not for --slides, whose list says what there is; leave it out")
+        if name is None:
+            raise UsageError("--slides needs --name, which its row is called by")
+        _evaluate_slides(slides, name, out or results, maps or "he-to-ihc", data_name, on_bad)
+        return
+    if maps is not None:
+        raise UsageError("--transform-maps is about --slides PAIRS")
     if images is not None and name is None:
         raise UsageError("--images needs --name, --dataset and --stain")
     if (images is not None or references) and (dataset is None or stain is None):
@@ -176,29 +206,42 @@ def evaluate(
             raise typer.Exit(1)
 
 
+def _evaluate_slides(
+    listed: Path, name: str, results: Path, maps: "Direction", data_name: str | None, on_bad: "OnBad"
+) -> None:
+    from vsbench.cli.display import TrainingDisplay
+    from vsbench.evaluation.slides import evaluate_slides
+
+    with TrainingDisplay() as display:
+        outcomes, failures = evaluate_slides(listed, name, results, maps, data_name, on_bad, display.count)
+    print_outcomes(outcomes)
+    for failure in failures:
+        note(f"error: {failure}")
+    if failures:
+        raise typer.Exit(1)
+
+
+SHOWN = (
+    "iod_mae", "r_p", "r_c", "r_avg", "ssim", "psnr", "fid", "phv_avg", "lpips", "truth_mae", "truth_dab_mae",
+    "cell_auc",
+)  # fmt: skip
+SHOWN_OF_SLIDES = (
+    "iod_bias", "iod_mae", "r_p", "positive_area_error", "mask_dice", "r_block_8", "hotspot_overlap", "hotspot_rank",
+    "seam_jump",
+)  # fmt: skip
+
+
 def print_outcomes(outcomes: "list[Outcome]") -> None:
     """A table of the rows and their main values, what was skipped, and what is missing and why."""
     from rich.table import Table
 
     from vsbench.benchmark import version_said
     from vsbench.cli.display import Console
+    from vsbench.records.run import SLIDES
 
     if not outcomes:
         return
-    shown = (
-        "iod_mae",
-        "r_p",
-        "r_c",
-        "r_avg",
-        "ssim",
-        "psnr",
-        "fid",
-        "phv_avg",
-        "lpips",
-        "truth_mae",
-        "truth_dab_mae",
-        "cell_auc",
-    )
+    shown = SHOWN_OF_SLIDES if outcomes[0].summary.dataset == SLIDES else SHOWN
     present = [key for key in shown if any(key in o.summary.values for o in outcomes)]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("data", "row", "seed", "n", *present, ""):

@@ -23,7 +23,7 @@ from vsbench.evaluation.sizes import CommonSize
 from vsbench.evaluation.training import teach, training_digest
 from vsbench.files import digest
 from vsbench.records.draws import Draws
-from vsbench.records.run import ExternalRecord, PooledRecord
+from vsbench.records.run import SLIDES, ExternalRecord, PooledRecord
 from vsbench.records.summary import Summary
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def evaluate_references(
 
 def unevaluated(results: Path) -> list[Run]:
     """Trained and external runs under ``results``, finished or not, in the order of their paths."""
-    return [run for run in find_runs(results) if run.record.kind != "reference"]
+    runs = [run for run in find_runs(results) if run.record.kind != "reference"]
+    return [run for run in runs if run.record.dataset != SLIDES]  # these are judged by their list alone
 
 
 def every_run(results: Path) -> tuple[list[Run], list[str]]:

@@ -18,6 +18,7 @@ from vsbench.evaluation.given_nuclei import GivenNuclei
 from vsbench.evaluation.sizes import CommonSize
 from vsbench.files import digest
 from vsbench.markers import marker
+from vsbench.records.run import SLIDES
 from vsbench.stats.slides import ENOUGH
 
 SPLIT = "test"
@@ -158,6 +159,10 @@ def group_of(
 ) -> Group:
     """The group a run belongs to; its data lie under ``data_root``, $VSBENCH_DATA, or where they lay in training."""
     record = run.record
+    if record.dataset == SLIDES:
+        raise UsageError(
+            f"{run.folder}: of whole slides; evaluate them by their list (--slides LIST --name {record.row})"
+        )
     if data_root is None and not os.environ.get("VSBENCH_DATA") and record.data_root:
         data_root = Path(record.data_root)
     options = record.dataset_options or {}

@@ -2,15 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from vsbench import __version__, ranks
 from vsbench.benchmark import BENCHMARK
 from vsbench.cells import neutral_table
+from vsbench.data.pairs import Pair
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
-from vsbench.evaluation.group import FOLDS, PROTOCOL, SPLIT, Group
+from vsbench.evaluation.group import FOLDS, PROTOCOL, SPLIT
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.intervals import intervals
 from vsbench.evaluation.onepass import Failed, Measured, set_values
@@ -41,7 +43,23 @@ def stored(row: Row, fingerprint: str) -> tuple[Summary | None, str]:
     return (summary if whole else None), ""
 
 
-def renamed(row: Row, group: Group, there: Summary) -> Summary:
+class Tested(Protocol):
+    """The pairs that rows are compared on: ``group.Group``, or whole slides."""
+
+    name: str | None
+    pairs: list[Pair]
+    warnings: list[str]
+
+    @property
+    def data_digest(self) -> str:
+        """SHA-256 over them."""
+
+    @property
+    def split_digest(self) -> str | None:
+        """SHA-256 over their split, where it is known."""
+
+
+def renamed(row: Row, group: Tested, there: Summary) -> Summary:
     """The summary on disk with the name that the pairs are called by now."""
     if there.data_name != group.name:
         there = there.model_copy(update={"data_name": group.name})
@@ -56,7 +74,9 @@ def forget(row: Row) -> None:
         (row.run.evaluation(row.protocol) / "summary.json").unlink(missing_ok=True)
 
 
-def write(row: Row, group: Group, instrument: Instrument, measured: Measured, fingerprint: str, images: str) -> Summary:
+def write(
+    row: Row, group: Tested, instrument: Instrument, measured: Measured, fingerprint: str, images: str
+) -> Summary:
     """The summary of a row; the first rank writes table, features and, last, summary."""
     folder = row.run.evaluation(row.protocol)
     table = measured.table

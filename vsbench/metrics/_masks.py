@@ -44,8 +44,12 @@ class Apart:
 
 def overlap(fake: Mask, real: Mask) -> Overlap:
     """Of two masks (H, W); ``sensitivity`` and ``specificity`` have the real one as the truth."""
-    both, made, wanted = (int(np.count_nonzero(mask)) for mask in (fake & real, fake, real))
-    blank = real.size - wanted
+    return overlap_of(*(int(np.count_nonzero(mask)) for mask in (fake & real, fake, real)), real.size)
+
+
+def overlap_of(both: int, made: int, wanted: int, pixels: int) -> Overlap:
+    """Of so many pixels, in both masks, in the generated one, in the real one, and in all."""
+    blank = pixels - wanted
     return Overlap(
         dice=float(_dice(both, made + wanted)),
         iou=both / (made + wanted - both) if made + wanted else 1.0,

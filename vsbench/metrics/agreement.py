@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics.dab import MIN_IMAGES, Series
-from vsbench.stain.dab import POSITIVE_LEVEL, DabLevels, density_table, read_levels
+from vsbench.stain.dab import POSITIVE_LEVEL, density_table, read_levels
+
+Counts = NDArray[np.int64]
 
 NORMAL_95 = 1.96  # standard deviations on either side of the mean that hold 95 % of a normal distribution
 SAME = 1e-12  # OD; mean densities of blank images of unequal sizes differ by rounding
@@ -84,15 +86,7 @@ class Agreement(Metric):
 
     def per_image(self, sample: Sample) -> dict[str, float]:
         """Mean densities of both images in OD, and how far their positive areas and histograms are apart."""
-        fake, real = (_level_shares(sample.once(which, read_levels)) for which in ("fake", "real"))
-        densities = density_table().astype(np.float64)
-        positive = slice(POSITIVE_LEVEL + 1)
-        return {
-            "mean_od": float(fake @ densities),
-            "mean_od_real": float(real @ densities),
-            "positive_area_error": abs(float(fake[positive].sum() - real[positive].sum())),
-            "dab_w1": histogram_distance(fake, real),
-        }
+        return agreement_of_pair(*(sample.once(which, read_levels).counts for which in ("fake", "real")))
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Set values; ``ccc`` needs three images that differ, the limits need two."""
@@ -107,6 +101,19 @@ class Agreement(Metric):
             "positive_area_error": float(table["positive_area_error"].mean()),
             "dab_w1": float(table["dab_w1"].mean()),
         }
+
+
+def agreement_of_pair(fake: Counts, real: Counts) -> dict[str, float]:
+    """The columns of a pair, of (256,) pixels at each DAB level."""
+    fakes, reals = fake / fake.sum(), real / real.sum()
+    densities = density_table().astype(np.float64)
+    positive = slice(POSITIVE_LEVEL + 1)
+    return {
+        "mean_od": float(fakes @ densities),
+        "mean_od_real": float(reals @ densities),
+        "positive_area_error": abs(float(fakes[positive].sum() - reals[positive].sum())),
+        "dab_w1": histogram_distance(fakes, reals),
+    }
 
 
 def histogram_distance(fake: Series, real: Series) -> float:
@@ -149,8 +156,3 @@ def concordance_of_densities(fake: Series, real: Series) -> float | Absent:
         if np.ptp(series) < SAME:  # the formula would give 0, as for images that vary without any relation
             return Absent(f"the {which} images all have the same mean density")
     return concordance(fake, real)
-
-
-def _level_shares(image: DabLevels) -> Series:
-    """(256,) fraction of the pixels of an image at each DAB level."""
-    return image.counts / image.levels.size

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics._correlation import pearson
-from vsbench.stain.dab import density_of, read_levels
+from vsbench.stain.dab import Density, density_of, read_levels
 
 Series = NDArray[np.float64]
 
@@ -67,13 +67,7 @@ class DabDensity(Metric):
     def per_image(self, sample: Sample) -> dict[str, float]:
         """Integrated densities and positive areas of both images, and the mean error of their optical density."""
         fake, real = (density_of(sample.once(which, read_levels).counts) for which in ("fake", "real"))
-        return {
-            "intden": fake.intden,
-            "intden_real": real.intden,
-            "iod_mae": abs(fake.intden - real.intden) / real.pixels,
-            "positive_area": fake.positive_area,
-            "positive_area_real": real.positive_area,
-        }
+        return dose_of_pair(fake, real)
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         """Set values; ``iod_rel``, ``iod_bias`` and ``r_p`` are Absent where they do not exist."""
@@ -83,6 +77,17 @@ class DabDensity(Metric):
             "iod_mae": float(table["iod_mae"].mean()),
             "r_p": pathology_correlation(fake, real),
         }
+
+
+def dose_of_pair(fake: Density, real: Density) -> dict[str, float]:
+    """The columns of a pair."""
+    return {
+        "intden": fake.intden,
+        "intden_real": real.intden,
+        "iod_mae": abs(fake.intden - real.intden) / real.pixels,
+        "positive_area": fake.positive_area,
+        "positive_area_real": real.positive_area,
+    }
 
 
 def dose(fake: Series, real: Series) -> dict[str, float | Absent]:

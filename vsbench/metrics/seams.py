@@ -52,11 +52,16 @@ def relative_jump(rgb: Image, seams: Seams) -> float:
     across, beside = [], []
     for axis, places in enumerate((seams.rows, seams.columns)):
         image = np.moveaxis(rgb, axis, 0)
-        near = {place + off for place in places for off in (*BESIDE, *(-off for off in BESIDE))}
         across += [_jump(image, place) for place in places]
-        beside += [_jump(image, place) for place in sorted(near - set(places)) if 0 < place < len(image)]
+        beside += [_jump(image, place) for place in beside_seams(places, len(image))]
     base = float(np.mean(beside)) if beside else 0.0
     return float(np.mean(across)) / base if base > 0 else float("nan")
+
+
+def beside_seams(places: tuple[int, ...], length: int) -> list[int]:
+    """The lines beside these seams, none of which is one, of an axis of so many pixels."""
+    near = {place + off for place in places for off in (*BESIDE, *(-off for off in BESIDE))}
+    return [place for place in sorted(near - set(places)) if 0 < place < length]
 
 
 def _jump(image: Image, place: int) -> float:

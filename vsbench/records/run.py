@@ -16,6 +16,7 @@ from vsbench.names import brief
 from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text, content_of, first_fault
 
 Kind = Literal["trained", "pooled", "imported", "external", "reference"]
+SLIDES = "slides"  # what stands for the data set where whole slides were judged
 
 
 class _Record(Artefact):

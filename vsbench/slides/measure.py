@@ -77,7 +77,7 @@ def measure_slide(file: Path, workers: int = 2, picture: Path | None = None) -> 
         finest = slide.levels[0]
         cell = max(1, math.ceil(max(finest.height, finest.width) / MAP))
         drawn = np.zeros((-(-finest.height // cell), -(-finest.width // cell)))
-        pieces = list(_places(slide, tissue, cell))
+        pieces = list(tiles_of(finest.height, finest.width, tissue, cell))
         counts, tiles = np.zeros(256, np.int64), []
 
         def work(place: tuple[int, int, int, int]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -101,13 +101,12 @@ def measure_slide(file: Path, workers: int = 2, picture: Path | None = None) -> 
         )  # fmt: skip
 
 
-def _places(slide: Slide, tissue: Tissue, cell: int) -> Iterator[tuple[int, int, int, int]]:
-    """(y, x, height, width) of tiles that touch tissue; their sides are whole cells of the map."""
+def tiles_of(height: int, width: int, tissue: Tissue, cell: int = 1) -> Iterator[tuple[int, int, int, int]]:
+    """(y, x, height, width) of tiles of a slide that touch tissue; their sides are whole cells of so many pixels."""
     step = max(1, TILE // cell) * cell
-    finest = slide.levels[0]
-    for y in range(0, finest.height, step):
-        for x in range(0, finest.width, step):
-            place = y, x, min(step, finest.height - y), min(step, finest.width - x)
+    for y in range(0, height, step):
+        for x in range(0, width, step):
+            place = y, x, min(step, height - y), min(step, width - x)
             if tissue.touches(1.0, *place):
                 yield place
 
@@ -118,11 +117,7 @@ def _measured(
     """(256,) pixels of the tissue at each level of DAB, and mean density of the tissue in cells of the map."""
     y, x, height, width = place
     levels = read_levels(slide.region(0, y, x, height, width)).levels
-    rows, columns = (
-        np.minimum(((np.arange(start, start + side) + 0.5) / tissue.scale).astype(int), most - 1)
-        for start, side, most in ((y, height, tissue.mask.shape[0]), (x, width, tissue.mask.shape[1]))
-    )
-    inside = tissue.mask[np.ix_(rows, columns)]
+    inside = tissue.inside(y, x, height, width)
     density = np.where(inside, density_table()[levels], 0)
     sums = np.add.reduceat(density, np.arange(0, height, cell), axis=0, dtype=np.float64)
     sums = np.add.reduceat(sums, np.arange(0, width, cell), axis=1)

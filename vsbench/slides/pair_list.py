@@ -13,10 +13,11 @@ from vsbench.errors import DataError, UsageError
 from vsbench.files import read_text
 from vsbench.markers import marker
 from vsbench.names import brief, checked_name, said
+from vsbench.slides.reading import Slide
 
 LARGEST = 1 << 26  # bytes
 NEEDED = ("he", "ihc", "stain", "patient")
-OPTIONAL = ("transform", "slide", "split", "he_mpp", "ihc_mpp")
+OPTIONAL = ("transform", "slide", "split", "he_mpp", "ihc_mpp", "generated")
 SPLITS = ("train", "test")
 
 
@@ -24,7 +25,8 @@ SPLITS = ("train", "test")
 class SlidePair:
     """A line of the list. ``name``: of the H&E's slide, in file names; ``*_mpp``: µm a pixel where the list says it.
 
-    ``transform``: file of a matrix from H&E to IHC. ``patient`` and ``name`` hold no "_".
+    ``transform``: file of a matrix from H&E to IHC. ``generated``: a slide to be judged. ``patient`` and
+    ``name`` hold no "_".
     """
 
     he: Path
@@ -36,6 +38,7 @@ class SlidePair:
     transform: Path | None = None
     he_mpp: float | None = None
     ihc_mpp: float | None = None
+    generated: Path | None = None
 
     @property
     def id(self) -> str:
@@ -51,8 +54,9 @@ class PairList:
     others: list[str]
 
 
-def read_pair_list(path: Path, ratio: float, seed: int) -> PairList:
-    """The pairs of a list, files relative to its folder, patients split by ``by_slide`` where it has no split column.
+def read_pair_list(path: Path, ratio: float, seed: int, splits: bool = True) -> PairList:
+    """The pairs of a list, files relative to its folder, patients split by ``by_slide`` where it has no split column,
+    unless they are not to be split: then their split is "".
 
     Raises DataError, naming file and line: columns or values that are missing, files that are not there, one pair
     twice, two slides of one name, a patient in two splits, too few patients to split.
@@ -76,7 +80,7 @@ def read_pair_list(path: Path, ratio: float, seed: int) -> PairList:
         raise DataError(f"{path}: no pair in it; write a line for each")
     pairs = [_pair(path, line, row) for line, row in rows]
     _require_apart(path, [line for line, _ in rows], pairs, [str(row["patient"]).strip() for _, row in rows])
-    if "split" not in head:
+    if splits and "split" not in head:
         sides = _split(path, pairs, ratio, seed)
         pairs = [replace(pair, split=sides[pair.patient]) for pair in pairs]
     return PairList(pairs, [name for name in head if name and name not in (*NEEDED, *OPTIONAL)])
@@ -92,7 +96,7 @@ def _pair(path: Path, line: int, row: dict[str | None, str | list[str] | None]) 
     split = cells.get("split", "").lower()
     if "split" in row and split not in SPLITS:
         raise DataError(f"{where}: split {brief(cells.get('split', ''))}: train or test")
-    files = {name: path.parent / cells[name] for name in ("he", "ihc", "transform") if name in cells}
+    files = {name: path.parent / cells[name] for name in ("he", "ihc", "transform", "generated") if name in cells}
     for file in files.values():
         if not file.exists():
             raise DataError(f"{where}: {file}: no such file; paths are relative to the list's folder")
@@ -103,7 +107,18 @@ def _pair(path: Path, line: int, row: dict[str | None, str | list[str] | None]) 
     except UsageError as error:
         raise DataError(str(error)) from None
     sizes = [_micrometres(where, column, cells.get(column)) for column in ("he_mpp", "ihc_mpp")]
-    return SlidePair(files["he"], files["ihc"], stain, patient, name, split, files.get("transform"), *sizes)
+    others = files.get("transform"), *sizes, files.get("generated")
+    return SlidePair(files["he"], files["ihc"], stain, patient, name, split, *others)
+
+
+def pixel_of(slide: Slide, told: float | None, column: str) -> float:
+    """µm a pixel of a slide, as a ``column`` of the list has ``told`` or it tells itself. DataError: neither does."""
+    pixel = told if told is not None else slide.pixel_size
+    if pixel is None:
+        raise DataError(
+            f"{slide.file}: does not tell how many µm a pixel has; write it into a column {column} of the list"
+        )
+    return pixel
 
 
 def _stem(file: Path) -> str:

@@ -44,6 +44,7 @@ class Format:
     pixel_size: float | None
     quality: int | None = QUALITY
     channel: str = "RGB"  # what the image shows, in a word or two
+    description: str = ""  # kept in the file
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -126,6 +127,8 @@ class Pyramid:
         with atomic(self.file) as temporary, self._tifffile.TiffWriter(temporary, bigtiff=True, ome=self.is_ome) as out:
             for level, size in enumerate(form.sizes):
                 how: dict[str, Any] = {"subfiletype": 1 if level else 0, "metadata": None}
+                if form.description and not self.is_ome and level == 0:
+                    how["description"] = form.description
                 if self.is_ome and level == 0:
                     how |= {"subifds": len(form.sizes) - 1, "metadata": self._ome()}
                 if form.pixel_size is not None:
@@ -147,6 +150,8 @@ class Pyramid:
             "Name": self.file.name,
             "Channel": {"Name": [self.form.channel]},
         }
+        if self.form.description:
+            found["Description"] = self.form.description
         if self.form.pixel_size is not None:
             found |= {f"PhysicalSize{axis}": self.form.pixel_size for axis in "XY"}
             found |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}

@@ -25,8 +25,9 @@ from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
 from vsbench.files import atomic, digest, file_digest, read_json, write_json
 from vsbench.metrics.sharpness import sharpness
-from vsbench.slides.alignment import Alignment, Direction, read_alignment, same_frame
-from vsbench.slides.pair_list import SlidePair
+from vsbench.slides.alignment import Alignment, Direction
+from vsbench.slides.overlay import Overlay, told_alignment
+from vsbench.slides.pair_list import SlidePair, pixel_of
 from vsbench.slides.reading import RGB, Slide, frame, open_slide, scaled
 from vsbench.slides.registration import AGREED, LARGEST, PIXEL, Registration, register, require_trusted
 from vsbench.slides.tissue import Tissue, find_tissue
@@ -36,11 +37,9 @@ Fate = Literal["written", "blank", "blurred", "outside", "unregistered"]
 Progress = Callable[[int, int], None]
 
 SLIDE = "^([^_]+)_"  # the patient, who is what tiles share, in a tile's name
-CELLS = 8  # parts of a tile's side, each laid on the IHC as a plane piece
-MARGIN = 4  # pixels that bicubic interpolation reaches beyond
+PLACES = 32  # along a tile's side, where the masks are looked at
 SAMPLE = 32  # tiles by which a slide's usual sharpness is known
 COARSER = 1.1  # than a tile's pixels a slide may be: more would be invented
-FRAMES = 0.01  # by which the sides of two slides in one frame may differ
 OUTSIDE = 0.02  # of a tile that may lie beyond the IHC's slide
 BYTES = 2.0  # of a pixel of a PNG of tissue, about
 COMPRESSION = 4  # of zlib
@@ -179,11 +178,7 @@ class _Cutter:
         }
 
     def _pixel(self, slide: Slide, told: float | None, column: str) -> float:
-        pixel = told if told is not None else slide.pixel_size
-        if pixel is None:
-            raise DataError(
-                f"{slide.file}: does not tell how many µm a pixel has; write it into a column {column} of the list"
-            )
+        pixel = pixel_of(slide, told, column)
         if pixel > COARSER * self.cut.pixel:
             raise DataError(f"{slide.file}: {pixel:g} µm a pixel, coarser than tiles of {self.cut.pixel:g}; give --mpp")
         return pixel
@@ -198,11 +193,8 @@ class _Cutter:
         say: Callable[[str], None],
     ) -> tuple[Alignment, Registration | None]:
         """From the H&E's finest pixels to the IHC's."""
-        if self.pair.transform is not None:
-            return read_alignment(self.pair.transform, direction), None
-        if not registers:
-            _require_one_frame(he, ihc, pixels)
-            return same_frame(*pixels), None
+        if self.pair.transform is not None or not registers:
+            return told_alignment(self.pair, he, ihc, pixels, direction), None
         found = register_slides(he, ihc, pixels)
         require_trusted(found)
         if found.alignment.mirrored:
@@ -304,26 +296,20 @@ class _Sections:
 
     def _looked_at(self, y: int, x: int) -> tuple[float, tuple[float, float]]:
         """Share of a tile within the IHC's slide, and shares of tissue, on the masks."""
-        steps = (np.arange(4 * CELLS) + 0.5) * self.cut.size / (4 * CELLS)
+        steps = (np.arange(PLACES) + 0.5) * self.cut.size / PLACES
         places = self.scales[0] * np.stack(np.meshgrid(x + steps, y + steps), axis=-1)
         moved = self.alignment(places)
         level = self.ihc.levels[0]
         inside = ((moved >= 0) & (moved < [level.width, level.height])).all(axis=-1)
-        he, ihc = (_on_mask(tissue, where) for tissue, where in zip(self.tissue, (places, moved), strict=True))
+        he, ihc = (tissue.at(where) for tissue, where in zip(self.tissue, (places, moved), strict=True))
         return float(inside.mean()), (float(he.mean()), float((ihc & inside).mean()))
 
     def tiles(self, y: int, x: int) -> tuple[RGB, RGB]:
         """Both tiles, the IHC's in the frame of the H&E."""
         size = self.cut.size
         he = scaled(self.he, self.scales[0], y, x, size, size)
-        if self._in_one_frame:
-            return he, scaled(self.ihc, self.scales[1], y, x, size, size)
-        knots = np.arange(CELLS + 1) * size / CELLS
-        corners = self.alignment(self.scales[0] * np.stack(np.meshgrid(x + knots, y + knots), axis=-1)) / self.scales[1]
-        left, top = (int(v) - MARGIN for v in np.floor(corners.reshape(-1, 2).min(axis=0)))
-        right, bottom = (int(v) + MARGIN for v in np.ceil(corners.reshape(-1, 2).max(axis=0)))
-        window = scaled(self.ihc, self.scales[1], top, left, bottom - top, right - left)
-        return he, _laid(window, corners - [left, top], size)
+        ihc = Overlay(self.ihc, self.alignment, self.pixels[0] / self.pixels[1])
+        return he, ihc.window(self.scales[0], y, x, size, size)
 
     def usual(self, places: list[_Place]) -> tuple[float, float]:
         """Median sharpness of both slides, by some of their tiles."""
@@ -335,11 +321,6 @@ class _Sections:
             )
         he, ihc = np.median(found, axis=0) if found else (0.0, 0.0)
         return float(he), float(ihc)
-
-    @property
-    def _in_one_frame(self) -> bool:
-        straight = same_frame(*self.pixels).matrix
-        return self.alignment.bending is None and np.allclose(self.alignment.matrix, straight, rtol=0, atol=1e-12)
 
 
 def register_slides(he: Slide, ihc: Slide, pixels: tuple[float, float]) -> Registration:
@@ -364,48 +345,9 @@ def thumbnail_pixel(he: Slide, ihc: Slide, pixels: tuple[float, float]) -> float
     return max(PIXEL, max(sides) / LARGEST, *pixels)
 
 
-def _laid(window: RGB, corners: Array, size: int) -> RGB:
-    """(size, size, 3): what lies in a window (H, W, 3) between ``corners`` (rows, columns, 2) of a tile's cells."""
-    step = size / CELLS
-    mesh = []
-    for row in range(CELLS):
-        for column in range(CELLS):
-            box = tuple(round(step * k) for k in (column, row, column + 1, row + 1))
-            quad = [
-                corners[row, column],
-                corners[row + 1, column],
-                corners[row + 1, column + 1],
-                corners[row, column + 1],
-            ]
-            mesh.append((box, tuple(float(v) for corner in quad for v in corner)))
-    image = Image.fromarray(window)
-    return np.asarray(image.transform((size, size), Image.Transform.MESH, mesh, Image.Resampling.BICUBIC))
-
-
-def _on_mask(tissue: Tissue, places: Array) -> NDArray[np.bool_]:
-    rows, columns = (
-        np.clip((places[..., axis] / tissue.scale).astype(int), 0, side - 1)
-        for axis, side in zip((1, 0), tissue.mask.shape, strict=True)
-    )
-    return tissue.mask[rows, columns]
-
-
 def _sharpness(image: RGB, tissue: float) -> float:
     """For the tissue alone: glass has none."""
     return sharpness(image) / max(tissue, 1e-3)
-
-
-def _require_one_frame(he: Slide, ihc: Slide, pixels: tuple[float, float]) -> None:
-    sides = [
-        (pixel * slide.levels[0].height, pixel * slide.levels[0].width)
-        for slide, pixel in zip((he, ihc), pixels, strict=True)
-    ]
-    if any(abs(ours / theirs - 1) > FRAMES for ours, theirs in zip(*sides, strict=True)):
-        (a, b), (c, d) = sides
-        raise DataError(
-            f"{ihc.file}: {c:.0f}×{d:.0f} µm, where {he.file} has {a:.0f}×{b:.0f}: not of one frame; add "
-            "--register, or a column transform with the file of a matrix"
-        )
 
 
 def _require_same(file: Path, wanted: dict[str, Any], what: str, write: bool = True) -> dict[str, Any] | None:

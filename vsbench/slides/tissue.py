@@ -38,6 +38,24 @@ class Tissue:
         """Of the slide, in [0, 1]."""
         return float(self.mask.mean())
 
+    def at(self, places: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(…,): whether there is tissue at (…, 2) places x, y, in the slide's finest pixels; those beyond it are taken
+        to its border.
+        """
+        rows, columns = (
+            np.clip((places[..., axis] / self.scale).astype(int), 0, side - 1)
+            for axis, side in zip((1, 0), self.mask.shape, strict=True)
+        )
+        return self.mask[rows, columns]
+
+    def inside(self, y: int, x: int, height: int, width: int) -> NDArray[np.bool_]:
+        """(height, width): which pixels of a window of the finest level are tissue."""
+        rows, columns = (
+            np.minimum(((np.arange(start, start + side) + 0.5) / self.scale).astype(int), most - 1)
+            for start, side, most in ((y, height, self.mask.shape[0]), (x, width, self.mask.shape[1]))
+        )
+        return self.mask[np.ix_(rows, columns)]
+
     def coverage(self, scale: float, y: int, x: int, height: int, width: int) -> NDArray[np.float32]:
         """(height, width): the weight in a window of the slide's frame at a scale, linear between its pixels."""
         rows, columns = (

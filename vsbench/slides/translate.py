@@ -29,6 +29,7 @@ from vsbench.errors import DataError, RunError
 from vsbench.method import Method
 from vsbench.slides.pyramid import TILE, Format, Pyramid, encoded, part_folder
 from vsbench.slides.reading import RGB, WHITE, Slide, frame, scaled
+from vsbench.slides.seams import seams_said
 from vsbench.slides.tissue import Tissue, find_tissue
 
 ALIKE = 0.02  # pixels that differ by less are taken for the training's
@@ -117,8 +118,8 @@ def translate_slide(
         raise DataError(f"{slide.file}: no tissue is found on it; a blank slide is not translated")
     say(f"tissue: {100 * tissue.share:.1f} % of the slide; what is glass stays white")
     height, width = frame(slide, scale)
-    form = Format(height, width, pixel_size, settings.quality, channel)
     rows, columns = spans(height, settings.tiling), spans(width, settings.tiling)
+    form = Format(height, width, pixel_size, settings.quality, channel, seams_said(rows, columns))
     whole = len(rows) == len(columns) == 1
     networks = _Networks(method, devices, settings.bfloat16)
     try:
