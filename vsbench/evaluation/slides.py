@@ -47,6 +47,7 @@ class SlideGroup:
     direction: Direction
     name: str | None
     splits: bool  # whether the list says which patients are test
+    on_bad: OnBad = "stop"
     pairs: list[Pair] = field(init=False)
     digests: Digests = field(init=False)
     pixel: float = field(init=False)
@@ -56,8 +57,8 @@ class SlideGroup:
     def __post_init__(self) -> None:
         self.pairs = [Pair(p.id, p.he, p.ihc, p.patient, SPLIT, {"stain": p.stain}) for p in self.listed]
         self.digests = Digests(self.results / "digests.json")
-        self.pixel = _one_pixel(self.listed)
-        self.warnings = list(self._warnings())
+        self.pixel = self._one_pixel()
+        self.warnings = self._warnings()
 
     @property
     def stain(self) -> str:
@@ -88,7 +89,26 @@ class SlideGroup:
         """SHA-256 over the slides of a row."""
         return digest(self.digests.of(files[pair.id]) for pair in self.pairs)
 
-    def _warnings(self) -> "list[str]":
+    def _one_pixel(self) -> float:
+        """µm a pixel of the generated slides. Raises DataError where they differ, or a slide does not tell its own."""
+        found: dict[str, float] = {}
+        for pair in self.listed:
+            assert pair.generated is not None
+            try:
+                with open_slide(pair.he) as he, open_slide(pair.generated) as made:
+                    found[str(pair.generated)] = own_pixel(he, made, pixel_of(he, pair.he_mpp, "he_mpp"))
+            except DataError:
+                if self.on_bad == "stop" or (pair is self.listed[-1] and not found):
+                    raise
+        (first, usual), *others = found.items()
+        for file, pixel in others:
+            if abs(pixel / usual - 1) > ALIKE:
+                raise DataError(
+                    f"{file}: {pixel:g} µm a pixel, where {first} has {usual:g}; slides of one list are judged at one"
+                )
+        return usual
+
+    def _warnings(self) -> list[str]:
         found = []
         taken = [pair.id for pair in self.listed if pair.transform is None]
         if taken:
@@ -128,10 +148,11 @@ def evaluate_slides(
     for stain in dict.fromkeys(pair.stain for pair in chosen):
         members = [pair for pair in chosen if pair.stain == stain]
         known = any(pair.split for pair in members)
-        group = SlideGroup(members, results, direction, data_name or named_after(path.absolute().parent), known)
+        called = data_name or named_after(path.absolute().parent)
+        group = SlideGroup(members, results, direction, called, known, on_bad)
         for row in (_he_row(group), _generated_row(group, path, name)):
             try:
-                outcomes.append(_evaluated(group, row, on_bad, tell))
+                outcomes.append(_evaluated(group, row, tell))
             except DataError as error:
                 failures.append(f"{row.record.title}: {error}")
     return outcomes, failures
@@ -174,7 +195,7 @@ def _no_image(pair: Pair, *_: object) -> NoReturn:
     raise TypeError(f"{pair.id}: a whole slide is read as a stream")
 
 
-def _evaluated(group: SlideGroup, row: Row, on_bad: OnBad, tell: Tell | None) -> Outcome:
+def _evaluated(group: SlideGroup, row: Row, tell: Tell | None) -> Outcome:
     assert row.files is not None
     instrument = Instrument(slide_metrics())
     group.digests.add(row.files.values())
@@ -183,7 +204,7 @@ def _evaluated(group: SlideGroup, row: Row, on_bad: OnBad, tell: Tell | None) ->
                           *instrument.identity])  # fmt: skip
     group.digests.save()
     there, damaged = summaries.stored(row, fingerprint)
-    if there is not None and not (there.skipped and on_bad == "stop"):
+    if there is not None and not (there.skipped and group.on_bad == "stop"):
         return Outcome(row.run, summaries.renamed(row, group, there), cached=True)
     summaries.forget(row)
     found: dict[str, Totals] = {}
@@ -198,7 +219,7 @@ def _evaluated(group: SlideGroup, row: Row, on_bad: OnBad, tell: Tell | None) ->
                 _write_frame(row, pair, opened)
                 judged[pair.id], sizes[pair.id] = opened.judged, (opened.height, opened.width)
         except DataError as error:
-            if on_bad == "stop":
+            if group.on_bad == "stop":
                 raise
             skipped[pair.id] = str(error)
     if not found:
@@ -241,19 +262,3 @@ def _write_frame(row: Row, pair: SlidePair, opened: Frame) -> None:
             **real.alignment.as_json(),
         },
     )  # fmt: skip
-
-
-def _one_pixel(pairs: Sequence[SlidePair]) -> float:
-    """µm a pixel of the generated slides. Raises DataError where they differ, or a slide does not tell its own."""
-    found: dict[str, float] = {}
-    for pair in pairs:
-        assert pair.generated is not None
-        with open_slide(pair.he) as he, open_slide(pair.generated) as made:
-            found[str(pair.generated)] = own_pixel(he, made, pixel_of(he, pair.he_mpp, "he_mpp"))
-    (first, usual), *others = found.items()
-    for file, pixel in others:
-        if abs(pixel / usual - 1) > ALIKE:
-            raise DataError(
-                f"{file}: {pixel:g} µm a pixel, where {first} has {usual:g}; slides of one list are judged at one"
-            )
-    return usual

@@ -59,8 +59,8 @@ class HotSpots(Metric):
             Value(
                 "hotspot_overlap", "Hot spot overlap", "%", "high",
                 f"mean over slides of the share of the real slide's {HOT} most positive fields of {field} that are "
-                f"among the generated one's; of equal fields, each by its chance to be among them, so that a blank slide "
-                f"has what chance gives, {HOT} / fields", rule, column="hotspot_overlap", is_share=True,
+                f"among the generated one's; of equal fields, each by its chance to be among them: a blank slide has "
+                f"what chance gives, {HOT} / fields", rule, column="hotspot_overlap", is_share=True,
             ),
             Value(
                 "hotspot_rank", r"Hot spot $\rho$", "%", "high",

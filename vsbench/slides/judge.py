@@ -34,6 +34,7 @@ from vsbench.stain.light import Light, find_light
 BLOCKS = 16  # along a side, of the finest blocks
 WHITE_LEVEL = 255  # of DAB: none
 SIDES = ("fake", "real")
+MEND = "give a column transform: a file with a matrix, or slides/…-alignment.json of data tiles --register"
 Place = tuple[int, int, int, int]
 Progress = Callable[[int, int], None]
 
@@ -71,7 +72,8 @@ class OpenPair(ExitStack):
         made_pixel = he_pixel if made is he else own_pixel(he, made, he_pixel)
         pixel = made_pixel if pixel is None else pixel
         height, width = frame(he, pixel / he_pixel)
-        alignment = told_alignment(pair, he, real, (he_pixel, real_pixel), direction).scaled(he_pixel / pixel, 1)
+        told = told_alignment(pair, he, real, (he_pixel, real_pixel), direction, MEND)
+        alignment = told.scaled(he_pixel / pixel, 1)
         laid = Overlay(real, alignment, pixel / real_pixel)
         of_he = Overlay(he, same_frame(pixel, he_pixel), pixel / he_pixel)
         tissue, judged = _shared(of_he, laid, height, width, pixel)

@@ -51,18 +51,16 @@ class Overlay:
 
 
 def told_alignment(
-    pair: SlidePair, he: Slide, ihc: Slide, pixels: tuple[float, float], direction: Direction
+    pair: SlidePair, he: Slide, ihc: Slide, pixels: tuple[float, float], direction: Direction, mend: str
 ) -> Alignment:
     """From the H&E's finest pixels to the IHC's: the pair's transform, or that of one frame.
 
     ``pixels``: µm of both; ``direction``: what the numbers of a transform map. Raises DataError where the transform
-    can't be read, or there is none and the slides are not of one size.
+    can't be read, or, with the ``mend``, where there is none and the slides are not of one size.
     """
     if pair.transform is not None:
         return read_alignment(pair.transform, direction)
-    require_one_frame(
-        he, ihc, pixels, "give a column transform with the file of a matrix, or let data tiles --register find it"
-    )
+    require_one_frame(he, ihc, pixels, mend)
     return same_frame(*pixels)
 
 

@@ -194,7 +194,8 @@ class _Cutter:
     ) -> tuple[Alignment, Registration | None]:
         """From the H&E's finest pixels to the IHC's."""
         if self.pair.transform is not None or not registers:
-            return told_alignment(self.pair, he, ihc, pixels, direction), None
+            mend = "add --register, or a column transform with the file of a matrix"
+            return told_alignment(self.pair, he, ihc, pixels, direction, mend), None
         found = register_slides(he, ihc, pixels)
         require_trusted(found)
         if found.alignment.mirrored:
