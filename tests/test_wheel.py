@@ -76,7 +76,7 @@ def test_the_wheel_holds_the_tree_and_nothing_else(wheel: Path) -> None:
     expected = {
         f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, inside in FOLDERS.items()
-        for pattern in ("*.py", "py.typed", "*.csv", "*.yaml", "*.html", "*.css", "*.js")
+        for pattern in ("*.py", "py.typed", "*.csv", "*.yaml", "*.html", "*.css", "*.js", "*.LICENSE.txt")
         for path in (ROOT / folder).rglob(pattern)
     }
     with zipfile.ZipFile(wheel) as archive:

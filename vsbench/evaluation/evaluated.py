@@ -19,6 +19,7 @@ from vsbench.files import read_text
 from vsbench.metric import Value
 from vsbench.names import brief, said
 from vsbench.records.summary import GREATEST, Reading, Summary
+from vsbench.slides.slide_values import slide_metrics
 from vsbench.stats.moments import Pooled
 from vsbench.stats.slides import Slides, group
 from vsbench.stats.table import table_statistics
@@ -202,7 +203,8 @@ def basis(runs: Sequence[Evaluated], metrics: Sequence[str] = ()) -> Basis:
     declared = {name: entry for run in reversed(runs) for name, entry in run.summary.values.items()}
     if unknown := [name for name in metrics if name not in declared]:
         raise UsageError(f"--metric {unknown[0]}: not evaluated; there are {', '.join(declared)}")
-    known = {v.name: v for metric in registry.load_all("vsbench.metrics")[0].values() for v in metric.values}
+    metrics_here = [*slide_metrics().values(), *registry.load_all("vsbench.metrics")[0].values()]
+    known = {v.name: v for metric in metrics_here for v in metric.values}
     values, left_out = {}, {}
     for name in metrics or declared:
         entries = {run.name: run.summary.values.get(name) for run in runs}

@@ -32,6 +32,7 @@ FIGURES: dict[str, Draw] = {
     "split of distances": split_figure,
 }
 OF_MANY = ("differences by slide", "features")  # they single out a best method, or clusters: nothing of few images is
+OF_TILES = ("sheet of images", "features", "cost", "split of distances")  # nothing of slides is read for figures
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ def draw_all(decision: Decision, folder: Path, places: Places) -> Gallery:
     drawn: list[Drawn] = []
     missing: list[str] = []
     name = decision.comparison.name
+    left_out = OF_TILES if decision.comparison.of_slides else ()
     few = not any(value.can_show for value in decision.values.values())
     for what, draw in {**FIGURES, "ranks": ranks}.items():
+        if what in left_out:
+            continue
         try:
             if few and what in OF_MANY:
                 raise RunError(f"{counted(*decision.comparison.units)} can't show a difference")

@@ -17,7 +17,7 @@ from vsbench.errors import RunError, UsageError
 from vsbench.files import digest
 from vsbench.metric import Best, penalty
 from vsbench.names import brief, checked_name
-from vsbench.records.run import ImportedRecord, TrainedRecord, read_record
+from vsbench.records.run import SLIDES, ImportedRecord, TrainedRecord, read_record
 from vsbench.records.summary import Summary
 from vsbench.stats.paired import can_show
 from vsbench.stats.slides import Unit
@@ -130,6 +130,11 @@ class Comparison:
     columns: dict[str, Column]
     data: tuple[str, int]
     methods: tuple[str, ...]
+
+    @property
+    def of_slides(self) -> bool:
+        """Whether it is of whole slides: no image of it is read whole."""
+        return self.dataset == SLIDES
 
     @property
     def name(self) -> str:

@@ -159,6 +159,11 @@ def write_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None
     return [script, *written], offer
 
 
+def no_explorer(comparison: Comparison, out: Path, warn: Callable[[str], None]) -> tuple[list[Path], dict[str, Any]]:
+    """What to offer of a comparison whose images are not shown one by one."""
+    return [], {"name": slug(comparison.name), "stain": stain_name(comparison.stain), "methods": [], "columns": {}}
+
+
 def write_small(
     tiles: Iterable[Tile], size: float | None, name: str, warn: Callable[[str], None]
 ) -> tuple[dict[int, View], list[Path]]:

@@ -5,10 +5,12 @@ function showComparison() {
   find("warnings").replaceChildren(...detail.warnings.map(warning => make("li", {}, warning)));
   find("figures").hidden = !read(`figures-${place}`).length;
   find("explorer").hidden = !hasExplorer(detail.explorer);
-  for (const part of ["figures", "explorer"]) document.querySelector(`nav a[href="#${part}"]`).hidden = find(part).hidden;
+  find("slides").hidden = !(detail.slides && detail.slides.slides.length);
+  for (const part of ["figures", "explorer", "slides"]) document.querySelector(`nav a[href="#${part}"]`).hidden = find(part).hidden;
   showDecision(detail);
   showFigures(place);
   showExplorer(detail);
+  if (!find("slides").hidden) loadSlides(detail.slides);
 }
 
 const kinds = new Map();
@@ -26,6 +28,7 @@ for (const place of document.querySelectorAll(".scale"))
 startLeaderboard();
 startExplorer();
 startViewer();
+startSlides();
 showCards();
 if (details.length) addEventListener("DOMContentLoaded", showComparison); // the figures follow this script
 addEventListener("beforeprint", () => {

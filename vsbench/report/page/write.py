@@ -17,10 +17,11 @@ from vsbench.report.figures.style import COLUMN_WIDTH, DPI
 from vsbench.report.notation import markup
 from vsbench.report.page.assemble import assembled
 from vsbench.report.page.cards import dataset_cards, method_cards
-from vsbench.report.page.explorer import write_explorer
+from vsbench.report.page.explorer import no_explorer, write_explorer
 from vsbench.report.page.heat import dab_filter
 from vsbench.report.page.leaderboard import Leaderboard
 from vsbench.report.page.ranks import rank_data
+from vsbench.report.page.slides import write_slides
 from vsbench.report.page.texts import address
 from vsbench.report.published import Paper
 from vsbench.report.tables import Comparison
@@ -35,6 +36,7 @@ SCRIPTS = (
     "figures",
     "viewer",
     "explorer",
+    "slides",
     "cards",
     "start",
 )
@@ -63,7 +65,9 @@ def write_page(
     for place, comparison in enumerate(comparisons):
         decision = decisions.get(comparison.name)
         methods |= dict.fromkeys(facts.method for facts in board.add(comparison, decision) if facts.method)
-        paths, offer = write_explorer(comparison, out, warn)
+        paths, offer = (no_explorer if comparison.of_slides else write_explorer)(comparison, out, warn)
+        written += paths
+        paths, slides = write_slides(comparison, out, warn) if comparison.of_slides else ([], None)
         written += paths
         drawn = galleries.get(comparison.name, ())
         details.append({
@@ -71,17 +75,18 @@ def write_page(
             "warnings": [text for text, rows in comparison.warnings.items() if len(rows) == len(comparison.rows)],
             "decision": rank_data(decision) if decision else None,
             "explorer": offer,
+            "slides": slides,
         })  # fmt: skip
         figures[f"figures-{place}"] = [_figure(one, out) for one in drawn]
     cards = {
         "methods": method_cards(sorted(methods)),
-        "datasets": dataset_cards(dict.fromkeys(comparison.dataset for comparison in comparisons)),
+        "datasets": dataset_cards(dict.fromkeys(c.dataset for c in comparisons if not c.of_slides)),
         "papers": [{"title": paper.name, "lines": [["Citation", [paper.source]]]} for paper in papers],
     }
     heat = {"full": FULL, "positive": round(positive_density(), 4), "colours": np.rint(255 * colours()).tolist()}
     data = {"board": board.data(), "details": details, "cards": cards, "heat": heat}
     write_text(out / "index.html", assembled("page", SCRIPTS, data, figures, filter=dab_filter()))
-    return [out / "index.html", *written]
+    return list(dict.fromkeys([out / "index.html", *written]))
 
 
 def _figure(drawn: Drawn, out: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from vsbench.engine.trainer import Rhythm
 from vsbench.errors import PluginError, UsageError
 from vsbench.evaluation.sizes import options_of
 from vsbench.metric import GIVEN_NUCLEI
-from vsbench.records.run import EXACT, ExternalRecord, ImportedRecord, RunRecord, TrainedRecord
+from vsbench.records.run import EXACT, SLIDES, ExternalRecord, ImportedRecord, RunRecord, TrainedRecord
 from vsbench.records.summary import Summary
 from vsbench.report.provenance.places import ELSEWHERE, Places
 
@@ -126,6 +126,8 @@ def evaluation(record: RunRecord | None, summary: Summary, folder: str, places: 
     """
     notes: list[str] = []
     words = ["vsbench", "evaluate"]
+    if summary.dataset == SLIDES:
+        return _judging(record, summary, places)
     if summary.kind == "reference":
         words += ["--all"]
     elif summary.kind == "external":
@@ -149,6 +151,19 @@ def evaluation(record: RunRecord | None, summary: Summary, folder: str, places: 
         words += ["--weights", seed[0]]
     if summary.skipped:
         words += ["--on-bad", "skip"]
+    return Command(tuple(words), tuple(notes))
+
+
+def _judging(record: RunRecord | None, summary: Summary, places: Places) -> Command:
+    """``vsbench evaluate --slides``; the H&E's own row comes with it."""
+    if not isinstance(record, ExternalRecord) or not record.images:
+        return Command(notes=("comes with every evaluation of these slides",) if summary.kind == "reference" else ())
+    place = places.text(record.images)
+    words = ["vsbench", "evaluate", "--slides", place, "--name", summary.row]
+    words += _option("--transform-maps", (record.dataset_options or {}).get("transform_maps"), None)
+    words += _option("--data-name", record.data_name, None)
+    words += ["--on-bad", "skip"] if summary.skipped else []
+    notes = [f"{place} stands for your list of the same slides"] if place.startswith(ELSEWHERE) else []
     return Command(tuple(words), tuple(notes))
 
 
