@@ -110,6 +110,7 @@ def test_both_move_as_one_and_the_border_stays(opened: Any) -> None:
     for kind in ("keyDown", "keyUp"):
         opened.call("Input.dispatchKeyEvent", type=kind, key="-", code="Minus", windowsVirtualKeyCode=189)
     opened.wait(f"slideView.viewport.getZoom() < {zoom}")
+    opened.wait("slideView.viewport.getZoom() === slideView.viewport.getZoom(true)")  # it has come to rest
     opened.press("0")
     opened.wait("Math.abs(slideView.viewport.getZoom() - slideView.viewport.getHomeZoom()) < 1e-6")
 
