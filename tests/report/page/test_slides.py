@@ -105,14 +105,12 @@ def test_both_move_as_one_and_the_border_stays(opened: Any) -> None:
     loaded(opened)
     assert (seen(opened, 0.45), seen(opened, 0.55)) == ("he", "made")
     assert opened.js("find('slide-bar').textContent").endswith("µm")
-    zoom = opened.js("slideView.viewport.getZoom()")
     opened.js("find('slide-view').querySelector('.openseadragon-canvas').focus()")
-    for kind in ("keyDown", "keyUp"):
-        opened.call("Input.dispatchKeyEvent", type=kind, key="-", code="Minus", windowsVirtualKeyCode=189)
-    opened.wait(f"slideView.viewport.getZoom() < {zoom}")
-    opened.wait("slideView.viewport.getZoom() === slideView.viewport.getZoom(true)")  # it has come to rest
     opened.press("0")
     opened.wait("Math.abs(slideView.viewport.getZoom() - slideView.viewport.getHomeZoom()) < 1e-6")
+    for kind in ("keyDown", "keyUp"):
+        opened.call("Input.dispatchKeyEvent", type=kind, key="-", code="Minus", windowsVirtualKeyCode=189)
+    opened.wait("slideView.viewport.getZoom() < 0.99 * slideView.viewport.getHomeZoom()")
 
 
 def test_another_slide_keeps_the_choice_and_the_size_is_said(opened: Any) -> None:
