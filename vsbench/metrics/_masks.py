@@ -44,7 +44,8 @@ class Apart:
 
 def overlap(fake: Mask, real: Mask) -> Overlap:
     """Of two masks (H, W); ``sensitivity`` and ``specificity`` have the real one as the truth."""
-    return overlap_of(*(int(np.count_nonzero(mask)) for mask in (fake & real, fake, real)), real.size)
+    both, made, wanted = (int(np.count_nonzero(mask)) for mask in (fake & real, fake, real))
+    return overlap_of(both, made, wanted, real.size)
 
 
 def overlap_of(both: int, made: int, wanted: int, pixels: int) -> Overlap:

@@ -39,9 +39,10 @@ class Levels:
         scale = 1
         while max(height, width) > LARGEST * scale:
             scale *= 2
-        sides = [-(-side // scale) for side in (height, width)]
-        last = math.ceil(math.log2(max(sides))) if max(sides) > 1 else 0
-        return cls(*sides, scale, max(0, last - max(0, math.ceil(math.log2(max(sides) / TILE)))), last)
+        height, width = -(-height // scale), -(-width // scale)
+        longer = max(height, width)
+        last = math.ceil(math.log2(longer))
+        return cls(height, width, scale, last - max(0, math.ceil(math.log2(longer / TILE))), last)
 
     def size(self, level: int) -> tuple[int, int]:
         """Height and width of a level."""

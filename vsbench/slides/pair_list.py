@@ -107,8 +107,8 @@ def _pair(path: Path, line: int, row: dict[str | None, str | list[str] | None]) 
     except UsageError as error:
         raise DataError(str(error)) from None
     sizes = [_micrometres(where, column, cells.get(column)) for column in ("he_mpp", "ihc_mpp")]
-    others = files.get("transform"), *sizes, files.get("generated")
-    return SlidePair(files["he"], files["ihc"], stain, patient, name, split, *others)
+    transform, generated = (files.get(column) for column in ("transform", "generated"))
+    return SlidePair(files["he"], files["ihc"], stain, patient, name, split, transform, *sizes, generated=generated)
 
 
 def pixel_of(slide: Slide, told: float | None, column: str) -> float:
