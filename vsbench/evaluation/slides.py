@@ -1,7 +1,7 @@
 """Whole slides judged: a row as of images, with a line for each slide, from a list of slide pairs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,10 +37,7 @@ FRAMES = "frames"  # folder beside a summary: where each pair's slides lie
 
 @dataclass
 class SlideGroup:
-    """The slide pairs of a stain that are judged: ``summary.Tested``. ``pixel``: µm, of the frames they are judged in.
-
-    ``frames``: how they lie, and the data's digest therefore, is known once they were opened.
-    """
+    """The slide pairs of a stain that are judged: ``summary.Tested``. ``pixel``: µm of the frames they are judged in."""
 
     listed: list[SlidePair]
     results: Path
@@ -230,10 +227,8 @@ def _evaluated(group: SlideGroup, row: Row, tell: Tell | None) -> Outcome:
         {"id": name, "slide": patients[name], "height": sizes[name][0], "width": sizes[name][1], **values}
         for name, values in zip(found, columns, strict=True)
     ]).set_index("id")  # fmt: skip
-    group_warnings = [*row.warnings, *_said_of(judged)]
-    row = Row(row.run, row.record, row.make, row.files, protocol=row.protocol, warnings=tuple(group_warnings))
-    measured = Measured(table, {}, skipped)
-    summary = summaries.write(row, group, Instrument(metrics), measured, fingerprint, images)
+    row = replace(row, warnings=(*row.warnings, *_said_of(judged)))
+    summary = summaries.write(row, group, Instrument(metrics), Measured(table, {}, skipped), fingerprint, images)
     return Outcome(row.run, summary, cached=False, damaged=damaged)
 
 

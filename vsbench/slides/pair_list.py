@@ -106,9 +106,9 @@ def _pair(path: Path, line: int, row: dict[str | None, str | list[str] | None]) 
         name = _part(cells.get("slide") or _stem(files["he"]), f"{where}: slide")
     except UsageError as error:
         raise DataError(str(error)) from None
-    sizes = [_micrometres(where, column, cells.get(column)) for column in ("he_mpp", "ihc_mpp")]
+    he_mpp, ihc_mpp = (_micrometres(where, column, cells.get(column)) for column in ("he_mpp", "ihc_mpp"))
     transform, generated = (files.get(column) for column in ("transform", "generated"))
-    return SlidePair(files["he"], files["ihc"], stain, patient, name, split, transform, *sizes, generated=generated)
+    return SlidePair(files["he"], files["ihc"], stain, patient, name, split, transform, he_mpp, ihc_mpp, generated)
 
 
 def pixel_of(slide: Slide, told: float | None, column: str) -> float:
