@@ -37,7 +37,7 @@ FRAMES = "frames"  # folder beside a summary: where each pair's slides lie
 
 @dataclass
 class SlideGroup:
-    """The slide pairs of a stain that are judged: ``summary.Tested``. ``pixel``: µm of the frames they are judged in."""
+    """The slide pairs of a stain that are judged: ``summary.Tested``. ``pixel``: µm of the frame of each."""
 
     listed: list[SlidePair]
     results: Path

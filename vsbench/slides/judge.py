@@ -208,14 +208,10 @@ class _Reader:
 
     def empty(self) -> Totals:
         """Nothing added up yet."""
-        opened, sides = self.opened, (self.opened.height, self.opened.width)
-        fields = FieldSums(*(np.zeros(self.fields.shape, np.int64) for _ in range(3)), self.whole)
-        jumps = None
-        if self.seams is not None:
-            rows = [[np.zeros(side, np.int64) for side in sides] for _ in range(4)]
-            jumps = {
-                name: Jumps(self.seams, tuple(rows[2 * k]), tuple(rows[2 * k + 1])) for k, name in enumerate(SIDES)
-            }
+        opened = self.opened
+        tissue, fake, real = (np.zeros(self.fields.shape, np.int64) for _ in range(3))
+        fields = FieldSums(tissue, fake, real, self.whole)
+        jumps = None if self.seams is None else {name: self._no_jumps(self.seams) for name in SIDES}
         return Totals(
             opened.pixel, fields,
             {name: np.zeros(self.blocks.shape, np.int64) for name in ("tissue", *SIDES)},
@@ -225,6 +221,11 @@ class _Reader:
             {name: slide_light(overlay.slide) for name, overlay in self._overlays()},
             jumps,
         )  # fmt: skip
+
+    def _no_jumps(self, seams: Seams) -> Jumps:
+        height, width = self.opened.height, self.opened.width
+        sums, counts = ((np.zeros(height, np.int64), np.zeros(width, np.int64)) for _ in range(2))
+        return Jumps(seams, sums, counts)
 
     def _overlays(self) -> list[tuple[str, Overlay]]:
         return [("fake", self.opened.generated), ("real", self.opened.real)]

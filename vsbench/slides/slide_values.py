@@ -33,13 +33,17 @@ NAN = float("nan")
 LIGHT_PIXEL = "own-slide8um"  # of protocols: the light is that of the slide at 8 µm a pixel
 
 
-class SlideBalanced(BalancedDensity):
+class SlideBalanced(Metric):
     """The companions, under the light that the whole slide tells."""
 
     values = tuple(
         replace(value, protocol=value.protocol.replace(PROTOCOL, PROTOCOL.replace("own-slide", LIGHT_PIXEL)))
         for value in BalancedDensity.values
     )
+
+    def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
+        """As of images."""
+        return BalancedDensity().finish(table, features)
 
 
 class SlideMasks(Metric):
