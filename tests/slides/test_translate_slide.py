@@ -20,6 +20,7 @@ from vsbench.method import Batch, Method, MethodConfig, Phase
 from vsbench.slides import translate as module
 from vsbench.slides.pyramid import part_folder
 from vsbench.slides.reading import open_slide, scaled
+from vsbench.slides.seams import slide_seams
 from vsbench.slides.translate import Outcome, Settings, scale_for, translate_slide
 
 Make = Callable[..., Any]
@@ -83,6 +84,7 @@ def test_tissue_is_translated_and_glass_is_white(disc: Path, tmp_path: Path, sca
     with open_slide(tmp_path / "out.ome.tif") as made, open_slide(disc) as slide:
         fake, he = made.region(0, 0, 0, height, width), scaled(slide, scale, 0, 0, height, width)
         assert made.pixel_size == pytest.approx(0.5 * scale)
+    assert slide_seams(tmp_path / "out.ome.tif", (height, width)) is not None, "it says where it was stitched"
     y, x = np.mgrid[:height, :width]
     away = np.hypot(y - height / 2, x - width / 2) - 0.4 * 700 / scale  # pixels outside of the disc
     inside, outside = away < -20, away > 120 / scale
