@@ -135,8 +135,11 @@ def _pairs(place: Path) -> list[Pair]:
             files[name] = place / f"{name}-{number}.png"
             Image.fromarray(np.rint(250 * 10**-density).astype(np.uint8)).save(files[name])
         found.append(
-            Pair(f"{number}", files["he"], files["ihc"], f"slide {number // 2}", "test", labels={"stain": "ki67"})
-        )
+            Pair(
+                f"{number}", files["he"], files["ihc"], f"slide {number // 2}", "test", labels={"stain": "ki67"},
+                pixel_size=0.5,
+            )
+        )  # fmt: skip
     return found
 
 

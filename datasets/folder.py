@@ -33,7 +33,7 @@ class Config(DatasetConfig):
 
     he: Pattern = "he"  # folder below the root
     ihc: Pattern = "ihc"
-    pixel_size: Annotated[float, Field(gt=0, le=1000)] | None = None  # µm, for scale bars; no number depends on it
+    pixel_size: Annotated[float, Field(gt=0, le=1000)] | None = None  # µm: for scale bars and distances
     slide: Pattern | None = None  # regular expression found in the stem; its first group, or all of it, is the slide
     paired: bool = True  # False: the training images of the two sides do not correspond
     split_seed: Seed = Field(default=0, validation_alias=AliasChoices("split_seed", "seed"))  # seed: its old name

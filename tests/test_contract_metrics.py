@@ -286,6 +286,10 @@ def test_a_broken_metric_fails_the_checks() -> None:
             for v in dab.values
         )
 
+    class Guessing(load(GROUP, "masks")):  # type: ignore[misc]  # takes a pixel of unknown size for 1 µm
+        def per_image(self, sample: Any) -> Any:
+            return super().per_image(replace(sample, pixel_size=sample.pixel_size or 1.0))
+
     checks = {check.__name__: check for check in metric_checks()}
     for broken, name in (
         (Zero, "check_constant_images"),
@@ -296,6 +300,7 @@ def test_a_broken_metric_fails_the_checks() -> None:
         (InPlace, "check_leaves_no_trace"),
         (InPlace, "check_read_only_images"),
         (UpsideDown, "check_perfect_images"),
+        (Guessing, "check_unknown_pixel_size"),
     ):
         with pytest.raises(AssertionError):
             checks[name](broken)

@@ -130,9 +130,11 @@ class Dataset(ABC, Generic[C]):
         if split not in self.splits:
             raise UsageError(f"unknown split {brief(split)}: {self.card.title} has {', '.join(self.splits)}")
         if self.config.split_by == "official":
-            return in_order(self.find(root, stain, split))
-        kept = self._keep(in_order(self.pool(root, stain)), root, stain, split)
-        return [replace(pair, split=split) for pair in kept]
+            found = in_order(self.find(root, stain, split))
+        else:
+            kept = self._keep(in_order(self.pool(root, stain)), root, stain, split)
+            found = [replace(pair, split=split) for pair in kept]
+        return [pair if pair.pixel_size is not None else replace(pair, pixel_size=self.pixel_size) for pair in found]
 
     @property
     def folds(self) -> list["Dataset[C]"]:
@@ -143,7 +145,7 @@ class Dataset(ABC, Generic[C]):
 
     @property
     def pixel_size(self) -> float | None:
-        """µm a pixel, for scale bars; None where it is unknown."""
+        """µm a pixel, for scale bars and distances; None where it is unknown."""
         return self.card.pixel_size
 
     @property

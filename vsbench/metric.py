@@ -30,7 +30,7 @@ class Sample:
     All are (H, W, 3) uint8 RGB of one size, and read-only: others see them too.
     ``labels``: what the data set says of the pair (a category, a score). ``cells``: where the true IHC's cells are, and
     which are positive, where that is known. ``seams``: where the generated image was stitched, where it is known to be.
-    ``nuclei``: outlined elsewhere, by image, where they are given.
+    ``nuclei``: outlined elsewhere, by image, where they are given. ``pixel_size``: µm a pixel, where it is known.
 
     What several metrics work out from one image is worked out once: ``once`` and ``features``. Samples made by
     ``judging`` share what is known of their real images, so that these cost nothing for a second method.
@@ -45,6 +45,7 @@ class Sample:
     cells: TrueCells | None = None
     seams: Seams | None = None
     nuclei: Mapping[Which, Nuclei] = field(default_factory=dict)
+    pixel_size: float | None = None
     _of_fake: "_Known" = field(init=False, repr=False, default_factory=lambda: _Known())
     _of_real: "dict[str, _Known]" = field(init=False, repr=False, default_factory=dict)
 
@@ -59,18 +60,20 @@ class Sample:
         object.__setattr__(other, "_of_real", self._of_real)
         return other
 
-    def once(self, which: Which, compute: Callable[[Image], T]) -> T:
+    def once(self, which: Which, compute: Callable[[Any], T], of: Callable[[Image], Any] | None = None) -> T:
         """``compute(image)``, kept as long as the sample: give a function of a module, and never change its result.
 
+        Where it takes what another function makes of the image, ``of``, that is kept, too, and shared with others.
         Raises ValueError where the truth is asked for and not known.
         """
+        made = None if of is None else self.once(which, of)
         known = self._known(which)
         with known.lock:  # the next row may be at the same real image in another thread
             if compute not in known.results:
                 image: Image | None = getattr(self, which)
                 if image is None:
                     raise ValueError(f"{self.id}: no {which} image is known for it")
-                known.results[compute] = compute(image)
+                known.results[compute] = compute(image if of is None else made)
             return known.results[compute]
 
     def features(self, which: Which) -> dict[str, NDArray[np.float32]]:
@@ -94,7 +97,7 @@ class _Known:
     """What has been worked out from one image."""
 
     lock: Lock = field(default_factory=Lock)
-    results: dict[Callable[[Image], Any], Any] = field(default_factory=dict)
+    results: dict[Callable[[Any], Any], Any] = field(default_factory=dict)
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 

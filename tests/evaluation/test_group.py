@@ -30,6 +30,13 @@ def test_what_lies_beside_the_images_and_is_not_read_is_said(root: Path) -> None
     assert "not read, though beside the images: .gif (2): he/test/x.gif, he/train/x.gif" in warnings(root)
 
 
+def test_another_size_of_a_pixel_is_another_measurement_of_the_same_images(root: Path) -> None:
+    groups = [Group("folder", options, "er", root, root.parent / "results") for options in ({}, {"pixel_size": 0.5})]
+    assert [group.pairs[0].pixel_size for group in groups] == [None, 0.5]
+    assert groups[0].labels_digest != groups[1].labels_digest
+    assert groups[0].data_digest == groups[1].data_digest
+
+
 def test_a_split_that_is_not_there_is_said_without_a_path_of_the_machine(root: Path) -> None:
     for side in ("he", "ihc"):
         (root / side / "train").rename(root / f"{side}-elsewhere")

@@ -4,6 +4,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from vsbench.errors import DataError, UsageError
 from vsbench.evaluation import onepass
 from vsbench.evaluation.onepass import Beside, Failed, Maker, Measured, measure, set_values
 from vsbench.evaluation.references import REFERENCES, mean_colour
+from vsbench.evaluation.sizes import CommonSize
 from vsbench.metric import Absent, Metric, Sample, Update, Value
 from vsbench.metrics.dab import DabDensity
 from vsbench.metrics.structure import Structure
@@ -68,6 +70,27 @@ class Counting(Metric):
 
     def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
         return {"mean_height": float(table[self.name].mean()), "nothing": float("nan")}
+
+
+def test_a_metric_knows_how_large_a_pixel_is(pairs: list[Pair]) -> None:
+    """Of the images as they are measured: at half their size a pixel is twice as large."""
+
+    class Pixels(Metric):
+        values = (Value("um", "µm", "µm", "low", "µm a pixel", "um", column="um"),)
+
+        def per_image(self, sample: Sample) -> dict[str, float]:
+            return {"um": np.nan if sample.pixel_size is None else sample.pixel_size}
+
+        def finish(self, table: pd.DataFrame, features: Any) -> dict[str, float | Absent]:
+            return {"um": float(table["um"].mean())}
+
+    pair = pairs[0]
+    of_size = replace(pair, pixel_size=0.25)
+    height, width, _ = read_rgb(pair.he).shape
+    half = CommonSize(height // 2, width // 2, "box")
+    for given, size, expected in ((of_size, None, 0.25), (of_size, half, 0.5), (pair, None, np.nan)):
+        found = measure_one([given], MAKE, {"pixels": Pixels()}, size=size).table["um"]
+        np.testing.assert_equal(found.tolist(), [expected])
 
 
 def test_a_metric_knows_where_the_images_of_a_row_were_stitched(pairs: list[Pair]) -> None:

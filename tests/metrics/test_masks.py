@@ -1,5 +1,6 @@
 """Masks of DAB: overlap and outlines against scikit-learn, SciPy and scikit-image, shifts by trying all of them."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.metrics import f1_score, jaccard_score, recall_score
 from vsbench.errors import DataError
 from vsbench.metric import Absent, Image, Sample
 from vsbench.metrics._masks import NEAR, Mask, Outlined, Searched, apart, best_shift, nearest, overlap, shifts_of
-from vsbench.metrics.masks import BEST, KINDS, Masks, compared
+from vsbench.metrics.masks import BEST, KINDS, UNKNOWN, Masks, compared
 from vsbench.metrics.masks_hed import HedMasks
 from vsbench.metrics.true_masks import TrueMasks
 from vsbench.stain.dab import optical_density_dab
@@ -75,6 +76,7 @@ def test_small_images_have_all_values(size: tuple[int, int]) -> None:
     assert found["mask_msd"] == found["mask_hd95_best"] == 0
 
 
+DISTANCES = ("mask_hd95", "mask_msd")
 EMPTY = {"mask_dice": 0, "mask_iou": 0, "mask_hd95": 50, "mask_msd": 50}
 
 
@@ -90,7 +92,8 @@ EMPTY = {"mask_dice": 0, "mask_iou": 0, "mask_hd95": 50, "mask_msd": 50}
 def test_what_empty_and_full_masks_are_worth(made: int, wanted: int, expected: dict[str, float | None]) -> None:
     """The diagonal of 30 by 40 is 50; None does not exist."""
     fake, real = (np.full((30, 40), bool(share)) for share in (made, wanted))
-    found = compared(Outlined(fake), Outlined(real))
+    found = compared(Outlined(fake), Outlined(real), pixel_size=1.0)
+    expected |= {f"{name}_um": expected[name] for name in DISTANCES}
     assert {name: None if np.isnan(number) else number for name, number in found.items()} == expected
 
 
@@ -106,10 +109,33 @@ def test_a_method_that_stains_nothing_is_not_spared() -> None:
     assert values["mask_hd95"] == pytest.approx(2 / 3 * np.hypot(70, 90))
 
 
+def test_distances_in_um_are_those_in_pixels_times_the_size_of_one() -> None:
+    """By every rule, strict and best, against the real and the true IHC; nothing else depends on the size."""
+    images = [picture(spots(0.2, seed=seed)) for seed in range(3)]
+    sample = Sample("a", images[0], images[1], images[1], images[2])
+    for metric in (Masks(), HedMasks(), TrueMasks()):
+        unknown, known, larger = (metric.per_image(replace(sample, pixel_size=size)) for size in (None, 0.25, 0.5))
+        in_um = {value.name for value in metric.values if value.unit == "µm"}
+        assert {name for name, number in unknown.items() if np.isnan(number)} == in_um
+        assert {name: number for name, number in known.items() if name not in in_um} == {
+            name: number for name, number in larger.items() if name not in in_um
+        }
+        for name in in_um:
+            in_pixels = known[name.replace("_um", "")]
+            assert known[name] == 0.25 * in_pixels > 0
+            assert larger[name] == 0.5 * in_pixels
+
+
+def test_protocols_of_distances_say_the_unit() -> None:
+    units = {value.protocol: value.unit for metric in (Masks, HedMasks, TrueMasks) for value in metric.values}
+    assert {protocol.endswith("-um") == (unit == "µm") for protocol, unit in units.items()} == {True}
+
+
 def test_values_that_no_image_has_are_absent_with_the_reason() -> None:
     metric, full = Masks(), picture(np.ones((70, 90), np.bool_))
     values = metric.finish(pd.DataFrame(metric.update([Sample("a", full, full, full)]).columns), {})
     assert isinstance(values["mask_specificity"], Absent)
+    assert values["mask_hd95_um"] == values["mask_msd_um_best"] == Absent(UNKNOWN)
     assert values["mask_sensitivity"] == 1
 
 
@@ -164,6 +190,12 @@ def test_outlines_outside_of_the_margin_are_alike_inside() -> None:
     assert apart(Outlined(fake), Outlined(real), (0, 0)) == apart(Outlined(real), Outlined(fake), (0, 0))
 
 
+def test_stained_pixels_of_large_windows_are_all_counted() -> None:
+    """More rows in a row than 8 bits can count."""
+    searched = Searched(np.ones((600, 700), np.bool_), inner=False)
+    assert (searched.areas == (600 - 2 * 37) * (700 - 2 * 43)).all()
+
+
 def test_the_area_rule_is_that_of_the_positive_area() -> None:
     image = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
     found = Masks().per_image(Sample("a", image, np.zeros_like(image), image))  # black holds DAB: all of it is stained
@@ -183,7 +215,7 @@ def test_the_truth_is_what_true_masks_are_held_against() -> None:
     fake, real, truth = (spots(0.2, seed=seed) for seed in range(3))
     sample = Sample("a", picture(fake), picture(real), picture(real), picture(truth))
     found, expected = TrueMasks().per_image(sample), compared(Outlined(fake), Outlined(truth))
-    assert {name: found[f"true_{name}"] for name in KINDS} == expected
-    assert {name: found[f"true_{name}_hed"] for name in KINDS} == expected  # brown is brown
+    for end in ("", "_hed"):  # brown is brown
+        np.testing.assert_equal({name: found[f"true_{name}{end}"] for name in KINDS}, expected)
     with pytest.raises(DataError, match="no true IHC"):
         TrueMasks().per_image(Sample("a", picture(fake), picture(real), picture(real)))

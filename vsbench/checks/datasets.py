@@ -69,6 +69,7 @@ def check_card(make: Make) -> None:
             assert count > 0, f"the card counts {count} pairs of {stain} {split}"
         assert all(stain == stain.lower() for stain in dataset.stains), f"stains are lower case: {dataset.stains}"
         assert card.size is None or min(card.size) > 0, f"the card's size is {card.size}"
+        assert dataset.pixel_size is None or dataset.pixel_size > 0, f"a pixel is {dataset.pixel_size} µm large"
         if any(pair.slide is None for split in dataset.splits for pair in _list(tree, split)):
             assert any("slide" in warning for warning in card.warnings), "slides are unknown; the card must warn of it"
 

@@ -44,6 +44,7 @@ def metric_checks() -> list[Callable[[Make], None]]:
         check_resampling,
         check_single_image,
         check_constant_images,
+        check_unknown_pixel_size,
         check_read_only_images,
         check_leaves_no_trace,
     ]
@@ -164,6 +165,15 @@ def check_constant_images(make: Make) -> None:
         assert_honest(make(), evaluate(make(), one_blank))
 
 
+def check_unknown_pixel_size(make: Make) -> None:
+    """Where it is not known how many µm a pixel has, a value is what it is with that, or Absent with the reason."""
+    known = evaluate(make(), samples_for(make))
+    unknown = evaluate(make(), [replace(sample, pixel_size=None) for sample in samples_for(make)])
+    assert_honest(make(), unknown, blank=False)
+    there = [name for name, result in unknown.items() if not isinstance(result, Absent)]
+    assert_close({name: unknown[name] for name in there}, {name: known[name] for name in there})
+
+
 def check_read_only_images(make: Make) -> None:
     """Measures images that can't be written into, as the evaluation engine gives them."""
     samples = samples_for(make)
@@ -208,7 +218,7 @@ def stained_samples(min_side: int = 1) -> list[Sample]:
         more = (0.1, 0, 0, 0)  # DAB in the generated image: distances between sets must see a difference in kind
         fake, real, he, truth = (_stained(random, size, amount=0.2 + 0.1 * n + extra) for extra in more)
         seams = Seams(rows=(size[0] // 2,), columns=(size[1] // 2,))
-        samples.append(with_cells(Sample(f"slide{n // 2}_{n}", fake, real, he, truth, seams=seams)))
+        samples.append(with_cells(Sample(f"slide{n // 2}_{n}", fake, real, he, truth, seams=seams, pixel_size=0.5)))
     return samples
 
 

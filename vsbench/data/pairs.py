@@ -26,7 +26,8 @@ class Pair:
 
     ``id`` is the common file stem. ``slide`` groups tiles that are not independent (None: unknown). ``truth`` is the
     IHC of the H&E's own section, ``best`` the best prediction of it that the H&E allows, ``cells`` the places and the
-    positivity of its cells (``data.true_cells``): only the phantom knows them.
+    positivity of its cells (``data.true_cells``): only the phantom knows them. ``pixel_size``: µm a pixel; where a
+    data set leaves it None, that of all its images is filled in (``Dataset.pairs``).
     """
 
     id: str
@@ -39,6 +40,7 @@ class Pair:
     best: Path | None = None
     cells: Path | None = None
     nuclei: dict[str, Path] = field(default_factory=dict)  # outlined elsewhere, of "real" and "he"
+    pixel_size: float | None = None
 
     @property
     def images(self) -> list[Path]:

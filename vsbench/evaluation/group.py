@@ -108,6 +108,8 @@ class Group:
         parts: list[str] = []
         for p in self.pairs:
             parts += [p.id, *(f"{key}={value}" for key, value in sorted(p.labels.items()))]
+            if p.pixel_size is not None:
+                parts.append(f"pixel_size={p.pixel_size}")
             if p.cells is not None:
                 parts.append(self.digests.of(p.cells))
             parts += [f"{name}={self.digests.of(file)}" for name, file in sorted(p.nuclei.items())]

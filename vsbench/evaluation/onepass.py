@@ -187,7 +187,8 @@ def _at(size: CommonSize, pair: Pair, stored: Sample) -> Sample:
     truth = None
     if pair.truth is not None and stored.truth is not None:
         truth = _read_only(size.bring(pair.truth, stored.truth))
-    return Sample(pair.id, he, real, he, truth, pair.labels)
+    pixel_size = pair.pixel_size and pair.pixel_size * stored.real.shape[0] / real.shape[0]
+    return Sample(pair.id, he, real, he, truth, pair.labels, pixel_size=pixel_size)
 
 
 def _read_only(image: Image) -> Image:
@@ -213,7 +214,7 @@ def read_pair(pair: Pair) -> Sample:
         nuclei["real"] = _outlined(pair.nuclei["real"], pair.ihc, real)
     if "he" in pair.nuclei:
         nuclei["he"] = _outlined(pair.nuclei["he"], pair.he, he)
-    return Sample(pair.id, he, real, he, truth, pair.labels, cells, nuclei=nuclei)
+    return Sample(pair.id, he, real, he, truth, pair.labels, cells, nuclei=nuclei, pixel_size=pair.pixel_size)
 
 
 def _outlined(file: Path, image: Path, pixels: Image) -> Nuclei:

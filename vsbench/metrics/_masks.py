@@ -17,6 +17,7 @@ REACH = 16  # shifts go up to 1/16 of the side
 FINENESS = 256  # in steps of 1/256 of it, in whole pixels
 SHIFTS = f"shifts{REACH}step{FINENESS}"  # of protocol ids
 OUTLINE = "edge4"  # of protocol ids: an outline's pixels have one of four neighbours outside
+TOGETHER = 4  # columns, before points that are done with are left out: that costs as much as a column
 NEAR = 63  # pixels; where the nearest point of an outline lies farther away, it is found in a tree instead
 
 
@@ -98,11 +99,11 @@ class Outlined:
 
         With a margin at both sides in which there is none. NEAR² can be added in 16 bits.
         """
-        found = self.outline.view(np.uint8) - np.uint8(1)  # pixels to it: 0 on the outline, else 255 until one is known
+        # pixels to it: 0 on the outline, else the most that NEAR can be added to, until one is known
+        found = np.multiply(~self.outline, np.uint8(255 - NEAR))
         longer = np.empty_like(found)
         for step in (1, 2, 4, 8, 16, 32):  # every distance up to their sum, NEAR
-            np.minimum(found, 255 - step, out=longer)
-            longer += np.uint8(step)
+            np.add(found, np.uint8(step), out=longer)
             np.minimum(found[step:], longer[:-step], out=found[step:])
             np.minimum(found[:-step], longer[step:], out=found[:-step])
         padded = np.full((len(found), found.shape[1] + 2 * NEAR), NEAR + 1, np.int16)
@@ -137,16 +138,18 @@ def nearest(points: NDArray[np.intp], to: Outlined) -> NDArray[np.float64]:
     columns = to.above_or_below
     flat = columns.reshape(-1)
     place = points @ (columns.shape[1], 1) + NEAR
-    best = flat[place]
+    best = flat.take(place)
     found = best.copy()
     left = np.arange(len(place))  # points whose nearest may lie farther off than the columns seen
-    for aside in range(1, NEAR + 1):
-        more = best > aside * aside
-        if not more.any():
+    for first in range(1, NEAR + 1, TOGETHER):
+        more = np.flatnonzero(best > first * first)
+        if not len(more):
             break
         found[left] = best
-        left, place, best = left[more], place[more], best[more]
-        best = np.minimum(best, np.minimum(flat[place - aside], flat[place + aside]) + np.int16(aside * aside))
+        left, place, best = left.take(more), place.take(more), best.take(more)
+        for aside in range(first, min(first + TOGETHER, NEAR + 1)):
+            both_sides = np.minimum(flat.take(place - aside), flat.take(place + aside))
+            np.minimum(best, both_sides + np.int16(aside * aside), out=best)
     found[left] = best
     distances = np.sqrt(found.astype(np.float64))
     far = np.flatnonzero(found > NEAR * NEAR)
@@ -227,10 +230,11 @@ def _window(shape: tuple[int, ...], shift: Shift) -> tuple[slice, slice]:
 
 
 def _sums_before(counts: NDArray[np.integer], edges: NDArray[np.intp]) -> NDArray[np.int64]:
-    """(…, W): sums of (H, W) counts over the rows before each of the ``edges`` (…)."""
-    starts = np.unique(np.append(edges[edges < len(counts)], 0))
-    strips = np.add.reduceat(counts, starts, axis=0, dtype=np.int64)
-    total = np.concatenate([np.zeros_like(strips[:1]), strips.cumsum(axis=0)])
+    """(…, W): sums of (H, W) counts over the rows before each of the ``edges`` (…). 8 bits hold 255 ones, no more."""
+    starts = np.unique(np.append(edges[edges < len(counts)], range(0, len(counts), 255)))
+    stops = np.append(starts[1:], len(counts))
+    strips = [counts[start:stop].sum(axis=0, dtype=counts.dtype) for start, stop in zip(starts, stops, strict=True)]
+    total = np.stack([np.zeros_like(strips[0]), *strips]).astype(np.int64).cumsum(axis=0)
     return total[np.searchsorted(np.append(starts, len(counts)), edges)]
 
 

@@ -6,14 +6,14 @@ method. So each value comes strict, and *best*: at the shift of the real image a
 the best of up to 1089 shifts and so biased upwards: compare it within its protocol only, never with the strict value.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench.metric import Absent, Best, Image, Metric, Sample, Value
+from vsbench.metric import Absent, Best, Metric, Sample, Value, Which
 from vsbench.metrics._masks import (
     FINENESS,
     OUTLINE,
@@ -27,9 +27,10 @@ from vsbench.metrics._masks import (
     best_shift,
     overlap,
 )
-from vsbench.stain.dab import POSITIVE_LEVEL, dab8
+from vsbench.stain.dab import POSITIVE_LEVEL, DabLevels, read_levels
 
 DICE, DISTANCE = "mask_dice", "mask_msd"  # these stand for the others where methods are tested
+UNKNOWN = "how many µm a pixel has is not known; give --data pixel_size=µm where the data set takes it"
 BEST = "_best"
 
 
@@ -45,7 +46,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to compare masks A, of the generated image, and B."""
+    """A way to compare masks A, of the generated image, and B. ``unit``: 1, px or µm."""
 
     label: str
     unit: str
@@ -71,6 +72,12 @@ KINDS = {
         "0 where both are empty, the image's diagonal where one is", DISTANCE,
     ),
 }  # fmt: skip
+# the distances, where the size of a pixel is known
+KINDS |= {
+    f"{name}_um": replace(kind, label=f"{kind.label} (µm)", unit="µm", formula=f"{kind.formula}; times µm a pixel")
+    for name, kind in KINDS.items()
+    if kind.unit == "px"
+}
 
 
 def declared(rule: Rule, best: bool = False, true: bool = False) -> tuple[Value, ...]:
@@ -85,6 +92,7 @@ def declared(rule: Rule, best: bool = False, true: bool = False) -> tuple[Value,
     mark = (rf"_\mathrm{{{below}}}" if below else "") + (r"^\mathrm{best}" if best else "")
     start = "true_" if true else ""
     protocol = f"{'true-' if true else ''}masks/{rule.protocol}{f'-{SHIFTS}' if best else ''}"
+    ends = {"1": "", "px": f"-{OUTLINE}", "µm": f"-{OUTLINE}-um"}
     return tuple(
         Value(
             name=(own := f"{start}{name}{rule.end}{BEST if best else ''}"),
@@ -92,7 +100,7 @@ def declared(rule: Rule, best: bool = False, true: bool = False) -> tuple[Value,
             unit=kind.unit,
             best=kind.best,
             formula=f"mean over images; {kind.formula}; {of}",
-            protocol=protocol + (f"-{OUTLINE}" if kind.unit == "px" else ""),
+            protocol=protocol + ends[kind.unit],
             column=own,
             is_share=kind.unit == "1",
             family=f"{start}{kind.stands}",
@@ -101,9 +109,13 @@ def declared(rule: Rule, best: bool = False, true: bool = False) -> tuple[Value,
     )
 
 
-def stained_area(rgb: Image) -> Outlined:
-    """Mask of a (H, W, 3) uint8 RGB image by ``AREA``."""
-    return Outlined(dab8(rgb) <= POSITIVE_LEVEL)
+def stained_area(sample: Sample, which: Which) -> Outlined:
+    """Mask of one of a sample's images by ``AREA``."""
+    return sample.once(which, _outlined, of=read_levels)
+
+
+def _outlined(dab: DabLevels) -> Outlined:
+    return Outlined(dab.levels <= POSITIVE_LEVEL)
 
 
 class Masks(Metric):
@@ -111,7 +123,8 @@ class Masks(Metric):
 
     Outlines are the pixels of a mask with one of four neighbours, or none at the image's edge, outside of it. Two empty
     masks agree in full. An empty one against another overlaps it nowhere and is as far from it as the image allows: a
-    method that stains nothing is not spared the mean, as it is where such images have no number.
+    method that stains nothing is not spared the mean, as it is where such images have no number. Distances are in
+    pixels, and in µm where the data set tells the size of a pixel.
     """
 
     values = (*declared(AREA), *declared(AREA, best=True))
@@ -119,10 +132,10 @@ class Masks(Metric):
     rule: ClassVar[Rule] = AREA
 
     def per_image(self, sample: Sample) -> dict[str, float]:
-        """The twelve numbers of one pair."""
-        fake, real = (sample.once(which, self.outlined) for which in ("fake", "real"))
+        """The numbers of one pair."""
+        fake, real = self.outlined(sample, "fake"), self.outlined(sample, "real")
         shift = best_shift(Searched(fake.mask, inner=True), real.searched)
-        strict, best = compared(fake, real), compared(fake, real, shift)
+        strict, best = (compared(fake, real, sample.pixel_size, at) for at in (None, shift))
         end = self.rule.end
         return {f"{n}{end}": v for n, v in strict.items()} | {f"{n}{end}{BEST}": v for n, v in best.items()}
 
@@ -131,19 +144,25 @@ class Masks(Metric):
         return means(table, self.values)
 
 
-def compared(fake: Outlined, real: Outlined, shift: Shift | None = None) -> dict[str, float]:
-    """By the names of ``KINDS``: strict, or inside the margin at a shift."""
+def compared(
+    fake: Outlined, real: Outlined, pixel_size: float | None = None, shift: Shift | None = None
+) -> dict[str, float]:
+    """By the names of ``KINDS``: strict, or inside the margin at a shift. ``pixel_size``: µm; None: unknown."""
     common = overlap(*((fake.mask, real.mask) if shift is None else at_shift(fake.mask, real.mask, shift)))
     distance = apart(fake, real, shift)
-    numbers = (common.dice, common.iou, common.sensitivity, common.specificity, distance.hd95, distance.mean)
-    return dict(zip(KINDS, numbers, strict=True))
+    overlaps = (common.dice, common.iou, common.sensitivity, common.specificity)
+    distances = np.array([distance.hd95, distance.mean])
+    in_um = distances * (np.nan if pixel_size is None else pixel_size)
+    return dict(zip(KINDS, (*overlaps, *distances.tolist(), *in_um.tolist()), strict=True))
 
 
 def means(table: pd.DataFrame, values: tuple[Value, ...]) -> dict[str, float | Absent]:
-    """Of the columns of values; only sensitivity and specificity may exist for no image."""
+    """Of the columns of values; sensitivity, specificity and what is in µm may exist for no image."""
     results: dict[str, float | Absent] = {}
     for value in values:
         mean = float(table[value.name].mean())
-        whole = "no image to compare with is stained" if "sensitivity" in value.name else "all of them is stained"
-        results[value.name] = Absent(whole) if np.isnan(mean) else mean
+        why = "no image to compare with is stained" if "sensitivity" in value.name else "all of them is stained"
+        if value.unit == "µm":
+            why = UNKNOWN
+        results[value.name] = Absent(why) if np.isnan(mean) else mean
     return results

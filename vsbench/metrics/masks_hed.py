@@ -6,7 +6,7 @@ separated as a stain of its own, which Fiji's "H DAB" takes for DAB in part.
 Source of the threshold: Kataria et al., arXiv:2511.04615.
 """
 
-from vsbench.metric import Image
+from vsbench.metric import Image, Sample, Which
 from vsbench.metrics._masks import Outlined
 from vsbench.metrics.masks import Masks, Rule, declared
 from vsbench.stain.hed import dab_amounts
@@ -16,13 +16,17 @@ LEAST = 0.07  # of scikit-image's amount of DAB
 HED = Rule(f"hed-{LEAST}", f"pixels with more than {LEAST} of DAB by scikit-image's rgb2hed", "_hed", "HED")
 
 
-def stained_hed(rgb: Image) -> Outlined:
-    """Mask of a (H, W, 3) uint8 RGB image by ``HED``."""
+def stained_hed(sample: Sample, which: Which) -> Outlined:
+    """Mask of one of a sample's images by ``HED``."""
+    return sample.once(which, _outlined)
+
+
+def _outlined(rgb: Image) -> Outlined:
     return Outlined(dab_amounts(rgb) > LEAST)
 
 
 class HedMasks(Masks):
-    """The twelve values of ``masks`` by this mask; conventions as there."""
+    """The values of ``masks`` by this mask; conventions as there."""
 
     on_request = True
     values = (*declared(HED), *declared(HED, best=True))

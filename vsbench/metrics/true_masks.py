@@ -13,20 +13,20 @@ RULES = {AREA: stained_area, HED: stained_hed}
 
 
 class TrueMasks(Metric):
-    """The six values of ``masks`` against the truth, by both rules for a mask; conventions as there."""
+    """The values of ``masks`` against the truth, by both rules for a mask; conventions as there."""
 
     needs_truth = True
     values = tuple(value for rule in RULES for value in declared(rule, true=True))
 
     def per_image(self, sample: Sample) -> dict[str, float]:
-        """The twelve numbers of one pair. Raises DataError where the true IHC is not known."""
+        """The numbers of one pair. Raises DataError where the true IHC is not known."""
         if sample.truth is None:
             raise DataError(
                 f"{sample.id}: no true IHC is known for it; leave the family true_masks out for this data set"
             )
         columns: dict[str, float] = {}
         for rule, outlined in RULES.items():
-            found = compared(sample.once("fake", outlined), sample.once("truth", outlined))
+            found = compared(outlined(sample, "fake"), outlined(sample, "truth"), sample.pixel_size)
             columns |= {f"true_{name}{rule.end}": number for name, number in found.items()}
         return columns
 
