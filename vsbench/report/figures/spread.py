@@ -24,8 +24,9 @@ CAPTION = (
 OTHER = " Reruns on other test images, crops and implementations: the gap is first of all the protocol's."
 ACROSS = 2  # panels side by side
 NAMES, GAP = 0.8, 0.15  # inches: on the left of a panel, and on its right
-ROW, HEAD, TITLE, FOOT = 0.17, 0.3, 0.22, 0.42  # inches: of a method, the legend, and above and below a panel
-LONGEST_NAME, LONGEST_TEST = 16, 42
+ROW, HEAD, FOOT = 0.17, 0.3, 0.42  # inches: of a method, of the legend, and below a panel
+TITLE, TEST = 0.22, 0.11  # inches above a panel, and more where the test images are named
+LONGEST_NAME, LONGEST_TEST = 16, 58
 MARKS = {
     "printed": {
         "marker": "D", "markersize": 3.8, "color": PALETTE[3], "markerfacecolor": "white", "markeredgewidth": 0.9,
@@ -53,17 +54,18 @@ def draw_spreads(spreads: Spreads, folder: Path) -> list[Drawn]:
 def _draw(columns: Sequence[Column], drawn: Drawn) -> None:
     rows = [columns[i : i + ACROSS] for i in range(0, len(columns), ACROSS)]
     heights = [ROW * (max(len(column.spreads) for column in row) + 0.4) for row in rows]
-    total, width = HEAD + sum(heights) + len(rows) * (TITLE + FOOT), PAGE_WIDTH / ACROSS
+    title = TITLE + TEST * any(column.test for column in columns)
+    total, width = HEAD + sum(heights) + len(rows) * (title + FOOT), PAGE_WIDTH / ACROSS
     with style():
         figure = new_figure(PAGE_WIDTH, total)
         top = total - HEAD
         for row, most in zip(rows, heights, strict=True):
             for i, column in enumerate(row):
                 height = ROW * (len(column.spreads) + 0.4)
-                x, y = i * width + NAMES, top - TITLE - height
+                x, y = i * width + NAMES, top - title - height
                 box = (x / PAGE_WIDTH, y / total, (width - NAMES - GAP) / PAGE_WIDTH, height / total)
                 _panel(figure.add_axes(box), column)
-            top -= most + TITLE + FOOT
+            top -= most + title + FOOT
         _legend(figure, 1 - 0.04 / total)
         write(figure, drawn, pairs_table(columns))
 
@@ -89,8 +91,11 @@ def _panel(axes: Axes, column: Column) -> None:
     known = declared().get(column.metric)
     arrow = f" {BETTER[known.best]}" if known else ""
     axes.set_xlabel(f"{mathtext(label(column.metric))}{arrow}", fontsize=6.5, labelpad=1)
-    test = f" ({shorten(column.test, LONGEST_TEST)})" if column.test else ""
-    axes.set_title(f"{place(column)}{test}", fontsize=7, loc="left", pad=3, parse_math=False)
+    axes.set_title(place(column), fontsize=7, loc="left", pad=3 + 72 * TEST * bool(column.test), parse_math=False)
+    axes.annotate(
+        shorten(column.test, LONGEST_TEST), (0, 1), (0, 3), "axes fraction", "offset points", fontsize=5.5,
+        color=GREY, parse_math=False,
+    )  # fmt: skip
 
 
 def _legend(figure: Figure, y: float) -> None:
