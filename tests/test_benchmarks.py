@@ -129,6 +129,32 @@ def test_what_would_have_chosen_right_is_ranked_as_scipy_ranks_it(monkeypatch: p
     assert chosen(few)["rho"].isna().all()
 
 
+def test_what_r_avg_does_not_see_is_of_the_rows_that_have_both_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranks as SciPy's; a value of fewer methods is held against these alone, and seeds that lack it don't count."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks.unseen import lines, unseen
+
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(16, 4)), columns=["cell_auc", "r_avg", "mask_dice", "nuclei_share_mae"])
+    table = table.assign(method=[f"m{n // 2}" for n in range(16)], seed=[n % 2 for n in range(16)], stain="ki67")
+    table.loc[:3, "nuclei_share_mae"] = np.nan  # two methods
+    table.loc[5, "nuclei_share_mae"] = np.nan  # a seed
+    board = table.melt(["stain", "method", "seed"], var_name="value", value_name="number")
+    board["best"] = np.where(board["value"] == "nuclei_share_mae", "low", "high")
+    found = unseen(board).set_index("value")
+    for name, turned in (("mask_dice", 1), ("nuclei_share_mae", -1)):
+        own = table.dropna(subset=[name]).groupby("method")[["cell_auc", "r_avg", name]].mean()
+        assert found.loc[name, "methods"] == len(own)
+        for beside, other in (("truth", "cell_auc"), ("r_avg", "r_avg")):
+            expected = turned * scipy.stats.spearmanr(own[name], own[other]).statistic
+            assert found.loc[name, f"rho_{beside}"] == pytest.approx(expected)
+        places = own[[name, "r_avg"]].mul([turned, 1]).rank(ascending=False)
+        assert places.loc[found.loc[name, "method"]].tolist() == found.loc[name, ["at", "r_avg_at"]].tolist()
+        assert (places[name] - places["r_avg"]).abs().max() == abs(found.loc[name, "at"] - found.loc[name, "r_avg_at"])
+    assert found.loc["r_avg", "rho_r_avg"] == pytest.approx(1)
+    assert len(list(lines(found.reset_index()))) == 2 + len(found)
+
+
 def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

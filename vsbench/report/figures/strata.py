@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from vsbench.errors import RunError
+from vsbench.report.figures.ablation import BETTER
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.names import short_names
 from vsbench.report.figures.style import PAGE_WIDTH, look, new_figure, style, write
@@ -16,13 +17,14 @@ from vsbench.report.tables import Row
 
 CAPTION = (
     "Values by thirds of the pairs, from the worst to the best matched by the {quality} ({limits}; {units}). "
-    "Lines join what is one method's; whiskers: 95 % limits over slides, where there are any. {turned}"
+    "Arrows: the better direction. Lines join what is one method's; whiskers: 95 % limits over slides, where there are "
+    "any. {turned}"
 )
-PANEL, HEAD, FOOT, LEFT, RIGHT, GAP, NAMES = 1.7, 0.34, 0.42, 0.5, 0.1, 0.55, 1.45  # inches
+PANEL, HEAD, FOOT, LEFT, RIGHT, GAP, NAMES = 1.7, 0.34, 0.42, 0.5, 0.1, 0.55, 1.6  # inches
 ACROSS = 3  # panels in a row
 SPREAD, STEP = 0.6, 0.09  # of the distance of two thirds: over which marks stand side by side, and between two
 WIDEST = 2.2  # inches of a panel
-NAME = 24  # characters
+NAME = 30  # characters
 
 
 def strata_figure(strata: Strata, folder: Path) -> Drawn:
@@ -80,8 +82,9 @@ def _panel(axes: Axes, strata: Strata, name: str, rows: Sequence[Row]) -> None:
             if np.isfinite([one.low, one.high]).all():
                 axes.plot([at, at], [one.low, one.high], color=drawn.colour, linewidth=0.7)
             axes.plot(at, mean, **drawn.marked(3.5))
-    axes.set_title(mathtext(column.label) + ("" if column.unit == "1" else f" ({column.unit})"), fontsize=6.5)
-    axes.set_xticks(range(len(strata.thirds)), ["worst\nmatched", "middle", "best\nmatched"], fontsize=5.5)
+    unit = "" if column.unit == "1" else f" ({column.unit})"
+    axes.set_title(f"{mathtext(column.label)}{unit} {BETTER[column.best]}", fontsize=6.5)
+    axes.set_xticks(range(len(strata.thirds)), ["worst\nmatched", "middle\n", "best\nmatched"], fontsize=5.5)
     axes.set_xlim(-0.5, len(strata.thirds) - 0.5)
     axes.tick_params(labelsize=5.5)
 
