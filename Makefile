@@ -7,7 +7,7 @@ TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_
 
 MINUTES ?= 1
 
-.PHONY: demo test test-vectors test-cluster test-matrix fuzz gpu-check leaderboard docs check install format clean
+.PHONY: demo test test-vectors test-cluster test-matrix lock fuzz gpu-check leaderboard docs check install format clean
 
 demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
 	$(BIN)/vsbench demo
@@ -21,8 +21,11 @@ test-vectors: .venv/.dev   ## all stored vectors, those too that take long (minu
 test-cluster: .venv/.dev  ## a sweep on a real SLURM cluster of two nodes on loopback (root; Debian's slurm-wlm and munge)
 	$(BIN)/python tests/cluster/slurm.py $(BIN)/pytest --numprocesses=0 tests/cluster
 
-test-matrix: .venv/.dev   ## the fast part on the oldest and newest Python, and on the oldest releases promised
+test-matrix: .venv/.dev   ## the wheel's fast part on the oldest and newest Python, and on the oldest releases promised
 	.ci/matrix
+
+lock: .venv/.dev    ## constraints.txt: the exact releases that the tests ran on
+	.ci/lock
 
 fuzz: .venv/.dev    ## reads damaged and hostile files for so many MINUTES; finds are printed, and kept in .fuzz
 	$(BIN)/python tests/fuzz --minutes $(MINUTES)
@@ -35,6 +38,7 @@ leaderboard: .venv/.demo   ## what results/leaderboard lacks, two rows at a time
 	$(BIN)/python -m benchmarks.chosen
 	$(BIN)/python -m benchmarks.claims
 	$(BIN)/python -m benchmarks.board_page
+	$(BIN)/python -m benchmarks.submitted
 
 docs: .venv/.docs   ## the manual, docs/_build/index.html
 	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
