@@ -2,9 +2,9 @@
 
     python -m benchmarks.submitted
 
-Each row is written as ``vsbench submit make --state reproduced`` does, its seeds together, and checked as ``vsbench submit
-check`` does, with the per-image tables, which stay where they are kept. The control on pairs that fit perfectly is no
-method, and none of them. Run it again when rows come: the file of a row that has not changed comes out as it was.
+Each row is written as ``vsbench submit make --state reproduced`` does, its seeds together, and checked as ``vsbench
+submit check`` does, with the per-image tables, which stay where they are kept. The control on pairs that fit perfectly
+is no method, and none of them. Run it again when rows come: the file of a row that has not changed comes out as it was.
 """
 
 import argparse

@@ -1,10 +1,12 @@
 """Rows as data to send: what is in one, that a wrong one is found, and that a hostile one is data at most."""
 
 import copy
+import gzip
 import json
 import re
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,30 @@ def test_the_board_has_rows_of_every_kind_with_their_history(made: Path, tmp_pat
     assert [name for name, _ in _data(page, "states")] == ["reproduced", "submitted", "printed"]
     assert "<b>USI" not in page.read_text(encoding="utf-8")
     assert list((tmp_path / "board").iterdir()) == [page]
+
+
+def test_rows_of_a_column_have_equal_decimals_and_tell_the_warnings_of_their_data(made: Path, tmp_path: Path) -> None:
+    (sent,) = read_submissions([made.parent])
+    large = sent.model_copy(update={"dataset": "phantom", "options": {}})
+    (run,) = large.runs
+    ssim = run.values["ssim"].model_copy(update={"value": 0.00123})
+    small_run = run.model_copy(update={"values": {**run.values, "ssim": ssim}})
+    small = large.model_copy(update={"row": "small", "title": "small", "runs": [small_run]})
+    page = write_board([large, small], Ledger((), (), ()), tmp_path / "board")
+    texts = [row["cells"]["ssim"]["text"] for row in _data(page, "board")["rows"]]
+    assert len({len(text.partition(".")[2]) for text in texts}) == 1, texts
+    assert "Synthetic tissue" in page.read_text(encoding="utf-8")
+
+
+def test_the_rows_that_lie_here_are_sound_and_of_tables_that_are_kept() -> None:
+    results = Path(__file__).parents[2] / "results"
+    kept = {
+        sha256(gzip.decompress(file.read_bytes())).hexdigest()
+        for file in (results / "leaderboard" / "rows").rglob("per_image.csv.gz")
+    }
+    found = read_submissions([results / "submitted"])
+    assert found
+    assert {run.table for one in found if one.state == "reproduced" for run in one.runs} <= kept
 
 
 def test_the_commands(vsbench: Any, made: Path, results: Path, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The board: a page of what papers printed, others ran again, and anyone submitted, side by side and never mixed up."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from vsbench.benchmark import VERSIONS
+from vsbench.exchange.bundle import known_dataset
 from vsbench.files import write_text
 from vsbench.records.submission import Submission
 from vsbench.report.ledger import Ledger
@@ -54,9 +56,9 @@ class Board(Leaderboard):
         for one in submissions:
             groups.setdefault((one.dataset, one.stain), []).append(one)
         for members in groups.values():
-            usual = most_common(one.data for one in members)
+            usual, places = most_common(one.data for one in members), _places(members)
             for one in members:
-                self.rows.append(self._submission(one, usual, [m for m in members if _same_row(m, one)]))
+                self.rows.append(self._submission(one, usual, places, [m for m in members if _same_row(m, one)]))
 
     def has(self, kind: str) -> bool:
         """Whether it has rows of a kind."""
@@ -70,8 +72,12 @@ class Board(Leaderboard):
         data["rows"].sort(key=lambda row: (ORDER.index(row["kind"]), row["dataset"], row["stain"]))
         return data
 
-    def _submission(self, one: Submission, usual: str, versions: Sequence[Submission]) -> Row:
-        notes = [] if one.data == usual else [f"measured on other test images ({one.data[:12]}) than most rows"]
+    def _submission(
+        self, one: Submission, usual: str, places: Mapping[str, int], versions: Sequence[Submission]
+    ) -> Row:
+        dataset = known_dataset(one.dataset, one.options)
+        notes = [] if dataset is None else list(dataset.warnings)
+        notes += [] if one.data == usual else [f"measured on other test images ({one.data[:12]}) than most rows"]
         notes += [f"sent by {one.by}"] if one.by else []
         notes += [f"{one.preset} preset: not the published configuration"] if one.preset not in (None, "paper") else []
         first = len(self.runs)
@@ -88,19 +94,23 @@ class Board(Leaderboard):
             "slides": one.n_slides,
             "notes": [self.texts(note) for note in notes],
             "runs": list(range(first, len(self.runs))),
-            "cells": {name: self._value_of(one, name, versions) for name in one.runs[0].values if self._known(name)},
+            "cells": {
+                name: self._value_of(one, name, places[name], versions)
+                for name in one.runs[0].values
+                if self._known(name)
+            },
         }
 
     def _known(self, name: str) -> bool:
         """Whether there is such a value, which then has a column."""
-        if name in declared():
+        known = name in declared()
+        if known:
             self.values.setdefault(name, printed_value(name))
-        return name in self.values
+        return known
 
-    def _value_of(self, one: Submission, name: str, versions: Sequence[Submission]) -> Row:
+    def _value_of(self, one: Submission, name: str, places: int, versions: Sequence[Submission]) -> Row:
         found = [(run.seed, run.values[name]) for run in one.runs if name in run.values]
         numbers = [value.value for _, value in found]
-        places = decimals(name, declared()[name].unit, numbers)
         cell: Row = {
             "mean": fmean(numbers),
             "text": _text(numbers, places),
@@ -170,6 +180,15 @@ class Board(Leaderboard):
                 "kind": RERUN[state], "method": method, "seeds": None, "n": None, "slides": None,
                 "notes": [self.texts(note) for note in notes], "runs": [], "cells": cells,
             }  # fmt: skip
+
+
+def _places(members: Sequence[Submission]) -> dict[str, int]:
+    """Decimals of each value that is known, over all rows that stand in one column."""
+    numbers = defaultdict(list)
+    for run in (run for one in members for run in one.runs):
+        for name, value in run.values.items():
+            numbers[name].append(value.value)
+    return {name: decimals(name, declared()[name].unit, found) for name, found in numbers.items() if name in declared()}
 
 
 def _same_row(one: Submission, other: Submission) -> bool:

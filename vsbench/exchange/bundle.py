@@ -130,7 +130,7 @@ def _card(
     earlier: Sequence[Change],
     folder: Path,
 ) -> BundleCard:
-    dataset = _dataset(record.dataset, record.dataset_options or {})
+    dataset = known_dataset(record.dataset, record.dataset_options or {})
     name = record.row if saying.name is None else checked_name(saying.name, "--name")
     others = [change for change in earlier if change.version != saying.version]
     content = {
@@ -158,7 +158,7 @@ def _card(
         raise UsageError(str(error).removeprefix(f"{CARD}: ").removesuffix(f"; {BundleCard.mend}")) from None
 
 
-def _dataset(name: str, options: dict[str, Any]) -> Any:
+def known_dataset(name: str, options: dict[str, Any]) -> Any:
     """The data set of a record; None where its plug-in is not installed here, or has no such options any more."""
     try:
         return registry.load("vsbench.datasets", name).from_options(options)
