@@ -5,16 +5,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vsbench import __version__
-
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from known import known  # noqa: E402
+
+from vsbench import __version__  # noqa: E402
+
 subprocess.run([sys.executable, str(HERE / "generate.py"), str(HERE / "reference")], check=True)
 
 project = "vsbench"
 author = "the vsbench authors"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
+myst_substitutions = known()
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"

@@ -1,6 +1,7 @@
 """The manual and the README: commands that exist, links that lead somewhere, worked examples that work."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,8 @@ EXAMPLES = sorted((ROOT / "docs" / "extend").glob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"^(?: {4}|\t)(?:\$ )?(vsbench(?: .*)?)$", re.MULTILINE)
 INLINE = re.compile(r"`(vsbench [^`]+)`")
+NAMED = re.compile(r"\{\{ (\w+) \}\}")
+CODE = re.compile(r"^(?: {4}|\t).*$|```.*?```|`[^`]*`", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"```python\n# file: (\S+)\n(.*?)```", re.DOTALL)
 
 
@@ -71,6 +74,34 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         made = Path(target).stem in MADE and Path(target).parent.name == "reference"
         assert made or (page.parent / target).exists(), f"{page.name}: {link} leads nowhere"
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, str]:
+    """What the manual reads from code and results when it is built."""
+    found: dict[str, str] = runpy.run_path(str(ROOT / "docs" / "known.py"))["known"]()
+    return found
+
+
+def test_names_of_numbers_are_those_that_are_known(known: dict[str, str]) -> None:
+    named = {name for page in written() for name in NAMED.findall(page.read_text(encoding="utf-8"))}
+    assert named == known.keys()
+
+
+def test_a_number_that_is_known_is_typed_on_no_page(known: dict[str, str]) -> None:
+    telling = {text for text in known.values() if "." in text or " of " in text or len(text) > 3}
+    assert len(telling) > 20
+    for page in written():
+        if page.name != "README.md":
+            prose = CODE.sub("", page.read_text(encoding="utf-8"))
+            typed = {text for text in telling if re.search(rf"(?<![\w.]){re.escape(text)}(?![\w.]*\d)", prose)}
+            assert typed == set(), f"{page.name}: write the name that docs/known.py has for it"
+
+
+def test_the_readme_has_the_numbers_of_the_manual(known: dict[str, str]) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"R_p of {known['r_p_nearest']}:" in text
+    assert f"(ρ {known['rho_r_avg'].removeprefix('0')})" in text
 
 
 def test_the_readme_is_short() -> None:
