@@ -13,6 +13,7 @@ from vsbench.data.archive import MAX_RATIO
 from vsbench.exchange.graphs import ON_AVERAGE, OPSET
 from vsbench.files import read_json
 from vsbench.metrics.clinical import THRESHOLDS
+from vsbench.metrics.places import GRIDS
 from vsbench.report.figures import critical
 from vsbench.report.ledger import read_ledger
 from vsbench.report.spread import spreads_of
@@ -42,6 +43,8 @@ def _constants() -> Iterator[tuple[str, str]]:
     for stain in ("er", "ki67"):
         cutoffs = THRESHOLDS[stain]
         yield f"cutoffs_{stain}", f"{cutoffs.low:g} and {cutoffs.high:g} %"
+    yield "blocks", ", ".join(f"{side}²" for side in GRIDS)
+    yield "block_sides", f"1/{GRIDS[0]} to 1/{GRIDS[-1]}"
     yield "slides_for_cd", str(critical.MIN_SLIDES)
     yield "slides_for_p", str(next(slides for slides in range(1, 20) if least_p(slides, 10**6) < ALPHA))
     yield "slide_tile", str(pyramid.TILE)

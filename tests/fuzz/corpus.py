@@ -13,12 +13,14 @@ from vsbench.cli.display import TrainingDisplay
 from vsbench.cli.options import make_fabric
 from vsbench.data.prepare import prepare
 from vsbench.engine.request import Request
-from vsbench.engine.run import find_runs
+from vsbench.engine.run import Run, find_runs
 from vsbench.engine.start import start
 from vsbench.engine.trainer import Rhythm
 from vsbench.evaluation.evaluate import evaluate_images, evaluate_runs
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.instrument import Instrument
+from vsbench.exchange.bundle import Saying, write_bundle
+from vsbench.exchange.submissions import make
 from vsbench.reader_study.draw import draw
 from vsbench.reader_study.form import write_study
 from vsbench.registry import load
@@ -140,6 +142,20 @@ def make_results(root: Path, pairs: Path) -> Path:
     if failures or failed:
         raise RuntimeError(f"the corpus can't be made: {[*failures, *failed]}")
     shutil.copytree(BEFORE / "report", root / "report")
+    return root
+
+
+def make_bundles(root: Path, run: Path, pairs: Path) -> Path:
+    """A training's bundle as a zip, and unpacked."""
+    root.mkdir()
+    for name in ("packed.zip", "unpacked"):
+        write_bundle(Run(run), root / name, Saying(licence="cc0-1.0", pixel_size=0.5), pairs / "he/test")
+    return root
+
+
+def make_submissions(root: Path, results: Path) -> Path:
+    """All evaluated methods, each with its tables."""
+    list(make([results], root, by="some-one", doi="10.1234/abc.5", tables=True))
     return root
 
 

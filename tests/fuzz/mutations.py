@@ -6,6 +6,9 @@ import io
 import json
 import os
 import socket
+import tempfile
+import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -205,6 +208,38 @@ def change_tensors(file: Path, rng: Random) -> str:
     return what
 
 
+def change_zip(file: Path, rng: Random) -> str:
+    """One entry: what is in it, its name, one more, one less, or one twice."""
+    with zipfile.ZipFile(file) as packed:
+        entries, comment = [(name, packed.read(name)) for name in packed.namelist()], packed.comment
+    at = rng.randrange(len(entries))
+    name, content = entries[at]
+    kind = rng.choice(("inside", "inside", "inside", "inside", "name", "more", "gone", "twice"))
+    what = f"{kind} {name}"
+    if kind == "inside":
+        with tempfile.TemporaryDirectory() as place:
+            inner = Path(place, f"inner{Path(name).suffix}")
+            inner.write_bytes(content)
+            what += f" {BY_CONTENT.get(inner.suffix, change_bytes)(inner, rng)}"
+            entries[at] = (name, inner.read_bytes())
+    elif kind == "name":
+        entries[at] = (rng.choice((*TEXTS, f"{name}/", f"top/{name}", f"../{name}", name.upper())), content)
+    elif kind == "more":
+        entries.insert(at, (rng.choice((*TEXTS, "run.py", "generator.pt", f"{name}/inside")), rng.randbytes(8)))
+    elif kind == "gone":
+        del entries[at]
+    else:
+        entries.append((name, content))
+    out = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", rng.choice((0, zipfile.ZIP_DEFLATED))) as packed:
+        warnings.simplefilter("ignore")  # of a name that is there twice
+        packed.comment = comment
+        for name, content in entries:
+            packed.writestr(name, content)
+    file.write_bytes(out.getvalue())
+    return what
+
+
 def changed(value: Any, rng: Random) -> tuple[Any, str]:
     """A copy of nested dictionaries and lists with one place changed, and which."""
     value = copy.deepcopy(value)
@@ -281,4 +316,5 @@ BY_CONTENT: dict[str, Callable[[Path, Random], str]] = {
     ".npz": change_arrays,
     ".pt": change_state,
     ".safetensors": change_tensors,
+    ".zip": change_zip,
 }

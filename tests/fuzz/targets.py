@@ -16,34 +16,41 @@ from vsbench.data.headers import require_trainable
 from vsbench.data.manifest import Manifest
 from vsbench.data.pairs import Pair
 from vsbench.data.splits import read_list
-from vsbench.engine.checkpoint import checkpoints, load_method, load_state
+from vsbench.engine.checkpoint import checkpoints, inner_digest, load_method, load_state
 from vsbench.engine.log import HEAD, kept_rows
 from vsbench.engine.request import Request, resolve
 from vsbench.engine.run import Run, find_runs
 from vsbench.engine.validate import HEAD as VALIDATION
-from vsbench.errors import UserError
+from vsbench.errors import RunError, UserError
 from vsbench.evaluation.compare import compare as compare_runs
 from vsbench.evaluation.digests import Digests
 from vsbench.evaluation.evaluated import read
 from vsbench.evaluation.known import KnownFeatures
+from vsbench.exchange.board import write_board
+from vsbench.exchange.bundle import open_bundle
+from vsbench.exchange.sources import Pairs, run_at
+from vsbench.exchange.submissions import check, read_submissions
 from vsbench.files import only_ours, write_json
 from vsbench.names import checked_name
 from vsbench.reader_study.analyse import analyse
 from vsbench.reader_study.draw import draw, read_key
 from vsbench.reader_study.scores import read_scores
+from vsbench.records.bundle import CARD, GENERATOR
 from vsbench.records.data import TrainingData
 from vsbench.records.images import Stamp
 from vsbench.records.summary import Summary
 from vsbench.registry import load
-from vsbench.report.ledger import read_ledger
+from vsbench.report.ledger import Ledger, read_ledger
 from vsbench.report.published import audit
 from vsbench.report.spread import spreads_of
 from vsbench.report.spread_text import pairs_table
 from vsbench.report.studies import read_studies
 from vsbench.report.tables import compare, load_results, problems, tidy
 
+UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError, RunError)
 ROWS = "runs/folder-ki67"
 TRAINED = f"{ROWS}/pix2pix+cpu/seed-0"
+FROM_RESULTS = ("results", "readers", "bundles", "submissions")  # folders
 LOG = (*HEAD, "d_real", "d_fake", "g_adversarial", "g_l1")
 
 
@@ -248,6 +255,29 @@ def compare_command(folder: Path, file: Path) -> None:
     command("compare", row, "--seeds", "--resamples", 100)
 
 
+def bundles(folder: Path, file: Path) -> None:
+    """Opened, a row on pairs, and the command that translates."""
+    source = file if file.suffix == ".zip" else folder / "unpacked"
+
+    def opened() -> None:
+        with open_bundle(source) as bundle:
+            load_method(bundle.generator)
+
+    each(
+        opened,
+        lambda: run_at(source, folder / "results", Pairs("folder", "ki67", dict(corpus.SLIDES), pairs(folder))).record,
+        lambda: command("translate", source, pairs(folder) / "he/test", folder / "out", "--device", "cpu"),
+    )
+
+
+def submissions(folder: Path, file: Path) -> None:
+    """All that is wrong with each; and a board of them, where nothing is."""
+    faults = [fault for sent in sorted(folder.glob("*.json")) for fault in check(sent)[1]]
+    if faults:
+        raise ExceptionGroup("refused", [UserError(fault) for fault in faults])
+    write_board(read_submissions([folder]), Ledger((), (), ()), folder / "board")
+
+
 def form(folder: Path, file: Path) -> None:
     """Images for readers are drawn."""
     draw(folder, n=2, repeats=1, real=True)
@@ -290,6 +320,8 @@ TARGETS = {
     "figures": Target("results", "**/evaluation/**/*.*", drawn_report, 0.2, 180, seal=True),
     "evaluate": Target("results", "**/*.*", evaluate, 0.6, 90, seal=True),
     "compare command": Target("results", f"{ROWS}/pix2pix+cpu/**/*.*", compare_command, 1, 60, seal=True),
+    "bundle": Target("bundles", "**/*.*", bundles, 2, 60, seal=True),
+    "submission": Target("submissions", "*.*", submissions, 2, 60, seal=True),
     "form": Target("results", "**/evaluation/**/*.*", form, 1, seal=True),
     "readers": Target("readers", "*.*", readers, 4),
 }
@@ -304,16 +336,18 @@ def make(root: Path, names: Collection[str]) -> None:
     with only_ours(root / "configs", "--out"):
         write_json(root / "configs/written.json", 1)
     corpus.make_prepared(root / "prepared", root / "archives")
-    if names and {TARGETS[name].folder for name in names}.isdisjoint(("results", "readers")):
+    if names and {TARGETS[name].folder for name in names}.isdisjoint(FROM_RESULTS):
         return  # they take longest by far
     corpus.make_results(root / "results", pairs)
     corpus.make_reader_study(root / "readers", root / "results")
+    corpus.make_bundles(root / "bundles", root / "results" / TRAINED, pairs)
+    corpus.make_submissions(root / "submissions", root / "results")
 
 
 def seal(folder: Path) -> None:
     """Make digests hold again, as in a folder from somebody who meant it."""
     for file in folder.glob("runs/*/*/*/evaluation/*/summary.json"):
-        with suppress(OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        with suppress(*UNREADABLE):
             summary = json.loads(file.read_bytes()) if _is_small(file) else {}
             names = [name for name in summary["digests"] if _is_small(file.with_name(name))]
             summary["digests"] = {name: _digest(file.with_name(name)) for name in names}
@@ -322,6 +356,18 @@ def seal(folder: Path) -> None:
         digest = state.with_name(f"{state.name}.sha256")
         if _is_small(state) and _is_small(digest):
             digest.write_text(f"{_digest(state)}  {state.name}\n", encoding="utf-8")
+    for card in folder.glob(f"*/{CARD}"):
+        with suppress(*UNREADABLE):
+            said = json.loads(card.read_bytes()) if _is_small(card) else {}
+            said["files"] = {n: _digest(card.with_name(n)) for n in said["files"] if _is_small(card.with_name(n))}
+            said["weights"] = inner_digest(card.with_name(GENERATOR))
+            card.write_text(json.dumps(said), encoding="utf-8")
+    for sent in folder.glob("*.json") if folder.name == "submissions" else ():
+        with suppress(*UNREADABLE):
+            row = json.loads(sent.read_bytes()) if _is_small(sent) else {}
+            for run, table in zip(row["runs"], sorted(folder.glob(f"{sent.stem}.*.csv")), strict=True):
+                run["table"] = _digest(table) if _is_small(table) else run["table"]
+            sent.write_text(json.dumps(row), encoding="utf-8")
 
 
 def _is_small(file: Path) -> bool:
