@@ -97,6 +97,15 @@ def test_an_edited_table_is_none_of_the_runs(sent: Path) -> None:
     ]
 
 
+def test_a_table_with_half_of_its_columns_is_told(sent: Path) -> None:
+    table = sent.with_name("folder-ki67-mine.external.csv")
+    pd.read_csv(table).drop(columns="mean_od_real").to_csv(table, index=False)
+    faults = spoiled(sent, _set("runs", 0, "table", to=sha256(table.read_bytes()).hexdigest()))
+    assert [fault.partition(": ")[2] for fault in faults] == [
+        f"{table.name}: no column 'mean_od_real', without which others mean nothing"
+    ]
+
+
 def _set(*path: Any, to: Any) -> Callable[[Any], None]:
     def change(content: Any) -> None:
         for step in path[:-1]:

@@ -244,7 +244,12 @@ def _recomputed(submission: Submission, run: SubmittedRun, table: pd.DataFrame, 
     if slides != submission.n_slides:
         yield f"{file}: {slides or 'unknown'} slides, where n_slides is {submission.n_slides or 'unknown'}"
     values = [value for name, value in declared().items() if name in run.values]
-    found = table_statistics(table, values, drawn := group(table["slide"], warn=lambda text: None))
+    drawn = group(table["slide"], warn=lambda text: None)
+    try:
+        found = table_statistics(table, values, drawn)
+    except KeyError as error:
+        yield f"{file}: no column {brief(error.args[0])}, without which others mean nothing"
+        return
     estimates = {name: float(statistic(np.ones((1, drawn.count)))[0]) for name, statistic in found.items()}
     limits = intervals(values, table, {}, estimates, RESAMPLES, BOOTSTRAP_SEED)
     for name, estimate in estimates.items():
