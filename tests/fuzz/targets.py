@@ -362,7 +362,7 @@ def seal(folder: Path) -> None:
             said["files"] = {n: _digest(card.with_name(n)) for n in said["files"] if _is_small(card.with_name(n))}
             said["weights"] = inner_digest(card.with_name(GENERATOR))
             card.write_text(json.dumps(said), encoding="utf-8")
-    for sent in folder.glob("*.json") if folder.name == "submissions" else ():
+    for sent in folder.glob("folder-*.json"):  # submissions
         with suppress(*UNREADABLE):
             row = json.loads(sent.read_bytes()) if _is_small(sent) else {}
             for run, table in zip(row["runs"], sorted(folder.glob(f"{sent.stem}.*.csv")), strict=True):

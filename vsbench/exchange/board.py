@@ -184,7 +184,7 @@ class Board(Leaderboard):
 
 def _places(members: Sequence[Submission]) -> dict[str, int]:
     """Decimals of each value that is known, over all rows that stand in one column."""
-    numbers = defaultdict(list)
+    numbers: dict[str, list[float]] = defaultdict(list)
     for run in (run for one in members for run in one.runs):
         for name, value in run.values.items():
             numbers[name].append(value.value)
