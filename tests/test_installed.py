@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from importlib.metadata import distribution
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def place() -> Path:
     """The folder that the installation says its code lies in."""
-    installed = distribution("vsbench")
+    found = distributions(name="vsbench")
+    installed = next(one for one in found if Path(str(one.locate_file(""))) != ROOT)  # nor what a build leaves
     origin = json.loads(installed.read_text("direct_url.json") or "{}")
     return ROOT if origin.get("dir_info", {}).get("editable") else Path(str(installed.locate_file("vsbench")))
 
