@@ -274,7 +274,7 @@ def _supplement(shown: Sequence[Shown], literature: Sequence[str], spreads: Sequ
 
 
 def _where(comparison: Comparison) -> str:
-    return f"{comparison.title}, {stain_name(comparison.stain)}"
+    return ", ".join(filter(None, (comparison.title, stain_name(comparison.stain), comparison.preset)))
 
 
 def _as_figure(drawn: Drawn, caption: str) -> Figure:

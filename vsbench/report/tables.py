@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from vsbench.stats.slides import Unit
 
 SUMMARY = "evaluation/*/summary.json"  # below a run folder
 COMMON = "size-"  # how the protocols begin that bring all images to one size
+PRESET = re.compile(r"(.+?)( \(|, )(\S+ preset)\)")  # a title, as a training with a preset has it
 
 
 class EvaluatedRun(Summary):
@@ -66,7 +68,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one method (its seeds) or reference on the same images. ``title`` is unique in its comparison."""
+    """The runs of one method (its seeds) or reference on the same images.
+
+    ``title`` is unique in its comparison, and lacks the preset where all methods have the same.
+    """
 
     key: str
     title: str
@@ -122,6 +127,7 @@ class Comparison:
 
     ``data`` (digest, number of pairs) is what most runs were measured on; rows on other data are shown, never ranked.
     ``methods``: the keys of all methods that are compared, on this data set and on others beside it, in order.
+    ``preset``: ``small preset``, where all of several methods were trained with it; or "".
     """
 
     dataset: str
@@ -130,6 +136,7 @@ class Comparison:
     columns: dict[str, Column]
     data: tuple[str, int]
     methods: tuple[str, ...]
+    preset: str = ""
 
     @property
     def of_slides(self) -> bool:
@@ -389,16 +396,32 @@ def _rows(runs: Sequence[EvaluatedRun]) -> tuple[Row, ...]:
     groups: dict[tuple[Any, ...], list[EvaluatedRun]] = {}
     for run in runs:
         groups.setdefault((not run.is_method, run.title.casefold(), run.row, run.made, run.data), []).append(run)
-    titles = Counter(group[0].title for group in groups.values())
+    preset = _common_preset(runs)
+    titles = Counter(_title(group[0], preset) for group in groups.values())
     rows: list[Row] = []
     for key in sorted(groups):
         first, seeds = groups[key][0], sorted(groups[key], key=lambda run: (run.seed is None, run.seed or 0))
         name = first.row if first.data == data else f"{first.row}@{first.data_digest[:12]}/{first.n}"
         if any(row.key == name for row in rows):  # a folder from elsewhere: one name, made in two ways
             name += f"~{first.kind}-{first.made[:8]}"
-        title = first.title if titles[first.title] == 1 else f"{first.title} ({name})"
-        rows.append(Row(name, title, first.kind, tuple(seeds)))
+        title = _title(first, preset)
+        rows.append(Row(name, title if titles[title] == 1 else f"{title} ({name})", first.kind, tuple(seeds)))
     return tuple(rows)
+
+
+def _common_preset(runs: Iterable[EvaluatedRun]) -> str:
+    """The preset that the titles of all methods end in, where there are several; else ""."""
+    titles = {run.title for run in runs if run.is_method}
+    found = {match[3] if (match := PRESET.fullmatch(title)) else "" for title in titles}
+    return found.pop() if len(titles) > 1 and len(found) == 1 else ""
+
+
+def _title(run: EvaluatedRun, preset: str) -> str:
+    """What its row is called; without the preset that all have, which is said once."""
+    match = PRESET.fullmatch(run.title) if run.is_method and preset else None
+    if match is None:
+        return run.title
+    return f"{match[1]})" if match[2] == ", " else match[1]  # a variant stands before it
 
 
 def _comparison(
@@ -409,7 +432,9 @@ def _comparison(
         reading = next(run.values[value] for run in runs if value in run.values)
         protocol = most_common(protocol for row in rows if (protocol := row.cell(value).protocol) is not None)
         columns[value] = Column(value, reading.label, reading.unit, reading.best, protocol)
-    return Comparison(dataset, stain, rows, columns, most_common(run.data for run in runs), methods)
+    return Comparison(
+        dataset, stain, rows, columns, most_common(run.data for run in runs), methods, _common_preset(runs)
+    )
 
 
 def _seed(run: EvaluatedRun) -> str:

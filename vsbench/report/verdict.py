@@ -12,7 +12,7 @@ from vsbench.report.light import turned
 from vsbench.report.tables import Row
 from vsbench.stats.ranks import rank_summary
 
-MAIN_VALUES = ("iod_mae", "r_avg", "fid", "phv_avg", "truth_mae")  # the stain, the pathology, the look, the truth
+MAIN_VALUES = ("iod_mae", "r_avg", "fid", "phv_avg", "cell_auc", "truth_mae")  # stain, pathology, look, the truth
 NAMED = 5  # methods in a sentence; the table has all
 
 

@@ -13,9 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from vsbench.errors import RunError
 from vsbench.names import said
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.names import heading_of
 from vsbench.report.figures.perimage import methods_with_tables, mind
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
-from vsbench.report.notation import shorten, signed, slug, stain_name
+from vsbench.report.notation import shorten, signed, slug
 from vsbench.report.resampled import Ground
 from vsbench.report.tables import Comparison, Row
 from vsbench.stats.bootstrap import Interval, bootstrap_all
@@ -134,7 +135,7 @@ def _draw(
             _draw_panel(axes, panel, look(comparison, panel.row), slides)
             lowest = place + columns >= len(panels)
             axes.tick_params(labelsize=6, length=2, pad=2, labelbottom=lowest, labelleft=column == 0)
-        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = heading_of(comparison)
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         middle = (LEFT + COLUMN_WIDTH) / 2 / COLUMN_WIDTH
         figure.text(middle, 0.04 / height, "mean of generated and real: DAB density (OD)", fontsize=6.5, ha="center")

@@ -19,8 +19,9 @@ from vsbench.records.images import Stamp
 from vsbench.records.run import TrainedRecord
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.labels import label_points
+from vsbench.report.figures.names import heading_of
 from vsbench.report.figures.style import COLUMN_WIDTH, PAGE_WIDTH, Look, look, new_figure, style, write
-from vsbench.report.notation import mathtext, shorten, slug, stain_name
+from vsbench.report.notation import mathtext, shorten, slug
 from vsbench.report.tables import Comparison, EvaluatedRun
 
 QUALITY = ("iod_mae", "r_avg")
@@ -162,7 +163,7 @@ def _draw(
                 axes.set_xlabel(scale.label if lowest else "", fontsize=6.5, labelpad=2)
                 axes.set_ylabel(_quality(comparison, value) if column == 0 else "", fontsize=6.5, labelpad=3)
                 _draw_points(axes, _points(table, of, value), scale, looks, letters)
-        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = heading_of(comparison)
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         _draw_key(figure, looks, letters, keys, foot - FOOT)
         write(figure, drawn, table)

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from vsbench.errors import RunError
 from vsbench.metric import Value
 from vsbench.report.figures.drawn import Drawn
-from vsbench.report.figures.names import short_names
+from vsbench.report.figures.names import heading_of, short_names
 from vsbench.report.figures.perimage import declared, methods_with_tables
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
-from vsbench.report.notation import mathtext, shorten, slug, stain_name
+from vsbench.report.notation import mathtext, slug
 from vsbench.report.resampled import Ground, counted
 from vsbench.report.tables import Comparison, Row
 from vsbench.report.verdict import p_text
@@ -79,7 +79,7 @@ def critical_differences(comparison: Comparison, folder: Path) -> list[Drawn]:
     height = sum(panel.height for panel in panels) + 0.2
     with style():
         figure = new_figure(COLUMN_WIDTH, height)
-        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = heading_of(comparison)
         figure.text(0.5, 1 - 0.13 / height, title, fontsize=7, ha="center", parse_math=False)
         top = height - 0.2
         for panel in panels:

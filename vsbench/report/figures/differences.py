@@ -12,9 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from vsbench.errors import RunError
 from vsbench.metric import Value, penalty
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.names import heading_of
 from vsbench.report.figures.perimage import declared, methods_with_tables, mind, unit_names
 from vsbench.report.figures.style import COLUMN_WIDTH, look, new_figure, style, write
-from vsbench.report.notation import mathtext, shorten, slug, stain_name
+from vsbench.report.notation import mathtext, shorten, slug
 from vsbench.report.resampled import Ground, draw
 from vsbench.report.tables import Comparison, Row
 from vsbench.stats.bootstrap import Interval, bootstrap_all
@@ -122,7 +123,7 @@ def _draw(comparison: Comparison, panels: list[Panel], drawn: Drawn, slides: lis
             )
             for label in axes.get_yticklabels():
                 label.set(parse_math=False, fontsize=6)
-        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = heading_of(comparison)
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         write(figure, drawn, _data(panels, slides))
 

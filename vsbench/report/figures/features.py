@@ -28,8 +28,9 @@ from vsbench.evaluation.onepass import THREADS
 from vsbench.evaluation.references import QUANTILES, SCALES
 from vsbench.records.summary import PairFiles
 from vsbench.report.figures.drawn import Drawn
+from vsbench.report.figures.names import heading_of
 from vsbench.report.figures.style import PAGE_WIDTH, Look, look, new_figure, reference_look, style, write
-from vsbench.report.notation import plain, shorten, slug, stain_name
+from vsbench.report.notation import plain, shorten, slug
 from vsbench.report.tables import Comparison, EvaluatedRun, Row
 from vsbench.stain.density import DAB, EOSIN, HAEMATOXYLIN, optical_density, stain_matrix
 
@@ -239,7 +240,7 @@ def _figure(comparison: Comparison, found: Features, places: list[Array], apart:
         axes.set_title(f"{name}\n{told:.0f} %", fontsize=6, pad=2, parse_math=False, linespacing=1.1)
         sns.despine(ax=axes, top=False, right=False)
     what = DESCRIPTOR if found.what == DESCRIBED else "network features"
-    title = f"{shorten(comparison.title, 20)}, {shorten(stain_name(comparison.stain), 20)}: t-SNE of {what}"
+    title = f"{heading_of(comparison, 20)}: t-SNE of {what}"
     figure.text(0.01, 1 - 0.03 / height, title, ha="left", va="top", fontsize=7, parse_math=False)
     handles = [Line2D([], [], **_look(comparison, group).marked(3.5)) for group in found.groups[:2]]
     figure.legend(

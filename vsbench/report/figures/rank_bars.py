@@ -12,9 +12,9 @@ from matplotlib.patches import Rectangle
 from vsbench.errors import RunError
 from vsbench.report.decision import Decision, ValueDecision
 from vsbench.report.figures.drawn import Drawn
-from vsbench.report.figures.names import short_names
+from vsbench.report.figures.names import heading_of, short_names
 from vsbench.report.figures.style import COLUMN_WIDTH, GREY, look, new_figure, style, write
-from vsbench.report.notation import mathtext, shorten, slug, stain_name
+from vsbench.report.notation import mathtext, slug
 from vsbench.report.verdict import decision_table, main_values, ranked
 from vsbench.stats.ranks import rank_summary
 
@@ -50,7 +50,7 @@ def rank_bars(decision: Decision, folder: Path) -> list[Drawn]:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, COLUMN_WIDTH), ylim=(0, height))  # so that all that is drawn is in inches
         axes.axis("off")
-        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = heading_of(comparison)
         axes.text(COLUMN_WIDTH / 2, height - 0.13, title, fontsize=7, ha="center", parse_math=False)
         top = height - TOP
         for value, own in zip(shown, heights, strict=True):

@@ -16,11 +16,13 @@ from vsbench.errors import RunError
 from vsbench.report.figures.drawn import Drawn
 from vsbench.report.figures.ellipses import Ellipses, ellipses
 from vsbench.report.figures.labels import label_points
-from vsbench.report.figures.style import COLUMN_WIDTH, GREY, Look, look, new_figure, style, write
-from vsbench.report.notation import mathtext, shorten, slug, stain_name
+from vsbench.report.figures.names import heading_of
+from vsbench.report.figures.style import COLUMN_WIDTH, GREY, PAGE_WIDTH, Look, look, new_figure, style, write
+from vsbench.report.notation import mathtext, shorten, slug
 from vsbench.report.tables import Comparison, Row
 from vsbench.stats.moments import Array
 
+CROWD = 12  # points above which a column of the page is too narrow for their names
 ELLIPSE = ("major", "minor", "angle", "slides")
 CAPTION = (
     r"$R_p$ over $R_c$. Grey lines join points of equal $R_\mathrm{avg}$, which is printed at their end. "
@@ -64,8 +66,9 @@ def scatter(comparison: Comparison, folder: Path) -> list[Drawn]:
         missing.append(f"the ellipse of {', '.join(table['title'][table['no_ellipse'] == why])} ({why})")
     drawn = Drawn(folder / f"scatter-{slug(comparison.name)}", f"{CAPTION}{found.caption}", tuple(missing))
     with style():
-        figure = new_figure(COLUMN_WIDTH, 0.9 * COLUMN_WIDTH)
-        axes = figure.add_axes((0.15, 0.125, 0.825, 0.81))
+        many = len(shown) > CROWD
+        figure = new_figure(*((PAGE_WIDTH, 0.62 * PAGE_WIDTH) if many else (COLUMN_WIDTH, 0.9 * COLUMN_WIDTH)))
+        axes = figure.add_axes((0.075, 0.09, 0.91, 0.86) if many else (0.15, 0.125, 0.825, 0.81))
         reach = _reach(shown, found)
         axes.set(xlim=_limits(shown["r_c"], reach[:, 0]), ylim=_limits(shown["r_p"], reach[:, 1]))
         _lines_of_equal_average(axes)
@@ -77,7 +80,7 @@ def scatter(comparison: Comparison, folder: Path) -> list[Drawn]:
         labels = {value: mathtext(comparison.columns[value].label) for value in ("r_c", "r_p")}
         axes.set_xlabel(f"{labels['r_c']} (%): structure of the H&E kept", labelpad=2)
         axes.set_ylabel(f"{labels['r_p']} (%): DAB as in the real IHC", labelpad=1)
-        title = f"{shorten(comparison.title, 30)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = heading_of(comparison)
         axes.set_title(title, fontsize=7, parse_math=False)
         sns.despine(ax=axes)
         write(figure, drawn, table)

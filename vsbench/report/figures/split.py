@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from vsbench.report.figures.drawn import Drawn
-from vsbench.report.figures.names import short_names
+from vsbench.report.figures.names import heading_of, short_names
 from vsbench.report.figures.style import GREY, PAGE_WIDTH, look, new_figure, style, write
 from vsbench.report.groups import TITLES
-from vsbench.report.notation import mathtext, shorten, slug, stain_name
+from vsbench.report.notation import mathtext, slug
 from vsbench.report.split import Distance, Split, split_table, splits
 from vsbench.report.tables import Comparison
 
@@ -45,7 +45,7 @@ def split_figure(comparison: Comparison, folder: Path) -> list[Drawn]:
             whole = (PAGE_WIDTH, height, PAGE_WIDTH, height)
             axes = figure.add_axes(tuple(part / of for part, of in zip(box, whole, strict=True)))  # type: ignore[arg-type]
             _panel(axes, split, rows, names=place == 0)
-        title = f"{shorten(comparison.title, 40)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = heading_of(comparison, 40)
         figure.text(0.5, 1 - 0.05 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         write(figure, drawn, split_table(found))
     return [drawn]

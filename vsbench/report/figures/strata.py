@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from vsbench.errors import RunError
 from vsbench.report.figures.ablation import BETTER
 from vsbench.report.figures.drawn import Drawn
-from vsbench.report.figures.names import short_names
+from vsbench.report.figures.names import heading_of, short_names
 from vsbench.report.figures.style import PAGE_WIDTH, look, new_figure, style, write
-from vsbench.report.notation import mathtext, shorten, slug, stain_name
+from vsbench.report.notation import mathtext, slug
 from vsbench.report.strata import Strata, sentences, strata_table
 from vsbench.report.tables import Row
 
@@ -54,7 +54,7 @@ def strata_figure(strata: Strata, folder: Path) -> Drawn:
     height = HEAD + down * (PANEL + FOOT)
     with style():
         figure = new_figure(whole, height)
-        title = f"{shorten(comparison.title, 40)}, {shorten(stain_name(comparison.stain), 30)}"
+        title = heading_of(comparison, 40)
         figure.text(0.5, 1 - 0.12 / height, title, fontsize=7, ha="center", va="top", parse_math=False)
         for place, name in enumerate(values):
             line, column = divmod(place, across)

@@ -1,11 +1,11 @@
 """Tables in LaTeX: the main table of a data set, and all values per data set and stain.
 
 The main table leads with what a reader decides by: the dose with its sign, its error image by image, whether the right
-images are stained, and the tissue kept; then what the literature prints. All values have a line each, methods are the
-columns. The tables need booktabs and graphicx, nothing else, and shrink to the page where they are larger. Names are
-escaped. ``decisions``, by the name of their comparison, tell which methods can't be told from the best. What ``papers``
-printed stands below what was measured, and is never ranked with it. ``interval``: limits instead of standard
-deviations.
+images are stained, and the tissue kept; then what the literature prints, and the truth where it is known. All values
+have a line each, methods are the columns. The tables need booktabs and graphicx, nothing else, and shrink to the page
+where they are larger. Names are escaped. ``decisions``, by the name of their comparison, tell which methods can't be
+told from the best. What ``papers`` printed stands below what was measured, and is never ranked with it. ``interval``:
+limits instead of standard deviations.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ from vsbench.report.printed import blocks, method_names, short_source
 from vsbench.report.published import Paper
 from vsbench.report.tables import Column, Comparison, Row
 
-MAIN_VALUES = ("iod_bias", "iod_mae", "r_p", "ccc", "r_c", "r_avg", "fid", "phv_avg")  # the last three as published
+MAIN_VALUES = ("iod_bias", "iod_mae", "r_p", "ccc", "r_c", "r_avg", "fid", "phv_avg", "cell_auc")  # three as published
 LINES = 40  # of a main table; more stains make further ones
 PANEL_WIDTH = 130  # characters that a table of all values may be wide before it is continued in a further one
 LABEL_WIDTH = 24  # of these for the names of the values
@@ -59,7 +59,9 @@ def main_table(
     tables = []
     for i, part in enumerate(parts, start=1):
         notes, marked = Footnotes(), False
-        lines = [f"\\begin{{tabular}}{{@{{}}l{'r' * len(there)}@{{}}}}", r"\toprule", *_heads(part, there)]
+        uneven = len({len(row.runs) for comparison in part for row in comparison.rows if row.is_method}) > 1
+        wide = 1 + uneven + len(there)
+        lines = [f"\\begin{{tabular}}{{@{{}}l{'r' * (wide - 1)}@{{}}}}", r"\toprule", *_heads(part, there, uneven)]
         shown: list[tuple[Comparison, Column]] = []
         columns: list[TableColumn] = []
         for comparison in part:
@@ -67,8 +69,8 @@ def main_table(
             if len(comparisons) > 1:
                 name = f"{escape(comparison.title)}, " if len(titles) > 1 else ""
                 head = f"\\textit{{{name}{printed_stain(comparison)}}}"
-                lines += [r"\midrule", f"\\multicolumn{{{len(there) + 1}}}{{@{{}}l@{{}}}}{{{head}}} \\\\"]
-            lines += [r"\midrule", *_block(comparison.rows, [own.get(v) for v in there], notes)]
+                lines += [r"\midrule", f"\\multicolumn{{{wide}}}{{@{{}}l@{{}}}}{{{head}}} \\\\"]
+            lines += [r"\midrule", *_block(comparison.rows, [own.get(v) for v in there], notes, uneven)]
             columns += own.values()
             shown += [(comparison, comparison.columns[v]) for v in there if v in comparison.columns]
             marked |= any(column.ranked for column in own.values())
@@ -140,39 +142,44 @@ def _part(i: int, parts: Sequence[object]) -> str:
     return f" (part {i} of {len(parts)})" if len(parts) > 1 else ""
 
 
-def _heads(comparisons: Sequence[Comparison], values: Sequence[str]) -> list[str]:
-    """Two lines: the values, and their units where there are any."""
+def _heads(comparisons: Sequence[Comparison], values: Sequence[str], seeds: bool) -> list[str]:
+    """Two lines: the values, and their units where there are any; ``seeds``: how many a method has, before them."""
     columns = [next(c.columns[v] for c in comparisons if v in c.columns) for v in values]
-    lines = [" & ".join(["Method", *(centred(TableColumn.head_of(column)) for column in columns)]) + r" \\"]
+    heads = [centred(TableColumn.head_of(column)) for column in columns]
+    lines = [" & ".join(["Method", *(["Seeds"] if seeds else []), *heads]) + r" \\"]
     units = [unit(column.unit) for column in columns]
     if any(units):
-        lines.append(" & ".join(["", *(centred(f"({u})" if u else "") for u in units)]) + r" \\")
+        blanks = ["", ""] if seeds else [""]
+        lines.append(" & ".join([*blanks, *(centred(f"({u})" if u else "") for u in units)]) + r" \\")
     return lines
 
 
-def _block(rows: Sequence[Row], columns: Sequence[TableColumn | None], notes: Footnotes) -> list[str]:
+def _block(rows: Sequence[Row], columns: Sequence[TableColumn | None], notes: Footnotes, seeds: bool) -> list[str]:
     """The lines of one stain: methods, references below a rule, and what papers printed below another.
 
-    Many methods stand under headings that say what their training needs.
+    Many methods stand under headings that say what their training needs. ``seeds``: their number has a column.
     """
     lines: list[str] = []
+    wide, blank = 1 + seeds + len(columns), [""] if seeds else []
     for heading, members in grouped(rows):
         if heading:
-            lines.append(f"\\multicolumn{{{len(columns) + 1}}}{{@{{}}l@{{}}}}{{{ITALIC % escape(heading)}}} \\\\")
+            lines += [r"\addlinespace[3pt]"] if lines else []
+            lines.append(f"\\multicolumn{{{wide}}}{{@{{}}l@{{}}}}{{{ITALIC % escape(heading)}}} \\\\")
         for i, row in enumerate(members):
             first_reference = not row.is_method and (i == 0 or members[i - 1].is_method)
             if lines and first_reference:
                 lines.append(r"\cmidrule{1-1}")
             cells = (column.cells.get(row.key, column.dash) if column else "--" for column in columns)
-            lines.append(" & ".join([_title(row.title, notes), *cells]) + r" \\")
+            count = [str(len(row.runs))] if seeds and row.is_method else blank
+            lines.append(" & ".join([_title(row.title, notes), *count, *cells]) + r" \\")
     found = [column for column in columns if column]
     printed = dict.fromkeys(key for column in found for key in column.literature)
     for paper in dict.fromkeys(block.paper for column in found for block in column.blocks):
         source = ITALIC % f"As printed in {escape(short_source(paper))}"
-        lines += [r"\cmidrule{1-1}", f"\\multicolumn{{{len(columns) + 1}}}{{@{{}}l@{{}}}}{{{source}}} \\\\"]
+        lines += [r"\cmidrule{1-1}", f"\\multicolumn{{{wide}}}{{@{{}}l@{{}}}}{{{source}}} \\\\"]
         for name in (name for name in method_names(paper) if (paper.name, name) in printed):
             cells = (c.literature.get((paper.name, name), c.dash) if c else "--" for c in columns)
-            lines.append(" & ".join([ITALIC % _title(name, notes), *cells]) + r" \\")
+            lines.append(" & ".join([ITALIC % _title(name, notes), *blank, *cells]) + r" \\")
     return lines
 
 

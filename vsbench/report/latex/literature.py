@@ -166,7 +166,7 @@ def _cells(printed: _Printed, place: Place, metric: str, notes: Footnotes) -> tu
     """What stands for no number, and the cells of a column by row and title of ours, "" for what is printed."""
     numbers, ranks = printed.column(place, metric), printed.ranks(place, metric)
     ours = {
-        (row, our.title): (comparison, our, our.cell(metric), mean)
+        (row, our.runs[0].title): (comparison, our, our.cell(metric), mean)
         for row in numbers
         for comparison, our in printed.found.get((row, place), [])
         if (mean := our.cell(metric).mean) is not None

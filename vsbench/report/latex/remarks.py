@@ -228,8 +228,12 @@ def _warnings(comparisons: Sequence[Comparison]) -> list[str]:
     found: dict[str, dict[str, list[str]]] = {}  # warning → rows (none: all) → stains
     everywhere = {printed_stain(comparison) for comparison in comparisons}
     for comparison in comparisons:
+        methods = [row for row in comparison.rows if row.is_method]
         for text, rows in comparison.warnings.items():
-            names = ", ".join(prose(row.title) for row in rows) if len(rows) < len(comparison.rows) else ""
+            named = [prose(row.title) for row in rows]
+            if len(methods) > 1 and all(row in rows for row in methods):
+                named = ["all methods", *(prose(row.title) for row in rows if not row.is_method)]
+            names = ", ".join(named) if len(rows) < len(comparison.rows) else ""
             found.setdefault(text, {}).setdefault(names, []).append(printed_stain(comparison))
     lines = []
     for text, places in found.items():
