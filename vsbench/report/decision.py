@@ -19,14 +19,12 @@ import numpy as np
 from vsbench import registry
 from vsbench.errors import RunError
 from vsbench.metric import Value, penalty
-from vsbench.report.resampled import Drawn, Ground, common_ground, draw, exchange
+from vsbench.report.resampled import SEEDS, Drawn, Ground, common_ground, draw, exchange
 from vsbench.report.tables import Comparison
 from vsbench.stats.bootstrap import MAX_UNDEFINED, RESAMPLES
 from vsbench.stats.paired import ALPHA, can_show, holm, limit_of_tests
 from vsbench.stats.ranks import rank_shares
 from vsbench.stats.slides import Unit, counted
-
-SEEDS = 3  # trainings of each method from which on these are drawn too where methods are ranked
 
 
 @dataclass(frozen=True)
@@ -178,12 +176,7 @@ def _ranks(methods: Sequence[Drawn], value: Value, seed: int | None) -> tuple[di
     else:
         # not the stream that the slides came from: trainings have nothing to do with slides
         rng = np.random.default_rng([seed, len(methods)])
-        values = np.stack(
-            [
-                np.take_along_axis(one.draws, rng.integers(len(one.draws), size=one.draws.shape), axis=0).mean(axis=0)
-                for one in methods
-            ]
-        )
+        values = np.stack([one.redrawn(rng) for one in methods])
     defined = ~np.isnan(values).any(axis=0)
     lost, resamples = int((~defined).sum()), values.shape[1]
     if lost > MAX_UNDEFINED * resamples:

@@ -40,8 +40,11 @@ def group_of(row: Row) -> Group:
     if not row.is_method:
         return "reference"
     name = row.runs[0].method
-    if name is None:
-        return "elsewhere"
+    return "elsewhere" if name is None else method_group(name)
+
+
+def method_group(name: str) -> Group:
+    """The group of a method by its registered name."""
     try:
         card = load("vsbench.methods", name).card
     except UserError:  # of a plugin that is not installed here

@@ -27,6 +27,7 @@ from vsbench.stats.slides import Slides, group
 from vsbench.stats.table import judged, table_statistics
 
 SAME = 1e-6  # relative: a table that gives another value than its summary is not the one that was summed up
+SEEDS = 3  # trainings of a method from which on these can be drawn too
 ALMOST = 1e-2  # the same of features, kept in fewer digits than they were summed up in
 
 
@@ -65,6 +66,11 @@ class Drawn:
     value: float
     draws: Array
     pooled: tuple[Pooled, ...]
+
+    def redrawn(self, rng: np.random.Generator) -> Array:
+        """The means in the resamples, (R,), over trainings that are drawn too, anew in each."""
+        places = rng.integers(len(self.draws), size=self.draws.shape)
+        return np.take_along_axis(self.draws, places, axis=0).mean(axis=0)
 
     def interval(self, slides: int) -> Interval:
         """Of the mean over trainings."""

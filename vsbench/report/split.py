@@ -8,7 +8,9 @@ less the latter is what misalignment costs; what is left of a method's distance 
 
 The rest of the control itself is what its network and training miss even on pairs that fit. A method that was trained
 twice is its own control. One that learns from no pair pays nothing for misalignment. A negative rest: the method bears
-misaligned pairs better than the control does.
+misaligned pairs better than the control does; a negative cost: so does the control itself, by luck or because it is
+held from learning too much by heart. Limits are over slides, and over trainings of what was trained three times or
+more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,19 +24,23 @@ from vsbench.errors import RunError
 from vsbench.metric import Value, penalty
 from vsbench.report.figures.perimage import declared
 from vsbench.report.groups import TITLES, Group, group_of
-from vsbench.report.notation import decimals
-from vsbench.report.resampled import Drawn, common_ground, draw
+from vsbench.report.notation import decimals, stain_name
+from vsbench.report.resampled import SEEDS, Drawn, common_ground, draw
 from vsbench.report.tables import Comparison, Row
 from vsbench.stats.bootstrap import RESAMPLES, Interval, centred_interval
 
 CEILING = "best"  # the reference row
 VALUES = ("cell_auc", "truth_mae")  # those of true cells and true images, as far as they were measured
 PARTS = ("distance", "misalignment", "rest")
+LIMITS = (
+    "In brackets 95 % limits over slides, and over trainings where there are three or more; of fewer, what another "
+    "training would change is not in them."
+)
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A row's distance to the ceiling in one value, worse counted up, and its two parts; limits over slides."""
+    """A row's distance to the ceiling in one value, worse counted up, and its two parts, with their limits."""
 
     row: Row
     group: Group
@@ -69,7 +75,7 @@ def splits(comparison: Comparison, resamples: int = RESAMPLES) -> list[Split]:
     for value in values:
         drawn: dict[str, Drawn] = {}
         left_out: dict[str, str] = {}
-        for row in comparison.rows:
+        for row in (row for row in comparison.rows if row is ceiling or row.is_method or row in twins.values()):
             try:
                 if row.title in ground.left_out:
                     raise RunError(ground.left_out[row.title])
@@ -104,15 +110,20 @@ def _split(
         why = "; ".join(f"{title}: {reason}" for title, reason in left_out.items())
         raise RunError(f"{comparison.name}: no split of distances in {value.name}: {why or 'the control has none'}")
 
-    def worse(one: Drawn, other: Drawn) -> tuple[float, np.ndarray]:
-        """By how much a row is worse than another: of all slides, and in each resample."""
-        draws = [penalty(each.draws.mean(axis=0), value.best) for each in (one, other)]
-        return penalty(one.value, value.best) - penalty(other.value, value.best), draws[0] - draws[1]
+    rng = np.random.default_rng([0, len(drawn)])  # not the stream that the slides came from
+    means = {
+        key: penalty(one.redrawn(rng) if len(one.draws) >= SEEDS else one.draws.mean(axis=0), value.best)
+        for key, one in drawn.items()
+    }
+
+    def worse(one: str, other: str) -> tuple[float, np.ndarray]:
+        """By how much a row is worse than another: as they are, and in each resample."""
+        gap = penalty(drawn[one].value, value.best) - penalty(drawn[other].value, value.best)
+        return gap, means[one] - means[other]
 
     first = min(controls)  # the same for all that have none of their own
     distances = []
-    for key, own in drawn.items():
-        row = rows[key]
+    for key, row in ((key, rows[key]) for key in drawn):
         group, aligned = group_of(row), row in twins.values()
         if not (row.is_method or aligned):
             continue
@@ -120,12 +131,8 @@ def _split(
             left_out[row.title] = "whether it learned from pairs is not known"
             continue
         control = None if aligned or group == "unpaired" else rows[key if key in controls else first]
-        whole = worse(own, drawn[ceiling.key])
-        lost = (
-            (0.0, np.zeros_like(whole[1]))
-            if control is None
-            else worse(drawn[control.key], drawn[controls[control.key].key])
-        )
+        whole = worse(key, ceiling.key)
+        lost = (0.0, np.zeros_like(whole[1])) if control is None else worse(control.key, controls[control.key].key)
         rest = whole[0] - lost[0], whole[1] - lost[1]
         of_all, of_pairs, of_method = (
             centred_interval(estimate, moves, slides) for estimate, moves in (whole, lost, rest)
@@ -151,7 +158,8 @@ def sentences(split: Split) -> list[str]:
 
     said = []
     for one in split.distances:
-        start = f"{one.row.title} is {text(one.distance)} from the best possible prediction in {split.value}"
+        trainings = "one training" if len(one.row.runs) == 1 else f"{len(one.row.runs)} trainings"
+        start = f"{one.row.title} ({trainings}) is {text(one.distance)} from the best possible prediction"
         if one.group == "reference":
             said.append(f"{start}, on pairs that fit: what network and training miss; {one.row.runs[0].unattainable}.")
         elif one.control is None:
@@ -187,10 +195,6 @@ def split_text(comparisons: Sequence[Comparison]) -> str:
     for comparison in comparisons:
         with suppress(RunError):  # the figure says why
             for split in splits(comparison):
-                parts += [
-                    f"## {comparison.title}, {comparison.stain}: {split.value}",
-                    "",
-                    *map("- {}".format, sentences(split)),
-                    "",
-                ]
+                where = ", ".join(filter(None, (comparison.title, stain_name(comparison.stain), comparison.preset)))
+                parts += [f"## {where}: {split.value}", "", LIMITS, "", *map("- {}".format, sentences(split)), ""]
     return "\n".join(parts)

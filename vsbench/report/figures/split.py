@@ -17,9 +17,10 @@ from vsbench.report.tables import Comparison
 
 CAPTION = (
     "Distance to the best possible prediction (at 0), by what a training needs. Hatched: what misaligned pairs cost, "
-    "which a control tells that was trained on pairs that fit, too; plain: the rest, the method's own, to the left "
-    "where a method bears misaligned pairs better than the control. Whiskers: 95 % limits of the distance, by slides. "
-    "Pairs that fit are not attainable on real data"
+    "which a control tells that was trained on pairs that fit, too; plain: the rest, the method's own. A part below "
+    "zero is narrow and runs back: a cost where the control itself is no worse for misaligned pairs, a rest where the "
+    "method bears them better than the control. Whiskers: 95 % limits of the distance, over slides, and over trainings "
+    "where there are three or more. Pairs that fit are not attainable on real data"
 )
 NAMES, LINE, HEADING, HEAD, FOOT, GAP, RIGHT = 1.35, 0.145, 0.15, 0.3, 0.38, 0.2, 0.1  # inches
 NAME = 24  # characters
@@ -78,7 +79,10 @@ def _panel(axes: Axes, split: Split, lines: Sequence[Distance | str], names: boo
                 _bar(axes, split.comparison, own[line.row.key], y)
         y += (LINE if isinstance(line, Distance) else HEADING) / 2
     column = split.comparison.columns[split.value]
-    axes.axvline(0, color="0.3", linewidth=0.6)
+    axes.axvline(0, color="0.3", linewidth=0.6, zorder=3)
+    axes.use_sticky_edges = False  # bars that run back would end at the names
+    axes.margins(x=0.03)
+    axes.autoscale_view(scaley=False)
     axes.set_ylim(y, 0)
     axes.set_yticks([])
     unit = "" if column.unit == "1" else f" ({column.unit})"
@@ -90,11 +94,12 @@ def _panel(axes: Axes, split: Split, lines: Sequence[Distance | str], names: boo
 
 def _bar(axes: Axes, comparison: Comparison, one: Distance, y: float) -> None:
     drawn, height = look(comparison, one.row), 0.6 * LINE
-    lost = one.misalignment.estimate
-    if one.control is not None:
-        axes.barh(y, lost, height, color="white", edgecolor=GREY, hatch="/////", linewidth=0.4)
+    lost, rest = one.misalignment.estimate, one.rest.estimate
+    if one.control is not None:  # in front of the rest where it runs back over it
+        axes.barh(y, lost, (0.4 if lost < 0 else 1) * height, color="white", edgecolor=GREY, hatch="/////",
+                  linewidth=0.4, zorder=2 if lost < 0 else 1)  # fmt: skip
     filled = "white" if one.group == "reference" else drawn.colour
-    axes.barh(y, one.rest.estimate, 0.5 * height if one.rest.estimate < 0 else height, left=lost, color=filled,
-              edgecolor=drawn.colour, linewidth=0.6)  # fmt: skip
+    axes.barh(y, rest, (0.5 if rest < 0 else 1) * height, left=lost, color=filled, edgecolor=drawn.colour,
+              linewidth=0.6, zorder=1.5)  # fmt: skip
     if np.isfinite([one.distance.low, one.distance.high]).all():
-        axes.plot([one.distance.low, one.distance.high], [y, y], color="black", linewidth=0.7)
+        axes.plot([one.distance.low, one.distance.high], [y, y], color="black", linewidth=0.7, zorder=3)

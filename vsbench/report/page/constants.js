@@ -2,7 +2,8 @@
 
 // [a row's key, how it is said]; below a row's name in this order
 const FACTS = [
-  ["dataset", name => name], ["stain", name => name], ["kind", kind => kind], ["protocol", name => `protocol ${name}`],
+  ["dataset", name => name], ["stain", name => name], ["kind", kind => kind],
+  ["group", group => group], ["protocol", name => `protocol ${name}`],
   ["benchmark", version => version],
   ["seeds", count => `${count} seed${count === 1 ? "" : "s"} of a training`], ["n", count => `N = ${count}`],
   ["slides", count => `${count} slide${count === 1 ? "" : "s"}`],

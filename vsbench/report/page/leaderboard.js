@@ -4,7 +4,7 @@ const shownValues = new Set(board.values.filter(value => value.main).map(value =
 if (!shownValues.size) board.values.slice(0, 8).forEach(value => shownValues.add(value.name));
 
 const sorting = { key: null, down: false };
-const FILTERS = ["dataset", "stain", "kind", "benchmark"];
+const FILTERS = ["dataset", "stain", "kind", "group", "benchmark"];
 
 function sortKey(row) {
   const value = board.values.find(other => other.name === sorting.key);
@@ -67,7 +67,7 @@ function valueCell(row, value) {
 }
 
 function boardRow(row, values, facts, letter) {
-  const own = facts.filter(([key]) => row[key] !== null).map(([key, say]) => say(row[key]));
+  const own = facts.filter(([key]) => says(row, key)).map(([key, say]) => say(row[key]));
   return make("tr", { class: row.kind }, make("th", { scope: "row", class: "method" },
     make("button", { type: "button", class: "cell", tabindex: "-1", onclick: () => openPanel(row, null) }, row.method,
       letter ? make("sup", {}, letter, spoken(": see the notes")) : null),

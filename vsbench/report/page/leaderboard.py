@@ -7,6 +7,7 @@ from typing import Any
 from vsbench.benchmark import version_said
 from vsbench.metric import Value
 from vsbench.report.decision import Decision
+from vsbench.report.groups import grouped
 from vsbench.report.notation import decimals, markup, stain_name
 from vsbench.report.page.facts import Facts
 from vsbench.report.page.texts import Texts, number, written
@@ -52,7 +53,7 @@ class Leaderboard:
             facts[row.key] = [Facts(run, next(recorded)) for run in row.runs]
             first += facts[row.key][:1] if row.is_method else []
         cells = {name: self._column(comparison, column, facts, decision) for name, column in comparison.columns.items()}
-        for row in comparison.rows:
+        for group, row in ((group, row) for group, members in grouped(comparison.rows) for row in members):
             run = row.runs[0]
             notes = [self.texts(text) for text in dict.fromkeys(text for r in row.runs for text in r.warnings)]
             self.rows.append({
@@ -61,6 +62,7 @@ class Leaderboard:
                 "protocol": run.protocol,
                 "benchmark": version_said(run.benchmark),
                 "kind": KINDS[row.kind if row.is_method else "reference"],
+                "group": group or None,
                 "method": row.title,
                 "seeds": sum(r.seed is not None for r in row.runs) or None,
                 "n": run.n,
