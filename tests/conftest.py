@@ -19,6 +19,7 @@ import pytest
 
 # variables that are read when a command needs them, and not when the interpreter or a library starts
 LATER = ("COLUMNS", "PYTHONPATH", "TORCH_HOME", "VSBENCH_", "XDG_")
+BLOCK = 4  # pixels of one colour along each side, in random images
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -29,6 +30,29 @@ def shared() -> Path:
     if not (folder / "oracles").is_dir():
         pytest.skip("needs the folder ../shared (oracles and sample pairs), which is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def draw_pairs() -> Callable[..., Path]:
+    """``draw_pairs(folder, (40, 36), train="ab", test=["c"])``: pairs of such names for the data set ``folder``.
+
+    Random colours in blocks, from ``least`` to 255, of height and width that ``BLOCK`` divides; returns the folder.
+    """
+    import numpy as np
+    from PIL import Image
+
+    def draw(folder: Path, size: tuple[int, int], least: int = 60, **names: Sequence[str]) -> Path:
+        rng, (height, width) = np.random.default_rng(0), size
+        for side in ("he", "ihc"):
+            for split, own in names.items():
+                (folder / side / split).mkdir(parents=True)
+                for name in own:
+                    blocks = rng.integers(least, 256, (height // BLOCK, width // BLOCK, 3), dtype=np.uint8)
+                    pixels = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+                    Image.fromarray(pixels).save(folder / side / split / f"{name}.png")
+        return folder
+
+    return draw
 
 
 def in_an_interpreter(

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from vsbench.engine.checkpoint import save_checkpoint
 from vsbench.engine.run import Run
@@ -45,17 +43,10 @@ def tiny() -> Tiny:
 
 
 @pytest.fixture
-def pairs(tmp_path: Path) -> Path:
+def pairs(tmp_path: Path, draw_pairs: Callable[..., Path]) -> Path:
     """Three test pairs of 40 × 36 pixels."""
-    rng = np.random.default_rng(0)
-    for side in ("he", "ihc"):
-        for split in ("train", "test"):
-            folder = tmp_path / "pairs" / side / split
-            folder.mkdir(parents=True)
-            for name in ("S1_a", "S2_b", "S3_c"):
-                coarse = Image.fromarray(rng.integers(60, 250, (6, 5, 3), dtype=np.uint8))
-                coarse.resize((36, 40), Image.Resampling.BICUBIC).save(folder / f"{name}.png")
-    return tmp_path / "pairs"
+    names = ("S1_a", "S2_b", "S3_c")
+    return draw_pairs(tmp_path / "pairs", (40, 36), train=names, test=names)
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 from vsbench.cli.options import make_fabric
 from vsbench.engine.start import start
@@ -20,20 +18,15 @@ from vsbench.studies.executors import local
 from vsbench.studies.file import StudyFile, read_study
 from vsbench.studies.plan import PlannedRow, plan
 
+SLIDES = {"train": "ab", "test": "cd"}
 TINY = {"steps": 2, "crop_size": 32, "load_size": 0, "width": 4, "batch_size": 1}
 
 
 @pytest.fixture(scope="session")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pairs for the data set ``folder``, 40 × 40: four slides, two of them in each split, two tiles of each."""
-    folder, rng = tmp_path_factory.mktemp("own"), np.random.default_rng(0)
-    for side in ("he", "ihc"):
-        for split, slides in (("train", "ab"), ("test", "cd")):
-            (folder / side / split).mkdir(parents=True)
-            for name in (f"{slide}_{tile}" for slide in slides for tile in (0, 1)):
-                pixels = rng.integers(0, 256, (10, 10, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
-                Image.fromarray(pixels).save(folder / side / split / f"{name}.png")
-    return folder
+def own(tmp_path_factory: pytest.TempPathFactory, draw_pairs: Callable[..., Path]) -> Path:
+    """Pairs of 40²: four slides, two of them in each split, two tiles of each."""
+    names = {split: [f"{slide}_{tile}" for slide in of for tile in (0, 1)] for split, of in SLIDES.items()}
+    return draw_pairs(tmp_path_factory.mktemp("own"), (40, 40), least=0, **names)
 
 
 DATA = {"slide": "^(.)_", "he": "he/{split}", "ihc": "ihc/{split}"}

@@ -1,7 +1,7 @@
 """``vsbench weights``: which pretrained weights are here, and how to get the others. Nothing is fetched unasked."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -167,20 +167,17 @@ def verify() -> None:
     from vsbench.weights.own import find_own, own_names
 
     failures, files = [], 0
-    for name in encoder_names():
+    named: dict[str, tuple[list[str], Callable[[str], Path]]] = {
+        "encoder": (encoder_names(), lambda name: find_encoder(name).path),
+        "own": (own_names(), lambda name: find_own(name)[0]),
+    }
+    for kind, name, find in ((kind, name, find) for kind, (names, find) in named.items() for name in names):
         files += 1
         try:
-            say(f"ok   encoder {name}: {find_encoder(name).path}")
+            say(f"ok   {kind} {name}: {find(name)}")
         except WeightsError as error:
             failures.append(error)
-            say(f"bad  encoder {name}")
-    for name in own_names():
-        files += 1
-        try:
-            say(f"ok   own {name}: {find_own(name)[0]}")
-        except WeightsError as error:
-            failures.append(error)
-            say(f"bad  own {name}")
+            say(f"bad  {kind} {name}")
     for weights in MANIFEST.values():
         for path in present(weights):
             files += 1

@@ -10,7 +10,7 @@ from vsbench.bounds import require_whole
 from vsbench.config import build_config
 from vsbench.engine.progress import HowFar, how_far
 from vsbench.engine.request import Request
-from vsbench.engine.run import Run, group_folder, row_name
+from vsbench.engine.run import Run, group_folder
 from vsbench.engine.step import Execution
 from vsbench.engine.trainer import Rhythm
 from vsbench.errors import UsageError
@@ -34,8 +34,7 @@ class PlannedRow:
     @property
     def name(self) -> str:
         """The name of its table row, and of the folder of its runs."""
-        r = self.request
-        return row_name(r.method, self.config.variant, r.preset, r.label)
+        return self.request.row
 
     @property
     def run(self) -> Run:
