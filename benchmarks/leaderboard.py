@@ -6,7 +6,8 @@ Each row is trained with the preset ``small``, translated and measured in a proc
 a row measured is kept in ``results/leaderboard/rows`` at once: record, summary, per-image values and features, as text
 and packed, without a path of the machine, and two of its images. A row that is kept is never run again, here or
 elsewhere; one that was killed goes on where it was. When nothing is left to run, or the minutes are over,
-``leaderboard.csv`` and the report's tables and figures are written from all rows that are kept.
+``leaderboard.csv`` and the report's tables and figures are written from all rows that are kept; the page needs two of
+these beside it, ``decision.csv`` and ``split-<stain>.{csv,png}``.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,6 @@ from vsbench import registry
 from vsbench.cli.display import TrainingDisplay
 from vsbench.cli.options import one_device
 from vsbench.data.pairs import Pair
-from vsbench.data.true_cells import TrueCells
 from vsbench.dataset import pairs_of
 from vsbench.engine.request import Request, resolve
 from vsbench.engine.run import Run
@@ -52,6 +53,10 @@ ALIGNED, CONTROL = "aligned", "regression"
 PROTOCOL = "native"
 COMMAND = (sys.executable, "-m", "benchmarks.leaderboard")
 PACKED = ("per_image.csv", "features.npz")  # beside summary.json, which is read as it is
+DECIDED = (
+    "stain", "value", "method", "title", "seeds", "mean", "sd", "low", "high", "p", "standing", "rank", "rank_low",
+    "rank_high", "units", "seeds_drawn", "protocol",
+)  # fmt: skip
 QUALITY = 90  # of the JPEGs that are looked at; nothing is measured on them
 
 
@@ -138,7 +143,7 @@ def keep(entry: Entry, run: Run) -> None:
     for name in PACKED:
         with atomic(kept / f"{name}.gz") as temporary:
             temporary.write_bytes(gzip.compress((folder / name).read_bytes(), mtime=0))
-    for tile in shown_tiles(test_pairs(entry.stain)):
+    for tile in shown_tiles(entry.stain):
         made = Image.open(run.folder / "images" / "test" / f"{tile.id}.png")
         with atomic(kept / f"{tile.id}.jpg") as temporary:
             made.save(temporary, "JPEG", quality=QUALITY)
@@ -184,17 +189,35 @@ def test_pairs(stain: str) -> list[Pair]:
     return pairs_of(dataset, None, stain, "test")
 
 
-def shown_tiles(pairs: list[Pair]) -> list[Pair]:
-    """The two that are looked at: with the most positive nuclei, and with the median number of them."""
-    counts = {pair.id: int(np.count_nonzero(_cells(pair).positive)) for pair in pairs}
-    ranked = sorted(pairs, key=lambda pair: (counts[pair.id], pair.id))
-    return [ranked[-1], ranked[len(ranked) // 2]]
+def shown_tiles(stain: str) -> list[Pair]:
+    """The two that are looked at: with the most positive nuclei, and with the median number of them.
+
+    Nuclei are counted for the first row of a stain; a row that is kept shows which two they are.
+    """
+    pairs = test_pairs(stain)
+    rows = [file.parent for file in (HOME / "rows" / stain).glob("*/*/summary.json")]
+    known = {file.stem for file in rows[0].glob("*.jpg")} if rows else set()
+    some = [pair for pair in pairs if pair.id in known] or pairs
+    ranked = sorted(some, key=lambda pair: (_positive(pair), pair.id))
+    return [ranked[-1], ranked[0 if known else len(ranked) // 2]]
 
 
-def _cells(pair: Pair) -> TrueCells:
+def _positive(pair: Pair) -> int:
+    """Its positive nuclei."""
     cells = read_pair(pair).cells
     assert cells is not None, "the phantom knows its cells"
-    return cells
+    return int(np.count_nonzero(cells.positive))
+
+
+def keep_report(report: Path) -> None:
+    """Copy what the page shows of a report: which methods' cells are alike, and the split of distances."""
+    decided = pd.read_csv(report / "decision.csv")
+    of_cells = decided.loc[decided["value"] == "cell_auc", list(DECIDED)]
+    write_text(HOME / "decision.csv", of_cells.to_csv(index=False, lineterminator="\n"))
+    for stain, suffix in product(STAINS, ("csv", "png")):
+        drawn = report / "figures" / f"split-{DATASET}-{stain}.{suffix}"
+        if drawn.is_file():
+            shutil.copyfile(drawn, HOME / f"split-{stain}.{suffix}")
 
 
 def table(kept: list[Entry]) -> pd.DataFrame:
@@ -267,6 +290,7 @@ def main() -> None:
             restore(entry, given.work)
         write_text(HOME / "leaderboard.csv", table(kept).to_csv(index=False, lineterminator="\n"))
         build_report(given.work, given.work / "report", latex=True)
+        keep_report(given.work / "report")
 
 
 if __name__ == "__main__":
