@@ -170,7 +170,8 @@ def _split(stain: str) -> Iterator[str]:
     if not (HOME / f"split-{stain}.csv").is_file():
         return
     found = pd.read_csv(HOME / f"split-{stain}.csv")
-    yield f"**What misalignment costs, and what the method.** {LIMITS} Other values: `split-{stain}.csv`.\n"
+    yield f"**What misalignment costs, and what the method.** {LIMITS} A method stands "
+    yield f"in its group by this number, which ranks nothing where it is of one training. More: `split-{stain}.csv`.\n"
     yield f"![Distance of each method to the best possible prediction, split](split-{stain}.png)\n"
     for row in _lines(found[found["value"] == "cell_auc"]):
         yield f"- {row.sentence}"
@@ -255,10 +256,11 @@ HEAD = """# The phantom's leaderboard
 
 trains every method with its preset `small`, a few minutes of one core each, on the phantom (synthetic tissue whose true
 IHC is known), {tiles} test tiles of {slides} slides, cohort {seed}, which no preset was chosen on; three seeds, two
-stains. {done}. A training that is done is data in `rows/`, and is run nowhere again. One after the other it calls
-`python -m benchmarks.leaderboard` (`leaderboard.csv`, `decision.csv`, `split-*`), `benchmarks.chosen` (`chosen.*`),
-`benchmarks.claims` (`claims.csv`) and `benchmarks.board_page` (this page); with `--minutes 0` the first and the third
-train nothing, and write what the rows say that are there.
+stains. **{done}.** A training that is done is data in `rows/`, and is run nowhere again.
+
+One after the other it calls `python -m benchmarks.leaderboard` (`leaderboard.csv`, `decision.csv`, `split-*`),
+`benchmarks.chosen` (`chosen.*`), `benchmarks.claims` (`claims.csv`) and `benchmarks.board_page` (this page); with
+`--minutes 0` the first and the third train nothing, and write what the rows say that are there.
 
 **What it shows.** Which of these small networks, after so few steps, stains the right cells, with how much luck
 (± sample standard deviation over seeds), and what each metric would have said of it. `cell_auc`: the mean DAB of each

@@ -127,6 +127,39 @@ def test_what_would_have_chosen_right_is_ranked_as_scipy_ranks_it(monkeypatch: p
     assert "absent" not in found.index
     few = pd.DataFrame([line for line in lines if line["method"] in methods[:4]])
     assert chosen(few)["rho"].isna().all()
+    # one training less, and the perfect chooser is none of a board that one method has one seed of
+    uneven = pd.DataFrame([line for line in lines if line["method"] != "m3" or line["seed"] == 0])
+    found = chosen(uneven).set_index("value")
+    assert (found["seeds"] == 1).all()
+    assert (found["first"] == "").all()
+    assert found["cost_cell_auc"].isna().all()
+    assert found.loc["as_true", "rho"] == pytest.approx(1.0)
+    # value and truth of one training go together: seeds that differ alike leave a perfect correlation perfect
+    assert found.loc["as_true", "low"] == pytest.approx(1.0)
+    # what nobody can choose is not among the methods
+    aligned = [line | {"method": "aligned"} for line in lines if line["method"] == "m0"]
+    assert (chosen(pd.DataFrame([*lines, *aligned]))["methods"] == 9).all()
+
+
+def test_what_would_have_chosen_is_told_in_three_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks.chosen import draw, summary
+
+    limits = {"r_p": (0.7, 0.1, 0.9), "ssim": (-0.6, -0.9, -0.2), "iod": (0.3, -0.4, 0.8), "ccc": (np.nan,) * 3}
+    found = pd.DataFrame(
+        [
+            {"stain": "ki67", "value": name, "methods": 17, "seeds": 3, "rho": rho, "low": low, "high": high}
+            for name, (rho, low, high) in limits.items()
+        ]
+    )
+    right, wrong, open_ = summary(found)
+    assert "17 methods of 3 seeds" in right
+    assert right.endswith("right: `r_p` (Ki67 0.70 [0.10, 0.90]).")
+    assert wrong.endswith("wrong: `ssim` (Ki67 −0.60 [−0.90, −0.20]).")
+    assert "said: `iod` (Ki67 0.30 [−0.40, 0.80]), `ccc` (Ki67 n/a)." in open_
+    assert "Not measured: `r_avg`, `fid`" in open_
+    draw(found, tmp_path / "chosen.png")
+    assert read_rgb(tmp_path / "chosen.png").shape[1] > 1000
 
 
 def test_what_r_avg_does_not_see_is_of_the_rows_that_have_both_values(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +193,7 @@ def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     from benchmarks import board_page, leaderboard
+    from vsbench.data.pairs import Pair
     from vsbench.engine.request import Request
 
     options = {"seed": 5, "slides_train": 1, "slides_test": 2, "tiles_per_slide": 2, "size": 96}
@@ -177,13 +211,23 @@ def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
     leaderboard.make(entry, tmp_path / "work")
     assert entry.is_kept
     kept = {file.name: file.read_bytes() for file in entry.kept.iterdir()}
-    tiles = {f"{pair.id}.jpg" for pair in leaderboard.shown_tiles(leaderboard.test_pairs("ki67"))}
+    tiles = {f"{pair.id}.jpg" for pair in leaderboard.shown_tiles("ki67")}
     assert len(tiles) == 2
     assert set(kept) == {"run.json", "summary.json", *tiles, *(f"{name}.gz" for name in leaderboard.PACKED)}
     for name, content in kept.items():
         text = gzip.decompress(content) if name.endswith(".gz") else content
         for place in (tmp_path, Path.home(), Path(__file__).parents[1]):
             assert str(place).encode() not in text, name
+    counted: set[str] = set()
+
+    def count(pair: Pair) -> int:
+        counted.add(f"{pair.id}.jpg")
+        return 1
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leaderboard, "_positive", count)
+        assert {f"{pair.id}.jpg" for pair in leaderboard.shown_tiles("ki67")} == tiles
+    assert counted == tiles, "the first row of a stain has told which two they are"
     run = leaderboard.restore(entry, tmp_path / "elsewhere")
     again = run.evaluation(leaderboard.PROTOCOL)
     made = next((tmp_path / "work").rglob("per_image.csv"))
@@ -197,14 +241,60 @@ def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
     monkeypatch.setattr(board_page, "entries", lambda methods, stains: [entry] if stains == ["ki67"] else [])
     board_page.main()
     page = (leaderboard.HOME / "README.md").read_text()
-    assert f"| pix2pix | 1 | {table.loc['cell_auc', 'number']:.3g} |" in page
+    assert f"| Pix2Pix | 1 | {table.loc['cell_auc', 'number']:.3g} |" in page
     assert "HER2" not in page
     assert read_rgb(leaderboard.HOME / "ki67.jpg").shape[1] > 1000
 
 
+def test_the_page_ranks_nothing_by_one_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks import board_page
+
+    monkeypatch.setattr(board_page, "HOME", tmp_path)
+    monkeypatch.setattr(board_page, "entries", lambda methods, stains: [])
+    monkeypatch.setattr(board_page, "_sheet", lambda stain, order: None)
+    monkeypatch.setattr(board_page, "_tiles", lambda: 96)
+    seeds = {"cut": (0.6, 0.7), "monce": (0.9,), "src": (0.7, 0.8), "aligned": (0.9, 0.9), "asp": (0.4, 0.5)}
+
+    def page(**more: tuple[float, ...]) -> list[str]:
+        lines = [
+            {"stain": "ki67", "method": method, "seed": seed, "value": value, "number": number, "unit": "1",
+             "seconds": 60.0, "absent": None}
+            for method, numbers in (seeds | more).items() for seed, number in enumerate(numbers)
+            for value in ("cell_auc", "ssim")
+        ]  # fmt: skip
+        decided = [
+            {"stain": "ki67", "value": "cell_auc", "method": f"{method}+small", "low": 0.1, "high": 0.9, "units": 12,
+             "p": np.nan if method == "src" else 0.25, "standing": "best" if method == "src" else "alike"}
+            for method in seeds if method != "aligned"
+        ]  # fmt: skip
+        write_text(tmp_path / "leaderboard.csv", pd.DataFrame(lines).to_csv(index=False))
+        write_text(tmp_path / "decision.csv", pd.DataFrame(decided).to_csv(index=False))
+        board_page.main()
+        cells, usual = (tmp_path / "README.md").read_text().split("**What the usual values say")
+        assert usual.count("| ASP | 2 |") == 1
+        return cells.splitlines()
+
+    found = page()
+    assert [line.split(" | ")[:3] for line in found if line.startswith("| ")][1:] == [
+        ["| *learn from weak pairs*", "|", "|"], ["| ASP", "2", "0.45 ± 0.071"],
+        ["| *learn unpaired*", "|", "|"], ["| SRC", "2", "0.75 ± 0.071"], ["| CUT", "2", "0.65 ± 0.071"],
+        ["| MoNCE", "1", "0.9"],
+        ["| *references*", "|", "|"], ["| L1, aligned pairs", "2", "0.9 ± 0"],
+    ]  # fmt: skip
+    (said,) = [line for line in found if "not ranked: MoNCE." in line]
+    assert "12 slides" in said
+    assert not any(" p |" in line for line in found), "no test while a method has one seed"
+    found = page(monce=(0.9, 0.8))
+    assert [line.split(" | ")[-1] for line in found if line.startswith(("| SRC", "| CUT", "| L1"))] == [
+        "best |", "0.25 |", " |",
+    ]  # fmt: skip
+    assert any("corrected by Holm over 3 tests" in line for line in found)
+
+
 def test_the_leaderboard_asks_for_values_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
-    from benchmarks import board_page, claims
+    from benchmarks import board_page, chosen, claims
     from vsbench.report.printed import declared
 
-    assert {*claims.VALUES, *board_page.SHOWN, *board_page.CHOOSERS} <= declared().keys()
+    assert {*claims.VALUES, *board_page.SHOWN, *chosen.CHOOSERS} <= declared().keys()

@@ -30,6 +30,9 @@ needs_latex = pytest.mark.skipif(
 )
 
 
+METHODS = ("asp", "cut", "cyclegan", "monce", "pix2pix", "ppt", "regression", "src", "usigan")
+
+
 @pytest.fixture
 def tree(make_tree: Callable[..., Tree]) -> Tree:
     """A tree of so many slides that a difference can be shown."""
@@ -99,16 +102,17 @@ def test_the_main_table_prints_what_pandas_computes(tree: Tree) -> None:
     tex = main_table(compare(load_results(tree.results)))
     heads, _, *rows = cells(tex)
     assert [re.sub(r"\W|mathrm|multicolumn|arrow|down|up", "", head).removeprefix("1c") for head in heads[1:]] == [
-        "R_p", "R_c", "R_avg", "FID", "PHV_avg",
+        "Seeds", "R_p", "R_c", "R_avg", "FID", "PHV_avg",
     ]  # fmt: skip
-    checked, numbers = 0, pd.DataFrame()
+    checked, numbers, seeds = 0, pd.DataFrame(), {}
     for row in rows:
         if len(row) == 1:
             (stain,) = re.findall(r"textit\{(\w+)\}", row[0])
             numbers = expected(tree, stain.lower()).set_index(["title", "value"])
             continue
         title = HOSTILE if "textbackslash" in row[0] else row[0].strip().replace(r"\&", "&")
-        for value, cell in zip(MAIN, row[1:], strict=True):
+        seeds[title] = row[1]
+        for value, cell in zip(MAIN, row[2:], strict=True):
             if (title, value) not in numbers.index:
                 assert cell.strip() == "--"
                 continue
@@ -118,6 +122,30 @@ def test_the_main_table_prints_what_pandas_computes(tree: Tree) -> None:
             assert printed[1:] == ([] if pd.isna(spread) else [f"{spread:.{PLACES[value]}f}"])
             checked += 1
     assert checked == 5 * 7 + 2 * 3  # of 4 + 3 rows with all values, and the hostile one twice with three
+    assert seeds == {"CUT": "2", HOSTILE: "1", "Elsewhere": "", "Pix2Pix": "1", "H&E unchanged": ""}
+
+
+def test_many_methods_stand_by_group_and_seeds_have_a_column_only_where_they_differ(tree: Tree) -> None:
+    for row in METHODS:
+        recorded(tree.add(f"{row}+small", {"r_p": 50.0}, title=f"{row} (small preset)"), row)
+    even = main_table(compare(load_results(tree.results)))
+    assert "Seeds &" not in even
+    assert [line for line in even.splitlines() if "textit{learn" in line or "textit{controls" in line] == [
+        rf"\multicolumn{{2}}{{@{{}}l@{{}}}}{{\textit{{{group}}}}} \\"
+        for group in ("learn from pairs", "learn from weak pairs", "learn unpaired", "controls")
+    ]
+    assert "cut &" in even, "what all have in their names is said once"
+    assert even.count("small preset") == 0
+    recorded(tree.add("cut+small", {"r_p": 52.0}, title="cut (small preset)", seed=1), "cut")
+    uneven = main_table(compare(load_results(tree.results)))
+    assert r"\multicolumn{3}{@{}l@{}}{\textit{learn unpaired}}" in uneven
+    assert re.search(r"^cut & 2 &", uneven, re.MULTILINE)
+    assert re.search(r"^src & 1 &", uneven, re.MULTILINE)
+
+
+def recorded(folder: Path, method: str) -> None:
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"method": method}))
 
 
 def test_best_and_second_are_those_of_pandas(tree: Tree) -> None:

@@ -22,9 +22,12 @@ ERRORS = {  # row: (truth_mae, method, settings, unattainable)
 }
 
 
-def add(tree: Any, row: str, error: float, method: str | None, settings: dict[str, Any], why: str | None) -> None:
+def add(
+    tree: Any, row: str, error: float, method: str | None, settings: dict[str, Any], why: str | None, seed: int = 0
+) -> None:
     kind = "reference" if method is None else "trained"
-    folder = tree.add(row, {"truth_mae": error, "iod_mae": error}, dataset="phantom", stain="ki67", kind=kind)
+    values = {"truth_mae": error, "iod_mae": error}
+    folder = tree.add(row, values, dataset="phantom", stain="ki67", kind=kind, seed=seed)
     table = pd.read_csv(folder / "evaluation/native/per_image.csv", dtype={"id": str})
     # each slide has its own ease, the same for all rows; means are as given
     ease = np.array([-0.5, 0.0, 0.5])[np.arange(len(table)) % 3]
@@ -69,6 +72,21 @@ def test_every_method_has_a_sentence(comparison: Comparison) -> None:
     assert "(as" not in said["regression+small"]  # it is its own control
     assert said["cut+small"].endswith("it learns from no pair.")
     assert said["aligned"].endswith("trained on what no real data has.")
+
+
+def test_three_trainings_are_drawn_too_and_one_is_said_to_be_one(tree: Any) -> None:
+    for row, given in ERRORS.items():
+        add(tree, row, *given)
+    for seed, more in ((1, 2.0), (2, -2.0)):  # of the same mean
+        add(tree, "cut+small", ERRORS["cut+small"][0] + more, *ERRORS["cut+small"][1:], seed=seed)
+    (comparison,) = compare(load_results(tree.results))
+    (split,) = splits(comparison, resamples=200)
+    found = {one.row.key: (one.distance, said) for one, said in zip(split.distances, sentences(split), strict=True)}
+    assert found["cut+small"][0].estimate == pytest.approx(10)
+    assert found["cut+small"][0].high - found["cut+small"][0].low > 1
+    assert found["asp+small"][0].high == pytest.approx(found["asp+small"][0].low)
+    assert found["cut+small"][1].startswith("cut+small (3 trainings) is ")
+    assert found["asp+small"][1].startswith("asp+small (one training) is ")
 
 
 def test_the_figure_has_a_line_for_each_row_and_says_what_is_not_attainable(

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from vsbench.errors import RunError
+from vsbench.report.figures.names import heading_of
 from vsbench.report.tables import Comparison, Row, compare, load_results, problems, tidy, unevaluated
 
 Tree = Any  # the class in conftest.py, which cannot be imported from here
@@ -27,6 +28,22 @@ def only(tree: Tree) -> Comparison:
 
 def row_of(comparison: Comparison, key: str) -> Row:
     return next(row for row in comparison.rows if row.key == key)
+
+
+def test_a_preset_that_all_methods_have_is_said_once(tree: Tree) -> None:
+    """It stays in each name where it tells methods apart, or where there is one alone."""
+    tree.add("cut+small", {"r_p": 50.0}, title="CUT (small preset)")
+    assert [row.title for row in only(tree).rows] == ["CUT (small preset)"]
+    tree.add("usigan+released+small", {"r_p": 50.0}, title="USIGAN (released, small preset)")
+    tree.add("regression+small", {"r_p": 50.0}, title="Regression (L1) (small preset)")
+    tree.add("he", {"r_p": 50.0}, title="H&E unchanged", kind="reference")
+    found = only(tree)
+    assert [row.title for row in found.rows] == ["CUT", "Regression (L1)", "USIGAN (released)", "H&E unchanged"]
+    assert found.preset == "small preset"
+    assert heading_of(found) == "mist, ER, small preset"
+    tree.add("cut+cpu", {"r_p": 50.0}, title="CUT (cpu preset)")
+    assert only(tree).preset == ""
+    assert "CUT (cpu preset)" in [row.title for row in only(tree).rows]
 
 
 def test_no_runs(tmp_path: Path) -> None:

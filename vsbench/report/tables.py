@@ -83,6 +83,11 @@ class Row:
         """False for reference rows, which are never ranked."""
         return self.runs[0].is_method
 
+    @property
+    def seeds(self) -> int:
+        """How many trainings it has; 0 of what was not trained here."""
+        return sum(run.seed is not None for run in self.runs)
+
     def cell(self, value: str) -> Cell:
         """The value over the seeds; where seeds differ in protocol, those of the most common one count."""
         readings = [(_seed(run), run.values.get(value)) for run in self.runs]

@@ -1,5 +1,6 @@
 """The leaderboard shows what differs, in Chromium: whatever is the same in all rows is said above it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,29 @@ def test_what_all_rows_share_stands_above_and_what_differs_below_the_name(show: 
     (line,) = [line for line in texts(browser, "#constants li") if line.startswith("All rows")]
     assert "ER" not in line
     assert "mist" in line
+
+
+def test_many_methods_are_told_by_what_their_training_needs(show: Any, tree: Any) -> None:
+    methods = {
+        "usigan": "learn from weak pairs",
+        "regression": "controls",
+        "pix2pix": "learn from pairs",
+    } | dict.fromkeys(("cut", "cyclegan", "monce", "qsattn", "src", "unsb"), "learn unpaired")
+    for method in methods:
+        file = tree.add(method, {"r_p": 50.0}) / "run.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"method": method}))
+    tree.add("he", {"r_p": 70.0}, kind="reference")
+    browser = show()
+    assert texts(browser, "#board tbody th small") == [
+        *(
+            "measured · " + methods[m]
+            for m in ("pix2pix", "usigan", "cut", "cyclegan", "monce", "qsattn", "src", "unsb")
+        ),
+        "measured · controls",
+        "reference",
+    ]
+    browser.js("(() => { find('filter-group').value = 'learn unpaired'; showBoard(); })()")
+    assert len(texts(browser, "#board tbody th .cell")) == 6
 
 
 def test_a_value_that_one_row_lacks_is_no_constant(show: Any, tree: Any) -> None:

@@ -59,7 +59,7 @@ def main_table(
     tables = []
     for i, part in enumerate(parts, start=1):
         notes, marked = Footnotes(), False
-        uneven = len({len(row.runs) for comparison in part for row in comparison.rows if row.is_method}) > 1
+        uneven = len({row.seeds for comparison in part for row in comparison.rows if row.is_method and row.seeds}) > 1
         wide = 1 + uneven + len(there)
         lines = [f"\\begin{{tabular}}{{@{{}}l{'r' * (wide - 1)}@{{}}}}", r"\toprule", *_heads(part, there, uneven)]
         shown: list[tuple[Comparison, Column]] = []
@@ -170,8 +170,8 @@ def _block(rows: Sequence[Row], columns: Sequence[TableColumn | None], notes: Fo
             if lines and first_reference:
                 lines.append(r"\cmidrule{1-1}")
             cells = (column.cells.get(row.key, column.dash) if column else "--" for column in columns)
-            count = [str(len(row.runs))] if seeds and row.is_method else blank
-            lines.append(" & ".join([_title(row.title, notes), *count, *cells]) + r" \\")
+            count = str(row.seeds or "") if row.is_method else ""
+            lines.append(" & ".join([_title(row.title, notes), *([count] if seeds else []), *cells]) + r" \\")
     found = [column for column in columns if column]
     printed = dict.fromkeys(key for column in found for key in column.literature)
     for paper in dict.fromkeys(block.paper for column in found for block in column.blocks):

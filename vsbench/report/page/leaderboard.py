@@ -64,7 +64,7 @@ class Leaderboard:
                 "kind": KINDS[row.kind if row.is_method else "reference"],
                 "group": group or None,
                 "method": row.title,
-                "seeds": sum(r.seed is not None for r in row.runs) or None,
+                "seeds": row.seeds or None,
                 "n": run.n,
                 "slides": run.n_slides,
                 "notes": notes,
