@@ -26,7 +26,7 @@ from vsbench.report.latex.literature import literature_tables
 from vsbench.report.latex.spread import spread_tables
 from vsbench.report.latex.strata import strata_latex
 from vsbench.report.light import sentences as of_light
-from vsbench.report.notation import escape, heading, slug, stain_name, without_mend
+from vsbench.report.notation import escape, heading, slug, without_mend
 from vsbench.report.page.write import write_page
 from vsbench.report.provenance.bundle import require_bundle, write_bundle
 from vsbench.report.provenance.places import Places
@@ -241,7 +241,7 @@ def _paper(shown: Sequence[Shown], files: Sequence[str]) -> list[str]:
             if _decision_file(one.comparison) in files:
                 body.append(f"\\input{{{_decision_file(one.comparison)}}}")
             elif not any(value.p for value in one.decision.values.values()):  # else the main table says it
-                body.append(rf"\textbf{{{escape(_where(one.comparison))}.}} {_in_words(one.decision)}" + "\n")
+                body.append(rf"\textbf{{{escape(one.comparison.where)}.}} {_in_words(one.decision)}" + "\n")
         body.append(r"\clearpage")  # else tables would drift behind the figures
         drawn = [(figure, one.comparison) for one in members for figure in one.read_figures]
         sheets = [(figure, one.comparison) for one in members for figure in one.first_sheets]  # whole pages: at the end
@@ -273,10 +273,6 @@ def _supplement(shown: Sequence[Shown], literature: Sequence[str], spreads: Sequ
     return [*body, r"\clearpage", appendix([one.comparison for one in shown])]
 
 
-def _where(comparison: Comparison) -> str:
-    return ", ".join(filter(None, (comparison.title, stain_name(comparison.stain), comparison.preset)))
-
-
 def _as_figure(drawn: Drawn, caption: str) -> Figure:
     """A figure of the document; ``caption`` is LaTeX."""
     path = f"figures/{drawn.file('pdf').name}"
@@ -303,7 +299,7 @@ class _Said:
             caption += f" Without {'; '.join(new)}."
         for sentence in (*told, *absent):
             self.first.setdefault(sentence, self.figures)
-        return _as_figure(drawn, f"{escape(_where(comparison))}: {caption}")
+        return _as_figure(drawn, f"{escape(comparison.where)}: {caption}")
 
 
 def _paper_file(dataset: str) -> str:

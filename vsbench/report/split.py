@@ -24,7 +24,7 @@ from vsbench.errors import RunError
 from vsbench.metric import Value, penalty
 from vsbench.report.figures.perimage import declared
 from vsbench.report.groups import TITLES, Group, group_of
-from vsbench.report.notation import decimals, stain_name
+from vsbench.report.notation import decimals
 from vsbench.report.resampled import SEEDS, Drawn, common_ground, draw
 from vsbench.report.tables import Comparison, Row
 from vsbench.stats.bootstrap import RESAMPLES, Interval, centred_interval
@@ -195,6 +195,12 @@ def split_text(comparisons: Sequence[Comparison]) -> str:
     for comparison in comparisons:
         with suppress(RunError):  # the figure says why
             for split in splits(comparison):
-                where = ", ".join(filter(None, (comparison.title, stain_name(comparison.stain), comparison.preset)))
-                parts += [f"## {where}: {split.value}", "", LIMITS, "", *map("- {}".format, sentences(split)), ""]
+                parts += [
+                    f"## {comparison.where}: {split.value}",
+                    "",
+                    LIMITS,
+                    "",
+                    *map("- {}".format, sentences(split)),
+                    "",
+                ]
     return "\n".join(parts)

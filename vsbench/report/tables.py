@@ -16,6 +16,7 @@ import pandas as pd
 from vsbench.benchmark import version_said
 from vsbench.errors import RunError, UsageError
 from vsbench.files import digest
+from vsbench.markers import stain_name
 from vsbench.metric import Best, penalty
 from vsbench.names import brief, checked_name
 from vsbench.records.run import SLIDES, ImportedRecord, TrainedRecord, read_record
@@ -158,6 +159,11 @@ class Comparison:
         """What the data set is called: as most runs on its images say, else by the data set's own name."""
         runs = (run for row in self.rows if self.same_data(row) for run in row.runs)
         return most_common(run.data_name for run in runs if run.data_name) or self.dataset
+
+    @property
+    def where(self) -> str:
+        """``phantom, Ki67, small preset``: what is compared, as captions say it."""
+        return ", ".join(filter(None, (self.title, stain_name(self.stain), self.preset)))
 
     @property
     def typical(self) -> EvaluatedRun:
