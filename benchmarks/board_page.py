@@ -117,8 +117,8 @@ def _table(
     shown = [value for value in values if (known["value"] == value).any()]
     units = known.drop_duplicates("value").set_index("value")["unit"]
     heads = [f"`{value}`" + ("" if units[value] == "1" else f" ({units[value]})") for value in shown]
-    tests = {"low": ["95 % limits"], "p": ["p"]}
-    heads = ["method", "seeds", heads[0], *(name for column in decided for name in tests.get(column, [])), *heads[1:]]
+    tests = [head for column, head in (("low", "95 % limits"), ("p", "p")) if column in decided]
+    heads = ["method", "seeds", heads[0], *tests, *heads[1:]]
     yield f"| {' | '.join(heads)} |"
     yield "|---" * 2 + "|---:" * (len(heads) - 2) + "|"
     numbers = known.groupby(["method", "value"])["number"].agg(["mean", "std"])
@@ -134,7 +134,7 @@ def _table(
 def _mean(numbers: pd.DataFrame, method: str, value: str) -> str:
     if (method, value) not in numbers.index:
         return "n/a"
-    mean, deviation = numbers.loc[(method, value)]
+    mean, deviation = (float(numbers.loc[(method, value), part]) for part in ("mean", "std"))
     return f"{mean:.3g}" if np.isnan(deviation) else f"{mean:.3g} ± {deviation:.2g}"
 
 
@@ -144,7 +144,7 @@ def _tested(decided: pd.DataFrame, method: str) -> Iterator[str]:
     if "low" in decided:
         yield "" if of is None or np.isnan(of["low"]) else f"[{of['low']:.3f}, {of['high']:.3f}]"
     if "p" in decided:
-        yield "" if of is None else "best" if of["standing"] == "best" else p_text(of["p"])
+        yield "" if of is None else "best" if of["standing"] == "best" else p_text(float(of["p"]))
 
 
 def _ranking(seeds: pd.Series, decided: pd.DataFrame) -> str:
