@@ -121,7 +121,7 @@ def _table(
     heads = ["method", "seeds", heads[0], *tests, *heads[1:]]
     yield f"| {' | '.join(heads)} |"
     yield "|---" * 2 + "|---:" * (len(heads) - 2) + "|"
-    numbers = known.groupby(["method", "value"])["number"].agg(["mean", "std"])
+    numbers: dict[Any, Any] = known.groupby(["method", "value"])["number"].agg(["mean", "std"]).to_dict("index")
     for group, methods in groupby(order, key=_group):
         yield f"| *{TITLES[group]}* |" + " |" * (len(heads) - 1)
         for method in methods:
@@ -131,20 +131,20 @@ def _table(
     yield ""
 
 
-def _mean(numbers: pd.DataFrame, method: str, value: str) -> str:
-    if (method, value) not in numbers.index:
+def _mean(numbers: dict[Any, Any], method: str, value: str) -> str:
+    if (method, value) not in numbers:
         return "n/a"
-    mean, deviation = (float(numbers.loc[(method, value), part]) for part in ("mean", "std"))
+    mean, deviation = (numbers[method, value][part] for part in ("mean", "std"))
     return f"{mean:.3g}" if np.isnan(deviation) else f"{mean:.3g} ± {deviation:.2g}"
 
 
 def _tested(decided: pd.DataFrame, method: str) -> Iterator[str]:
     """Limits and p, as far as the table has these."""
-    of = decided.loc[method] if method in decided.index else None
+    of: Any = decided.to_dict("index").get(method)
     if "low" in decided:
         yield "" if of is None or np.isnan(of["low"]) else f"[{of['low']:.3f}, {of['high']:.3f}]"
     if "p" in decided:
-        yield "" if of is None else "best" if of["standing"] == "best" else p_text(float(of["p"]))
+        yield "" if of is None else "best" if of["standing"] == "best" else p_text(of["p"])
 
 
 def _ranking(seeds: pd.Series, decided: pd.DataFrame) -> str:
