@@ -2,9 +2,10 @@
 
     python -m benchmarks.unseen [--images results/leaderboard/work]
 
-For each stain and value: Spearman's rank correlation, over methods, of how good the value calls a method (the mean over
-the seeds that have it) with how good its ``cell_auc`` and its R_avg do, with the limits of 95 % over resampled methods
-and seeds; and the method whose place by the two differs most. Written to ``results/leaderboard/unseen.csv``.
+For each stain and value: Spearman's rank correlation, over the methods that can be had on real data, of how good the
+value calls a method (the mean over the seeds that have it) with how good its ``cell_auc`` and its R_avg do, with the
+limits of 95 % over resampled methods and seeds; and the method whose place by the two differs most. Written to
+``results/leaderboard/unseen.csv``.
 
 The board's rows hold no nuclei, which are measured on request. With ``--images`` those of all rows whose translated
 images lie there are measured, and kept in ``results/leaderboard/nuclei.csv``; a row that is in it stays as it is.
@@ -16,11 +17,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
 from benchmarks.chosen import LEAST, YARDSTICK, agreement
-from benchmarks.leaderboard import DATASET, HOME, STAINS, Entry, entries, table, test_pairs
+from benchmarks.leaderboard import ALIGNED, DATASET, HOME, STAINS, Entry, entries, table, test_pairs
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
 from vsbench.errors import DataError
@@ -74,7 +76,8 @@ def unseen(board: pd.DataFrame) -> pd.DataFrame:
     ``at`` and ``r_avg_at``: the places of ``method``, 1 the best, of the value's ``methods``.
     """
     lines = []
-    for stain, rows in board[board["number"].notna()].groupby("stain", sort=False):
+    known = board[board["number"].notna() & (board["method"] != ALIGNED)]
+    for stain, rows in known.groupby("stain", sort=False):
         best = rows.drop_duplicates("value").set_index("value")["best"]
         wide = rows.pivot(index=["method", "seed"], columns="value", values="number")
         for name in (value for value in (OTHER, *VALUES) if value in wide):
@@ -83,14 +86,14 @@ def unseen(board: pd.DataFrame) -> pd.DataFrame:
             methods = there.index.unique("method").tolist()
             if len(methods) < LEAST:
                 continue
-            value, truth, other = (
-                [penalty(own.to_numpy(float), best[of]) for _, own in there[of].groupby("method")] for of in three
-            )
-            places, others = (rankdata([v.mean() for v in of], method="min").astype(int) for of in (value, other))
+            judged = np.stack([penalty(there[of].to_numpy(float), best[of]) for of in three], axis=1)
+            by_method = [judged[of] for of in there.groupby("method").indices.values()]  # (seeds, 3) each
+            means = np.array([of.mean(axis=0) for of in by_method])
+            places, others = (rankdata(means[:, side], method="min").astype(int) for side in (0, 2))
             apart = int(abs(places - others).argmax())
             line = {"stain": stain, "value": name, "methods": len(methods)}
-            for beside, against in (("truth", truth), (OTHER, other)):
-                rho, low, high = agreement(value, against)
+            for side, beside in ((1, "truth"), (2, OTHER)):
+                rho, low, high = agreement([of[:, [0, side]] for of in by_method])
                 line |= {f"rho_{beside}": rho, f"low_{beside}": low, f"high_{beside}": high}
             lines.append(line | {"method": methods[apart], "at": places[apart], f"{OTHER}_at": others[apart]})
     return pd.DataFrame(lines)
