@@ -3,7 +3,6 @@ is started anew meanwhile. All end as they must, and what survives is what an un
 """
 
 import csv
-import json
 import os
 import re
 import signal
@@ -23,9 +22,16 @@ from safetensors.torch import load_file
 from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.lock import locked
 from vsbench.engine.run import Run
+from vsbench.records.job import JobRecord
+from vsbench.studies.command import train_words
+from vsbench.studies.executors import slurm
+from vsbench.studies.file import StudyFile, read_study
+from vsbench.studies.plan import PlannedRow, plan
+from vsbench.studies.state import RowState, look_at
+from vsbench.studies.sweep import cancel, executors_of
 
 PATIENCE_S = 600
-STEPS = 80
+STEPS = 40
 OPTIONS = {"steps": STEPS, "crop_size": 32, "load_size": 32, "width": 4, "batch_size": 2, "discriminator_layers": 1}
 SLURM = {"kind": "slurm", "grace_s": 30, "device": "cpu", "cpus": 1}
 
@@ -65,10 +71,21 @@ def told(*words: object) -> str:
     return subprocess.run([*map(str, words)], capture_output=True, text=True, check=False).stdout
 
 
-def states(study: Path) -> dict[str, dict[str, Any]]:
-    """How far the rows are, by name, as ``vsbench sweep status --json`` has it."""
-    said, _ = sweep("status", study, "--json").communicate(timeout=PATIENCE_S)
-    return {row["row"]: row for row in json.loads(said)}
+def read(study: Path) -> tuple[StudyFile, list[PlannedRow]]:
+    found = read_study(study)
+    return found, plan(found)
+
+
+def states(study: Path) -> dict[str, RowState]:
+    """How far the rows are, by name, as ``vsbench sweep status`` shows it: from the files and SLURM alone."""
+    found, rows = read(study)
+    return {one.row.name: one for one in look_at(rows, executors_of(found))}
+
+
+def call_off(study: Path) -> None:
+    """What ``vsbench sweep cancel`` does."""
+    found, rows = read(study)
+    assert cancel(rows, executors_of(found)) == rows
 
 
 def wait_for(condition: Callable[[], Any], why: str) -> Any:
@@ -80,7 +97,7 @@ def wait_for(condition: Callable[[], Any], why: str) -> Any:
 
 
 def job_of(study: Path, row: str) -> str:
-    return str(json.loads(run_of(study, row).job_file.read_text())["id"])
+    return JobRecord.read(run_of(study, row).job_file).id
 
 
 def frozen(study: Path, row: str, sweeping: "subprocess.Popen[str]") -> int:
@@ -100,11 +117,30 @@ def frozen(study: Path, row: str, sweeping: "subprocess.Popen[str]") -> int:
     return process
 
 
-def queue_at_once(job: str) -> None:
-    """A job that queues again has to wait for two minutes, unless an administrator says otherwise."""
-    wait_for(lambda: "PENDING" in told("squeue", "--noheader", "--format=%T", f"--jobs={job}"), "not queued again")
-    wait_for(lambda: "BeginTime" in told("squeue", "--noheader", "--format=%r", f"--jobs={job}"), "not queued again")
-    told("scontrol", "update", f"jobid={job}", "StartTime=now")
+def queue_at_once(done: set[str]) -> None:
+    """A job that queues again has to wait for two minutes, unless an administrator says otherwise.
+
+    Some seconds it must: a node does not begin what it was told in the same second to end.
+    """
+    wanted = "--Format=JobArrayID:20,RestartCnt:10,Reason:20"
+    for line in told("squeue", "--noheader", "--array", "--states=PENDING", wanted).splitlines():
+        job, restarts, reason = line.split(maxsplit=2)
+        if restarts != "0" and reason.strip() == "BeginTime" and line not in done:
+            done.add(line)
+            told("scontrol", "update", f"jobid={job}", "StartTime=now+3seconds")
+
+
+def said_by(sweeping: "subprocess.Popen[str]") -> str:
+    """What a sweep says on standard error until it ends; jobs that queue again do so at once."""
+    done: set[str] = set()
+
+    def over() -> bool:
+        queue_at_once(done)
+        time.sleep(0.5)
+        return sweeping.poll() is not None
+
+    wait_for(over, "the sweep does not end")
+    return sweeping.communicate()[1]
 
 
 def losses(run: Run, steps: int) -> list[float]:
@@ -127,17 +163,12 @@ def assert_same_weights(run: Run, expected: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def begun(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study of a process of this machine that trains what each of the rows is, whatever that is called."""
-    return study_file(tmp_path_factory.mktemp("local"), pairs, {"kind": "local", "device": "cpu"}, {"label": "alone"})
-
-
-@pytest.fixture(scope="module")
-def undisturbed(begun: Path) -> Run:
-    """Its run."""
-    code, said = ended(begun)
-    assert code == 0, said
-    return run_of(begun, "alone")
+def undisturbed(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run of a process of this machine that trains what each of the rows is, whatever that is called."""
+    study = study_file(tmp_path_factory.mktemp("local"), pairs, {"kind": "local", "device": "cpu"}, {"label": "alone"})
+    (row,) = read(study)[1]
+    subprocess.run([sys.executable, "-m", "vsbench", *train_words(row, "cpu")], capture_output=True, check=True)
+    return row.run
 
 
 def test_rows_that_are_killed_run_out_of_time_or_fail_leave_the_others_going(
@@ -146,9 +177,9 @@ def test_rows_that_are_killed_run_out_of_time_or_fail_leave_the_others_going(
     """One lies on two nodes, and the controller is started anew while all of them run."""
     two = {"options": {"downs": 3, "batch_size": 1}, "training": {"nodes": 2}}
     labels = ("killed", "late", "plain", "other")
-    slurm = SLURM | {"hours": 2 / 60, "setup": ["export MASTER_ADDR=127.0.0.1"]}  # where this cluster's nodes are
+    asked = SLURM | {"hours": 2 / 60, "setup": ["export MASTER_ADDR=127.0.0.1"]}  # where this cluster's nodes are
     study = study_file(
-        tmp_path, pairs, slurm, *({"label": label} for label in labels), {"label": "two"} | two,
+        tmp_path, pairs, asked, *({"label": label} for label in labels), {"label": "two"} | two,
         {"label": "fails"},
     )  # fmt: skip
     in_use = ExitStack()  # so this row fails
@@ -161,20 +192,21 @@ def test_rows_that_are_killed_run_out_of_time_or_fail_leave_the_others_going(
         told("scontrol", "shutdown", "slurmctld")
         wait_for(lambda: "UP" in told("scontrol", "ping"), "the controller does not come back")
         undisturbed = request.getfixturevalue("undisturbed")  # trained now, while time runs out
-        queue_at_once(job_of(study, "late"))
-        _, said = process.communicate(timeout=PATIENCE_S)
+        said = said_by(process)
     finally:
         process.kill()
         in_use.close()
     assert process.returncode == 1, said
 
     found = states(study)
-    assert {name: row["state"] for name, row in found.items()} == {
+    assert {name: one.state for name, one in found.items()} == {
         "killed": "stopped", "late": "done", "plain": "done", "other": "done", "two": "done", "fails": "failed",
     }, said  # fmt: skip
-    assert found["killed"]["why"] == "cancelled by SLURM or with scancel"
-    assert f"in use by process {os.getpid()} on" in found["fails"]["why"]
-    assert run_of(study, "late").job_log.read_text().count("$ vsbench train") == 2
+    assert found["killed"].why == "cancelled by SLURM or with scancel"
+    assert f"in use by process {os.getpid()} on" in found["fails"].why
+    late = run_of(study, "late").job_log.read_text()
+    assert late.count("$ vsbench train") >= 2, "a slow machine makes it late again"
+    assert "queues again: its time is up" in late
     code, said = ended("retry", study)
     assert code == 0, said
     for label in (*labels, "fails"):
@@ -189,38 +221,60 @@ def test_rows_that_are_killed_run_out_of_time_or_fail_leave_the_others_going(
 
 def test_where_a_cluster_cancels_jobs_and_lets_none_queue_again(pairs: Path, undisturbed: Run, tmp_path: Path) -> None:
     """Status says so, and retry begins another job; that one is cancelled by us, and so begun a third time."""
-    slurm = SLURM | {"hours": 1, "partition": "cheap", "options": {"no-requeue": True}}
-    study = study_file(tmp_path, pairs, slurm, {"label": "plain"})
+    asked = SLURM | {"hours": 1, "partition": "cheap", "options": {"no-requeue": True}}
+    study = study_file(tmp_path, pairs, asked, {"label": "plain"})
     process = sweep(study)
     frozen(study, "plain", process)
     told("sbatch", "--partition=urgent", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=true")
-    said = process.communicate(timeout=PATIENCE_S)[1]
+    said = said_by(process)
     found = states(study)["plain"]
-    assert (process.returncode, found["state"]) == (1, "stopped"), said
-    assert "cancels such jobs" in found["why"] or "may not queue again" in found["why"]
-    assert found["step"] > 0
+    assert (process.returncode, found.state) == (1, "stopped"), said
+    assert "cancels such jobs" in found.why or "may not queue again" in found.why
+    assert found.step > 0
 
     process = sweep("retry", study)
     row = frozen(study, "plain", process)
-    assert ended("cancel", study) == (0, "")
+    call_off(study)
     os.kill(row, signal.SIGCONT)
-    said = process.communicate(timeout=PATIENCE_S)[1]
-    assert (process.returncode, states(study)["plain"]["state"]) == (1, "cancelled"), said
+    said = said_by(process)
+    assert (process.returncode, states(study)["plain"].state) == (1, "cancelled"), said
 
     code, said = ended("retry", study)
     assert code == 0, said
     assert_same_weights(run_of(study, "plain"), undisturbed)
 
 
-def test_a_row_that_waits_never_begins_once_it_is_cancelled(pairs: Path, tmp_path: Path) -> None:
-    study = study_file(tmp_path, pairs, SLURM | {"hours": 1, "options": {"begin": "now+1hour"}}, {"label": "plain"})
+def test_a_sweep_that_was_killed_while_it_began_jobs_leaves_none_on_hold_for_good(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before its jobs were recorded nor before they were let go; and a row that waits can be called off."""
+    asked = SLURM | {"hours": 1, "options": {"begin": "now+1hour"}}
+    study = study_file(tmp_path, pairs, asked, {"label": "plain"})
+    found, rows = read(study)
+
+    def killed(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    def queue() -> str:
+        return told("squeue", "--noheader", "--states=PENDING", "--format=%A|%r|%j")
+
+    for recorded in (False, True):
+        with monkeypatch.context() as patched:
+            patched.setattr(slurm, "_run", killed)
+            if not recorded:
+                patched.setattr(JobRecord, "write", killed)
+            with pytest.raises(KeyboardInterrupt):
+                executors_of(found)["slurm"].submit(rows, [])
+    assert queue().count("|JobHeldUser|vsbench-begins-") == 2
+
     process = sweep(study)
-    wait_for(run_of(study, "plain").job_file.exists, "not submitted")
-    assert states(study)["plain"]["why"] == "SLURM: BeginTime"
-    assert ended("cancel", study) == (0, "")
-    said = process.communicate(timeout=PATIENCE_S)[1]
-    assert (process.returncode, states(study)["plain"]["state"]) == (1, "cancelled"), said
-    assert told("squeue", "--noheader", f"--jobs={job_of(study, 'plain')}") == ""
+    wait_for(lambda: "|BeginTime|vsbench\n" in queue(), "not begun")
+    assert queue() == f"{job_of(study, 'plain')}|BeginTime|vsbench\n"
+    assert states(study)["plain"].why == "SLURM: BeginTime"
+    call_off(study)
+    said = said_by(process)
+    assert (process.returncode, states(study)["plain"].state) == (1, "cancelled"), said
+    assert queue() == ""
 
 
 def test_what_slurm_refuses_is_said_in_a_line(pairs: Path, tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ class Here:
     def __init__(self, bad: Sequence[str] = ()) -> None:
         self.bad, self.begun = bad, list[str]()
 
+    def recover(self, rows: Sequence[PlannedRow]) -> None: ...
+
     def submit(self, rows: Sequence[PlannedRow], under_way: Sequence[JobRecord]) -> list[PlannedRow]:
         row = rows[0]
         self.begun.append(row.name)

@@ -16,7 +16,7 @@ from vsbench.engine.interrupt import Interrupted
 from vsbench.errors import UsageError
 from vsbench.files import this_machine
 from vsbench.records.job import JobRecord
-from vsbench.studies import sweep
+from vsbench.studies import state, sweep
 from vsbench.studies.executors import local
 from vsbench.studies.executors.local import LocalExecutor
 from vsbench.studies.file import Local, StudyFile
@@ -258,3 +258,33 @@ def test_a_damaged_job_record_is_the_rows_failure(study: Read) -> None:
     (one,) = look_at(rows, {})
     assert one.state == "failed"
     assert "job.json: damaged" in one.why
+
+
+def test_rows_whose_files_are_as_they_were_are_not_read_again(study: Read, train_here: Any, monkeypatch: Any) -> None:
+    """A sweep looks twice a second, at hundreds of rows; what changed is seen, however it did."""
+    _, rows = study(methods=FOUR[:3])
+    for row in rows[:2]:
+        train_here(row)
+    rows[0].run.job_log.write_text("error: it is no day for it\n")
+    ended = JobRecord(executor="local", id="1", machine=this_machine(), began=1)
+    ended.write(rows[0].run.job_file)
+    read: list[str] = []
+    how_far = PlannedRow.how_far
+    monkeypatch.setattr(PlannedRow, "how_far", lambda row: (read.append(row.name), how_far(row))[1])
+    monkeypatch.setattr(state, "TICK_S", -1.0)
+    executors, reader = {"local": LocalExecutor(Local(device="cpu"))}, state.Reader()
+    looked = [look_at(rows, executors, reader) for _ in range(3)]
+    assert looked[1:] == looked[:-1]
+    assert read == ["a", "b", "c"]
+    for file in rows[1].run.checkpoints.glob("*.safetensors"):
+        file.unlink()
+    rows[0].run.record_file.unlink()  # done no more
+    seen = look_at(rows, executors, reader)
+    assert read == ["a", "b", "c", "a", "b"]
+    assert [one.state for one in seen] == ["failed", "to do", "to do"]
+    ended.model_copy(update={"cancelled": True}).write(rows[0].run.job_file)
+    assert look_at(rows, executors, reader)[0].state == "cancelled"
+    monkeypatch.setattr(state, "TICK_S", 60.0)
+    for _ in range(2):
+        look_at(rows, executors, fresh := state.Reader())
+    assert not [files for files in fresh.known if rows[1].run.folder / "log.csv" in files], "it may change in this tick"

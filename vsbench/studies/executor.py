@@ -10,8 +10,9 @@ from typing import Literal, Protocol
 from vsbench.records.job import JobRecord
 from vsbench.studies.plan import PlannedRow
 
-# waiting: for a place; running; gone: it has ended, however; elsewhere: this machine can't tell
-JobState = Literal["waiting", "running", "gone", "elsewhere"]
+# waiting: for a place; running; ending: over, so far as can be told, but it may queue again, and what it wrote last may
+# not be seen here yet; gone: it has ended, however; elsewhere: this machine can't tell
+JobState = Literal["waiting", "running", "ending", "gone", "elsewhere"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Executor(Protocol):
     """
 
     name: str  # as job records have it
+
+    def recover(self, rows: Sequence[PlannedRow]) -> None:
+        """End what a program that was killed while it began jobs has left behind; rows of these are open again.
+
+        Nobody begins jobs meanwhile.
+        """
 
     def submit(self, rows: Sequence[PlannedRow], under_way: Sequence[JobRecord]) -> list[PlannedRow]:
         """Begin jobs of as many of these rows as there is room for, in their order; which these are.

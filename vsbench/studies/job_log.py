@@ -7,6 +7,7 @@ from vsbench.files import open_regular
 from vsbench.names import said
 
 INTERRUPTED = "error: interrupted"  # before its first step: no fault, and nothing is lost
+QUEUES_AGAIN = "queues again: "  # what a job says that is to go on by itself
 TAIL = 1 << 14  # bytes that are looked at
 
 

@@ -1,15 +1,19 @@
 """How far the rows of a study are: from the files in their run folders, and what their jobs' executors say."""
 
-from collections.abc import Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from vsbench.engine.progress import Pace, pace
+from vsbench.engine.progress import HowFar, Pace, pace
 from vsbench.engine.run import Run
 from vsbench.errors import RunError
 from vsbench.records.job import JobRecord
 from vsbench.studies.executor import Executor, Seen
-from vsbench.studies.job_log import INTERRUPTED, last_line
+from vsbench.studies.job_log import INTERRUPTED, QUEUES_AGAIN, last_line
 from vsbench.studies.plan import PlannedRow
 
 # stopped: it goes on with the next sweep; failed and cancelled: when it is asked for again (retry)
@@ -17,6 +21,9 @@ State = Literal["to do", "waiting", "running", "elsewhere", "stopped", "failed",
 OPEN: tuple[State, ...] = ("to do", "stopped")  # what a sweep begins
 AGAIN: tuple[State, ...] = ("failed", "cancelled", "elsewhere")  # and what it does not, unless it is asked for again
 UNDER_WAY: tuple[State, ...] = ("waiting", "running")
+TICK_S = 2.0  # of the clocks by which file systems say when a file was written
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,36 @@ class RowState:
     why: str = ""
 
 
-def look_at(rows: Sequence[PlannedRow], executors: Mapping[str, Executor]) -> list[RowState]:
-    """How far rows are, in their order; ``executors`` by name. Nothing is changed, and no image is looked at."""
-    jobs = [job_of(row.run) for row in rows]
+class Reader:
+    """Reads files, and again only those that have changed since."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[Path, ...], tuple[object, Any]] = {}
+
+    def read(self, read: Callable[[], T], *files: Path) -> T:
+        """What ``read`` gives, which looks at these files and folders alone."""
+        stats = [_stat(file) for file in files]
+        mark = [stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats]
+        if files in self.known and self.known[files][0] == mark:
+            found: T = self.known[files][1]
+            return found
+        found = read()
+        # what is written twice within a tick of the file system's clock looks the same
+        if max((stat.st_mtime for stat in stats if stat), default=0.0) < time.time() - TICK_S:
+            self.known[files] = mark, found
+        return found
+
+
+def look_at(
+    rows: Sequence[PlannedRow], executors: Mapping[str, Executor], reader: Reader | None = None
+) -> list[RowState]:
+    """How far rows are, in their order; ``executors`` by name. Nothing is changed, and no image is looked at.
+
+    ``reader``: the one of the look before, where there was one. How far a row is, is read after its executor was asked:
+    so what a job that has ended left is seen.
+    """
+    reader = reader or Reader()
+    jobs = [reader.read(partial(job_of, row.run), row.run.job_file) for row in rows]
     asked: dict[str, dict[int, JobRecord]] = {}
     for place, job in enumerate(jobs):
         if isinstance(job, JobRecord) and job.id:
@@ -45,7 +79,7 @@ def look_at(rows: Sequence[PlannedRow], executors: Mapping[str, Executor]) -> li
         found = executors[name].look(list(own.values())) if name in executors else [Seen("elsewhere")] * len(own)
         seen |= dict(zip(own, found, strict=True))
     nothing = Seen("gone")
-    return [_state(row, jobs[place], seen.get(place, nothing)) for place, row in enumerate(rows)]
+    return [_state(row, jobs[place], seen.get(place, nothing), reader) for place, row in enumerate(rows)]
 
 
 def job_of(run: Run) -> JobRecord | RunError | None:
@@ -58,14 +92,27 @@ def job_of(run: Run) -> JobRecord | RunError | None:
         return error
 
 
-def _state(row: PlannedRow, job: JobRecord | RunError | None, seen: Seen) -> RowState:
+def _stat(file: Path) -> os.stat_result | None:
     try:
-        if isinstance(job, RunError):
-            raise job
+        return file.stat()
+    except OSError:
+        return None
+
+
+def _far(row: PlannedRow) -> tuple[HowFar, Pace | None] | RunError:
+    try:
         far = row.how_far()
-        going = pace(row.run) if far.begun else None
+        return far, pace(row.run) if far.begun else None
     except RunError as error:
-        return RowState(row, "failed", why=str(error))
+        return error
+
+
+def _state(row: PlannedRow, job: JobRecord | RunError | None, seen: Seen, reader: Reader) -> RowState:
+    run = row.run
+    read = reader.read(partial(_far, row), run.record_file, run.log_file, run.checkpoints)
+    if isinstance(job, RunError) or isinstance(read, RunError):
+        return RowState(row, "failed", why=str(job if isinstance(job, RunError) else read))
+    far, going = read
     node = seen.node or (None if job is None else job.node)
 
     def found(state: State, why: str = "") -> RowState:
@@ -76,13 +123,18 @@ def _state(row: PlannedRow, job: JobRecord | RunError | None, seen: Seen) -> Row
         return found("done")
     if job is None:
         return found("stopped" if far.step else "to do")
-    if seen.state != "gone":
+    if seen.state not in ("ending", "gone"):
         elsewhere = f"begun on {job.node}, which this machine can't ask; look there, or begin it here with retry"
         return found(seen.state, seen.why or (elsewhere if seen.state == "elsewhere" else ""))
     if job.cancelled:
         return found("cancelled", seen.why)
-    last = last_line(row.run.job_log)
+    last = reader.read(partial(last_line, run.job_log), run.job_log)
     if last.startswith("error: ") and last != INTERRUPTED:
         return found("failed", seen.why or last.removeprefix("error: "))
+    why = last.partition("stopped: ")[2]
+    if seen.state == "ending" and not why:  # it has not said that it is over
+        return found("running")
+    if last.startswith(QUEUES_AGAIN):
+        why = "it was to queue again, and has ended before it trained; slurm-*.log in its folder says more"
     asked = last.startswith("stopped at step") or last == INTERRUPTED
-    return found("stopped", seen.why or last.partition("stopped: ")[2] or ("" if asked else "its job was killed"))
+    return found("stopped", seen.why or why or ("" if asked else "its job was killed"))

@@ -14,7 +14,7 @@ from vsbench.studies.executors.local import LocalExecutor
 from vsbench.studies.executors.slurm import SlurmExecutor
 from vsbench.studies.file import Slurm, StudyFile
 from vsbench.studies.plan import PlannedRow
-from vsbench.studies.state import AGAIN, OPEN, UNDER_WAY, RowState, job_of, look_at
+from vsbench.studies.state import AGAIN, OPEN, UNDER_WAY, Reader, RowState, job_of, look_at
 
 LOOK_S = 0.5  # seconds between two looks at the rows
 
@@ -47,9 +47,12 @@ def train_rows(
     wanted = (*OPEN, *AGAIN) if again else OPEN
     begun: set[Path] = set()
     over: dict[Path, RowState] = {}  # what is done stays done
+    reader = Reader()
     with Interrupt() as interrupt, _left_in_order(executor):
+        with _alone_with_jobs(rows):
+            executor.recover(rows)
         while True:
-            looked = look_at([row for row in rows if row.run.folder not in over], executors)
+            looked = look_at([row for row in rows if row.run.folder not in over], executors, reader)
             over |= {one.row.run.folder: one for one in looked if one.state == "done"}
             by_folder = over | {one.row.run.folder: one for one in looked}
             states = [by_folder[row.run.folder] for row in rows]

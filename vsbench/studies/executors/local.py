@@ -40,6 +40,9 @@ class LocalExecutor:
         self.own: dict[str, subprocess.Popen[bytes]] = {}  # to be waited for, else they stay as zombies
         self.running: list[JobRecord] = []  # at the last look, those of an earlier program too
 
+    def recover(self, rows: Sequence[PlannedRow]) -> None:
+        """As the protocol has it: no process begins before it is recorded."""
+
     def submit(self, rows: Sequence[PlannedRow], under_way: Sequence[JobRecord]) -> list[PlannedRow]:
         """As the protocol has it. A GPU belongs to one job."""
         for row in rows:

@@ -4,12 +4,16 @@ A job goes on by itself after its time was up or another one took its machine (`
 ours meanwhile: this one may be ended at any time.
 """
 
+import hashlib
+import math
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,9 +26,15 @@ from vsbench.studies.executor import Seen
 from vsbench.studies.executors.slurm_job import RowJob
 from vsbench.studies.file import Slurm, Training
 from vsbench.studies.plan import PlannedRow
+from vsbench.studies.state import job_of
 
 ASK_S = 5.0  # seconds between two questions to the controller, which all users of a cluster share
 REFUSED_S = 60.0  # after SLURM has refused a job
+# For so long after its end a job is not taken for gone: SLURM, an administrator or the job itself may queue it again,
+# and NFS may show a folder as it was a minute ago (acdirmax), without what the job wrote last.
+GRACE_S = 60.0
+NAME = "vsbench"  # of jobs
+NUMBER = re.compile(r"\d+(_\d+)?", re.ASCII)
 ARRAY = 1000  # jobs in an array, as SLURM allows where its administrator has not said otherwise
 TIMEOUTS = 1_000_000  # how often submitit lets a job queue again: a training may need more than any number of slots
 # of the submitter's own job, where it is one; where the cluster is to be found stays
@@ -52,9 +62,28 @@ class SlurmExecutor:
 
     def __init__(self, settings: Slurm, folder: Path) -> None:
         self.settings, self.folder = settings, folder.absolute()
+        whose = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
+        self.beginning = f"{NAME}-begins-{whose}"  # the name of jobs on hold until they are recorded
         self.seen: dict[str, Seen] = {}
+        self.alive: dict[str, float] = {}  # when a job was last seen to be under way
         self.asked = float("-inf")
         self.refused = float("-inf")
+
+    def recover(self, rows: Sequence[PlannedRow]) -> None:
+        """As the protocol has it: jobs that are still on hold, by the name that they have so long."""
+        if shutil.which("squeue") is None:
+            return
+        found = _table(
+            ["squeue", "--noheader", "--me", "--states=PENDING", f"--name={self.beginning}", "--format=%F|%Q"]
+        )
+        left = [number for number, rest in (found or {}).items() if rest == ["0"]]  # the priority of what is on hold
+        if not left:
+            return
+        _run(["scancel", "--quiet", *left])
+        for row in rows:
+            job = job_of(row.run)
+            if isinstance(job, JobRecord) and job.executor == self.name and _array(job.id) in left:
+                row.run.job_file.unlink()
 
     def submit(self, rows: Sequence[PlannedRow], under_way: Sequence[JobRecord]) -> list[PlannedRow]:
         """As the protocol has it. There is room for all, unless SLURM says otherwise, as where a user may have so many
@@ -77,10 +106,9 @@ class SlurmExecutor:
         """As the protocol has it: by squeue, and by sacct what it has forgotten, where the cluster keeps accounts."""
         if shutil.which("squeue") is None:
             return [Seen("elsewhere", why="a job of SLURM, whose commands are not here")] * len(jobs)
-        numbers = [job.id for job in jobs]
-        if time.monotonic() - self.asked > ASK_S or not self.seen.keys() >= set(numbers):
-            self._ask(numbers)
-        return [self.seen[number] for number in numbers]
+        if time.monotonic() - self.asked > ASK_S or not self.seen.keys() >= {job.id for job in jobs}:
+            self._ask(jobs)
+        return [self.seen[job.id] for job in jobs]
 
     def cancel(self, jobs: Sequence[JobRecord]) -> None:
         """As the protocol has it. A running job is signalled, not cancelled: SLURM would give it half a minute."""
@@ -98,7 +126,7 @@ class SlurmExecutor:
     def _begin(self, rows: Sequence[PlannedRow]) -> None:
         """Submit them, on hold until their records are written."""
         executor, device, hours = self._submitit(), self.settings.device, self.settings.hours
-        executor.update_parameters(**parameters(self.settings, rows[0].training))
+        executor.update_parameters(**parameters(self.settings, rows[0].training) | {"job_name": self.beginning})
         works = [
             RowJob(tuple(train_words(row, device)), train_line(row, device), row.run.folder.absolute(), hours)
             for row in rows
@@ -113,10 +141,13 @@ class SlurmExecutor:
         try:
             for row, number in zip(rows, numbers, strict=True):
                 JobRecord(executor=self.name, id=number, submitted=now()).write(row.run.job_file)
-            _run(["scontrol", "release", numbers[0].partition("_")[0]])  # the whole array
+            _run(["scontrol", "release", _array(numbers[0])])
         except BaseException:
             _run(["scancel", *numbers])
             raise
+        name = self.settings.options.get("job-name", NAME)
+        with suppress(RunError):  # ended already; and the name of a job that is not on hold means nothing
+            _run(["scontrol", "update", f"jobid={_array(numbers[0])}", f"jobname={name}"])
 
     def _submitit(self) -> Any:
         try:
@@ -127,27 +158,48 @@ class SlurmExecutor:
             raise UsageError("executor: slurm: no sbatch here; start vsbench sweep where SLURM's commands are")
         return submitit.SlurmExecutor(self.folder, max_num_timeout=TIMEOUTS)
 
-    def _ask(self, numbers: Sequence[str]) -> None:
+    def _ask(self, jobs: Sequence[JobRecord]) -> None:
         self.asked = time.monotonic()
-        found = _table(["squeue", "--noheader", "--array", "--states=all", "--me", "--format=%i|%T|%N|%r"])
+        numbers = [job.id for job in jobs if NUMBER.fullmatch(job.id)]
+        arrays = ",".join(dict.fromkeys(map(_array, numbers)))
+        asked = ["--noheader", "--array", "--states=all", f"--jobs={arrays}", "--format=%i|%T|%N|%e|%r"]
+        found = _table(["squeue", *asked]) if numbers else {}
         if found is None:
-            for number in numbers:
-                self.seen.setdefault(number, Seen("waiting", why="SLURM's controller does not answer"))
+            for job in jobs:
+                self.seen.setdefault(job.id, Seen("waiting", why="SLURM's controller does not answer"))
             return
         if forgotten := [number for number in numbers if number not in found]:
-            wanted = ["--format=JobID,State%40,NodeList", f"--jobs={','.join(forgotten)}"]
+            wanted = ["--format=JobID,State%40,NodeList,End", f"--jobs={','.join(forgotten)}"]
             found = (_table(["sacct", "--noheader", "--allocations", "--parsable2", *wanted]) or {}) | found
-        self.seen = {number: _seen(*found.get(number, [])) for number in numbers}
+        for job in jobs:
+            self.seen[job.id] = self._seen(job, *found.get(job.id, []))
+
+    def _seen(self, job: JobRecord, state: str = "", nodes: str = "", end: str = "", reason: str = "") -> Seen:
+        word = state.split(" ")[0]  # sacct: CANCELLED by 1000
+        node = nodes if nodes not in ("", "(null)", "None assigned") else None
+        if word in WAITING or word in RUNNING:
+            self.alive[job.id] = time.monotonic()
+        if word in WAITING:
+            return Seen("waiting", why="" if reason in ("", "None") else f"SLURM: {reason}")
+        if word in RUNNING:
+            return Seen("running", node)
+        over_s = _age(end)  # SLURM's own word, where it has one; else since there was a sign of the job
+        if math.isinf(over_s):
+            over_s = min(self.asked - self.alive.get(job.id, -math.inf), _age(job.submitted))
+        return Seen("ending" if over_s < GRACE_S else "gone", node, WHY.get(word, ""))
 
 
-def _seen(state: str = "", nodes: str = "", reason: str = "") -> Seen:
-    word = state.split(" ")[0]  # sacct: CANCELLED by 1000
-    node = nodes if nodes not in ("", "(null)", "None assigned") else None
-    if word in WAITING:
-        return Seen("waiting", why="" if reason in ("", "None") else f"SLURM: {reason}")
-    if word in RUNNING:
-        return Seen("running", node)
-    return Seen("gone", node, WHY.get(word, ""))
+def _array(number: str) -> str:
+    """The number of the whole array that a job is of; a single job's own."""
+    return number.partition("_")[0]
+
+
+def _age(when: str | None) -> float:
+    """Seconds since a time, or until then by a clock that goes before this one; infinite where there is none."""
+    try:
+        return abs((datetime.now(UTC) - datetime.fromisoformat(when or "").astimezone()).total_seconds())
+    except (ValueError, OverflowError):  # N/A, Unknown
+        return math.inf
 
 
 def _arrays(rows: Sequence[PlannedRow]) -> Iterator[list[PlannedRow]]:
@@ -164,7 +216,6 @@ def parameters(settings: Slurm, training: Training) -> dict[str, Any]:
     """What is asked of SLURM, in submitit's words: a task for each device."""
     cpus = settings.cpus or training.workers + 1
     asked: dict[str, Any] = {
-        "job_name": "vsbench",
         "time": max(1, round(settings.hours * 60)),  # minutes
         "nodes": training.nodes,
         "ntasks_per_node": training.devices,
@@ -214,8 +265,9 @@ def _run(command: Sequence[str]) -> None:
 
 def _table(command: Sequence[str]) -> dict[str, list[str]] | None:
     """What a command prints of jobs, by their numbers; None where it fails."""
-    asked = subprocess.run(command, capture_output=True, text=True, check=False)
-    if asked.returncode:
+    standard = os.environ | {"SLURM_TIME_FORMAT": "standard"}
+    asked = subprocess.run(command, capture_output=True, text=True, check=False, env=standard)
+    if asked.returncode and "Invalid job id" not in asked.stderr:  # so squeue says that it knows none of them
         return None
     rows = (line.split("|") for line in asked.stdout.splitlines())
     return {number: row for number, *row in rows}

@@ -22,13 +22,13 @@ from vsbench.environment import THREADS
 from vsbench.errors import RunError
 from vsbench.names import said
 from vsbench.records.job import JobRecord
-from vsbench.studies.job_log import INTERRUPTED, last_line
+from vsbench.studies.job_log import INTERRUPTED, QUEUES_AGAIN, last_line
 
 # SLURM's own, and submitit's, whichever that is. The training hears of them from here, once: a second signal would end
 # it without a checkpoint.
 TOLD = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 ASK_AGAIN_S = 5.0  # where the controller does not answer
-TRIES = 12
+TRIES = 11  # to ask it again
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class RowJob:
         if late and _newest(run) == before:
             _say(run, f"error: no checkpoint could be written within {self.hours:g} hours; ask for more hours")
             sys.exit(1)
-        if _is_wanted(run) and (why := _queue_again(training.told)):
-            _say(run, f"stopped: {why}; retry begins another job")
+        if _is_wanted(run):
+            _queue_again(run, training.told)
         sys.exit(1)
 
     def checkpoint(self) -> Any:
@@ -152,23 +152,24 @@ def _say(run: Run, line: str) -> None:
         log.write(f"{line}\n")
 
 
-def _queue_again(told: int) -> str:
-    """Put this job into the queue again; why SLURM does not, or nothing."""
-    number, what = job_id(), "its time is up" if told != signal.SIGTERM else "SLURM takes its machine back"
-    for _ in range(TRIES):
-        if told == signal.SIGTERM and _state(number) not in ("RUNNING", ""):
-            return ""  # cancelled, or queued again by SLURM itself
+def _queue_again(run: Run, told: int) -> None:
+    """Put this job into the queue again, unless SLURM has done so or cancelled it, and say what becomes of it."""
+    number, what = job_id(), "SLURM takes its machine back" if told == signal.SIGTERM else "its time is up"
+    if told == signal.SIGTERM and not _may_run(number):
+        return
+    _say(run, f"{QUEUES_AGAIN}{what}")  # first: queued again, this process is ended
+    for wait_s in (*[ASK_AGAIN_S] * TRIES, None):
         asked = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True, check=False)
-        if asked.returncode == 0:
-            return ""
-        if "contact" not in asked.stderr:
+        if asked.returncode == 0 or not _may_run(number):
+            return
+        if wait_s is None or "contact" not in asked.stderr:
             break
-        time.sleep(ASK_AGAIN_S)
-    return f"{what}, and it may not queue again ({said(asked.stderr)})"
+        time.sleep(wait_s)
+    _say(run, f"stopped: {what}, and it may not queue again ({said(asked.stderr)}); retry begins another job")
 
 
-def _state(number: str) -> str:
-    """What SLURM says of a job, in its words; empty where it does not answer."""
+def _may_run(number: str) -> bool:
+    """Whether a job runs, so far as SLURM says."""
     asked = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, check=False)
     words = (word.partition("=") for word in asked.stdout.split())
-    return next((value for key, _, value in words if key == "JobState"), "")
+    return next((value for key, _, value in words if key == "JobState"), "RUNNING") == "RUNNING"
