@@ -249,6 +249,27 @@ def test_links_that_lead_out_of_a_run_are_not_followed(part: Any, tmp_path: Path
     assert not (group(tmp_path / "into") / "a/seed-0/job.log").exists()
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_what_slurm_said_of_a_job_comes_along(part: Any, tmp_path: Path, copy: bool) -> None:
+    """Its logs lie beside the runs, linked; in the merged folder they are files, which nobody writes to any more."""
+    one, into = part("one", "a/seed-0", "a/seed-1"), tmp_path / "into"
+    (one / "slurm").mkdir()
+    (one / "slurm" / "5_0_0_log.out").write_text("submitit INFO\n")
+    (tmp_path / "secret").write_text("x")
+    for name, leads_to in (("5_0", "../../../../slurm/5_0_0_log.out"), ("6", one / "slurm" / "5_0_0_log.out"),
+                           ("7", "../../../../slurm/7_log.out"), ("8", "../../../../../secret")):  # fmt: skip
+        (group(one) / "a/seed-0" / f"slurm-{name}.log").symlink_to(leads_to)
+    before = snapshot(one)
+    together(one, into, copy=copy)
+    assert snapshot(one) == before
+    logs = sorted((group(into) / "a/seed-0").glob("slurm-*.log"))
+    assert [log.name for log in logs] == ["slurm-5_0.log", "slurm-6.log"], "nothing dangles, nothing leads out"
+    assert not any(log.is_symlink() for log in logs)
+    shutil.rmtree(one)
+    assert {log.read_text() for log in logs} == {"submitit INFO\n"}
+    assert together(into, tmp_path / "third").added
+
+
 def test_folders_that_cannot_be_merged(part: Any, tmp_path: Path) -> None:
     one = part("one", "a/seed-0")
     for folders in ((one, one), (one, one / "into"), (one / "runs", tmp_path), (tmp_path / "none", tmp_path / "into")):

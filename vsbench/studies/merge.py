@@ -198,7 +198,7 @@ def _bring(source: Path, into: Path, place: Path, copy: bool, require: Callable[
     What an interrupted merge had made of it is gone on with.
     """
     target, made, before = into / place, into / MADE / place, into / BEFORE / place
-    wanted = {file.relative_to(source) for file in _files(source)}
+    wanted = {file.relative_to(source) for file in _files(source, source.parents[len(place.parts) - 1])}
     for file in [file for file in made.rglob("*") if file.is_file() and file.relative_to(made) not in wanted]:
         file.unlink()
     for name in sorted(wanted):
@@ -222,15 +222,15 @@ def _finish_replacing(into: Path) -> None:
     shutil.rmtree(into / BEFORE, ignore_errors=True)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, results: Path) -> Iterator[Path]:
     """The files of a run folder, but for what a process left half-written, holds it by, or is known by on its machine.
 
-    Links that lead out of it are passed over.
+    Links that lead out of its results are passed over; one within them, as to SLURM's log of a job, is what is there.
     """
     for file in sorted(folder.rglob("*")):
         if file.name in (".lock", "job.json") or TEMPORARY.fullmatch(file.name):
             continue
-        if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
+        if file.is_file() and file.resolve().is_relative_to(results.resolve()):
             yield file
 
 
