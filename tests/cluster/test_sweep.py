@@ -1,5 +1,8 @@
 """A sweep on a real cluster: rows that are killed, run out of time, fail, and lie on two nodes, and a controller that
 is started anew meanwhile. All end as they must, and what survives is what an undisturbed local run is, bit for bit.
+
+The jobs are processes of ``vsbench train``, each of which takes seconds to start. So the first sweep alone is the
+command, and the others what it calls.
 """
 
 import csv
@@ -8,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -22,13 +26,14 @@ from safetensors.torch import load_file
 from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.lock import locked
 from vsbench.engine.run import Run
+from vsbench.errors import UsageError
 from vsbench.records.job import JobRecord
 from vsbench.studies.command import train_words
 from vsbench.studies.executors import slurm
 from vsbench.studies.file import StudyFile, read_study
 from vsbench.studies.plan import PlannedRow, plan
 from vsbench.studies.state import RowState, look_at
-from vsbench.studies.sweep import cancel, executors_of
+from vsbench.studies.sweep import cancel, executors_of, train_rows
 
 PATIENCE_S = 600
 STEPS = 40
@@ -54,16 +59,23 @@ def run_of(study: Path, row: str) -> Run:
     return Run(study.parent / "results/runs/folder-er" / row / "seed-0")
 
 
-def sweep(*words: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "vsbench", "sweep", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+class Sweep(threading.Thread):
+    """What ``vsbench sweep`` and ``retry`` do to train rows; ``result`` waits until they have."""
 
+    def __init__(self, study: Path, again: bool = False) -> None:
+        super().__init__(daemon=True)  # a test that fails does not wait for it
+        self.study, self.again = study, again
+        self.start()
 
-def ended(*words: object) -> tuple[int, str]:
-    """The exit code of a command of ``vsbench sweep``, and what it says on standard error."""
-    process = sweep(*words)
-    said = process.communicate(timeout=PATIENCE_S)[1]
-    return process.returncode, said
+    def run(self) -> None:
+        found, rows = read(self.study)
+        executors = executors_of(found)
+        self.states = train_rows(rows, executors, executors["slurm"], lambda states: None, self.again)
+
+    def result(self) -> dict[str, RowState]:
+        """How far the rows are, by name."""
+        until(lambda: not self.is_alive())
+        return {one.row.name: one for one in self.states}
 
 
 def told(*words: object) -> str:
@@ -100,12 +112,11 @@ def job_of(study: Path, row: str) -> str:
     return JobRecord.read(run_of(study, row).job_file).id
 
 
-def frozen(study: Path, row: str, sweeping: "subprocess.Popen[str]") -> int:
+def frozen(study: Path, row: str) -> int:
     """The process that trains a row, held at one of its first steps until SIGCONT."""
     run = run_of(study, row)
 
     def trains() -> int:
-        assert sweeping.poll() is None, sweeping.communicate()
         if not run.job_log.exists() or ": step " not in run.job_log.read_text().rpartition("$ vsbench train")[2]:
             return 0
         process = int(re.findall(r"process (\d+) on", (run.folder / ".lock").read_text())[0])
@@ -130,17 +141,16 @@ def queue_at_once(done: set[str]) -> None:
             told("scontrol", "update", f"jobid={job}", "StartTime=now+3seconds")
 
 
-def said_by(sweeping: "subprocess.Popen[str]") -> str:
-    """What a sweep says on standard error until it ends; jobs that queue again do so at once."""
+def until(over: Callable[[], bool]) -> None:
+    """Wait; jobs that queue again do so at once."""
     done: set[str] = set()
 
-    def over() -> bool:
+    def look() -> bool:
         queue_at_once(done)
         time.sleep(0.5)
-        return sweeping.poll() is not None
+        return over()
 
-    wait_for(over, "the sweep does not end")
-    return sweeping.communicate()[1]
+    wait_for(look, "it does not end")
 
 
 def losses(run: Run, steps: int) -> list[float]:
@@ -184,17 +194,19 @@ def test_rows_that_are_killed_run_out_of_time_or_fail_leave_the_others_going(
     )  # fmt: skip
     in_use = ExitStack()  # so this row fails
     in_use.enter_context(locked(run_of(study, "fails").folder, print))
-    process = sweep(study)
+    command = [sys.executable, "-m", "vsbench", "sweep", study]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        frozen(study, "killed", process)
+        frozen(study, "killed")
         told("scancel", "--signal=KILL", job_of(study, "killed"))
-        frozen(study, "late", process)  # until SLURM wakes it with its signal
+        frozen(study, "late")  # until SLURM wakes it with its signal
         told("scontrol", "shutdown", "slurmctld")
         wait_for(lambda: "UP" in told("scontrol", "ping"), "the controller does not come back")
         undisturbed = request.getfixturevalue("undisturbed")  # trained now, while time runs out
-        said = said_by(process)
+        until(lambda: process.poll() is not None)
     finally:
         process.kill()
+        said = process.communicate()[1]
         in_use.close()
     assert process.returncode == 1, said
 
@@ -207,8 +219,7 @@ def test_rows_that_are_killed_run_out_of_time_or_fail_leave_the_others_going(
     late = run_of(study, "late").job_log.read_text()
     assert late.count("$ vsbench train") >= 2, "a slow machine makes it late again"
     assert "queues again: its time is up" in late
-    code, said = ended("retry", study)
-    assert code == 0, said
+    assert {one.state for one in Sweep(study, again=True).result().values()} == {"done"}
     for label in (*labels, "fails"):
         assert_same_weights(run_of(study, label), undisturbed)
     assert losses(run_of(study, "two"), 2) == pytest.approx(losses(undisturbed, 2), rel=1e-4)
@@ -223,24 +234,21 @@ def test_where_a_cluster_cancels_jobs_and_lets_none_queue_again(pairs: Path, und
     """Status says so, and retry begins another job; that one is cancelled by us, and so begun a third time."""
     asked = SLURM | {"hours": 1, "partition": "cheap", "options": {"no-requeue": True}}
     study = study_file(tmp_path, pairs, asked, {"label": "plain"})
-    process = sweep(study)
-    frozen(study, "plain", process)
+    sweeping = Sweep(study)
+    frozen(study, "plain")
     told("sbatch", "--partition=urgent", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=true")
-    said = said_by(process)
-    found = states(study)["plain"]
-    assert (process.returncode, found.state) == (1, "stopped"), said
+    found = sweeping.result()["plain"]
+    assert found.state == "stopped"
     assert "cancels such jobs" in found.why or "may not queue again" in found.why
     assert found.step > 0
 
-    process = sweep("retry", study)
-    row = frozen(study, "plain", process)
+    sweeping = Sweep(study, again=True)
+    row = frozen(study, "plain")
     call_off(study)
     os.kill(row, signal.SIGCONT)
-    said = said_by(process)
-    assert (process.returncode, states(study)["plain"].state) == (1, "cancelled"), said
+    assert sweeping.result()["plain"].state == "cancelled"
 
-    code, said = ended("retry", study)
-    assert code == 0, said
+    assert Sweep(study, again=True).result()["plain"].state == "done"
     assert_same_weights(run_of(study, "plain"), undisturbed)
 
 
@@ -267,18 +275,18 @@ def test_a_sweep_that_was_killed_while_it_began_jobs_leaves_none_on_hold_for_goo
                 executors_of(found)["slurm"].submit(rows, [])
     assert queue().count("|JobHeldUser|vsbench-begins-") == 2
 
-    process = sweep(study)
+    sweeping = Sweep(study)
     wait_for(lambda: "|BeginTime|vsbench\n" in queue(), "not begun")
     assert queue() == f"{job_of(study, 'plain')}|BeginTime|vsbench\n"
     assert states(study)["plain"].why == "SLURM: BeginTime"
     call_off(study)
-    said = said_by(process)
-    assert (process.returncode, states(study)["plain"].state) == (1, "cancelled"), said
+    assert sweeping.result()["plain"].state == "cancelled"
     assert queue() == ""
 
 
 def test_what_slurm_refuses_is_said_in_a_line(pairs: Path, tmp_path: Path) -> None:
     study = study_file(tmp_path, pairs, SLURM | {"hours": 1, "partition": "nowhere"}, {"label": "plain"})
-    code, said = ended(study)
-    assert (code, said.count("\n")) == (2, 1)
-    assert "invalid partition specified: nowhere" in said
+    found, rows = read(study)
+    with pytest.raises(UsageError, match="invalid partition specified: nowhere") as refused:
+        executors_of(found)["slurm"].submit(rows, [])
+    assert "\n" not in str(refused.value)

@@ -20,7 +20,7 @@ from vsbench.engine.progress import seconds_per_step
 from vsbench.engine.request import resolve
 from vsbench.engine.run import find_runs
 from vsbench.engine.trainer import plan as plan_steps
-from vsbench.errors import RunError, UserError
+from vsbench.errors import RunError, UsageError, UserError
 from vsbench.evaluation.group import SPLIT
 from vsbench.evaluation.instrument import Instrument
 from vsbench.records.run import LENGTH, TrainedRecord
@@ -67,7 +67,8 @@ def costs(study: StudyFile, rows: Sequence[PlannedRow]) -> list[Cost]:
         try:
             found[key] = survey.cost(row)
         except UserError as error:
-            faults.setdefault(str(error), type(error)(f"{row}: {error}"))
+            kind = UsageError if isinstance(error, UsageError) else UserError
+            faults.setdefault(str(error), kind(f"{row}: {error}"))
     if faults:
         first, *others = faults.values()
         raise first if not others else type(first)(f"{len(faults)} faults: {few(list(map(str, faults.values())))}")
