@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
+from vsbench.cli.sweep import run
+from vsbench.data import headers
 from vsbench.engine.run import Run, find_runs
 from vsbench.errors import UserError
 from vsbench.evaluation.evaluate import evaluate_runs, every_run
@@ -19,10 +21,11 @@ from vsbench.registry import load
 from vsbench.report.ledger import Ledger
 from vsbench.report.provenance.records import records
 from vsbench.report.tables import compare, load_results
-from vsbench.studies.cost import costs, require_room
+from vsbench.studies.cost import _Survey, costs, require_room
 from vsbench.studies.file import Evaluation, Report
 from vsbench.studies.finish import evaluate_study, report_study
 from vsbench.studies.state import look_at
+from vsbench.weights.store import WeightsError
 
 Read = Callable[..., Any]
 CPU = torch.device("cpu")
@@ -179,13 +182,35 @@ def test_what_would_stop_a_row_is_named_before_anything_runs(study: Read, own: P
     assert not asked.results.exists()
 
 
-def test_too_little_room_is_said(study: Read, monkeypatch: Any) -> None:
+def test_too_little_room_is_said(study: Read, write: Any, monkeypatch: Any, capsys: Any) -> None:
+    """After the plan, where that was asked for: it tells what takes the room."""
     asked, rows = study()
     found, states = costs(asked, rows), look_at(rows, {})
-    assert require_room(asked, found, states) > 0
+    require_room(asked, found, states)
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(UserError, match="GiB free; make room"):
         require_room(asked, found, states)
+    with pytest.raises(UserError, match="GiB free; make room"):
+        run(write(), dry_run=True)
+    assert "1 to do" in capsys.readouterr().out
+
+
+def test_a_plan_reads_each_header_once_and_names_what_is_missing_of_any_kind(study: Read, monkeypatch: Any) -> None:
+    """However many methods learn from it. Weights that are missing are said as a row's fault like all else."""
+    asked, rows = study(methods=["regression", "pix2pix"], seeds=[0, 1])
+    read, size = list[Path](), headers.read_size
+    monkeypatch.setattr(headers, "read_size", lambda file: (read.append(file), size(file))[1])
+    costs(asked, rows)
+    assert len(read) == len(set(read)) == 8
+    costs(asked, rows[:1])
+    assert len(read) == 16, "which may have changed by the next plan"
+
+    def missing(*_: Any) -> None:
+        raise WeightsError("vgg16: not here; vsbench weights fetch vgg16", "not here")
+
+    monkeypatch.setattr(_Survey, "cost", missing)
+    with pytest.raises(UserError, match=r"regression.* on folder-ki67, seed 0: vgg16: not here"):
+        costs(asked, rows)
 
 
 @pytest.mark.usefixtures("one_metric")

@@ -105,7 +105,7 @@ def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, jso
     from vsbench.engine.lock import locked
     from vsbench.errors import UsageError
     from vsbench.names import checked_name
-    from vsbench.studies.cost import costs, require_room
+    from vsbench.studies.cost import costs, free_bytes, require_room
     from vsbench.studies.file import read_study
     from vsbench.studies.plan import plan
     from vsbench.studies.state import look_at
@@ -121,9 +121,10 @@ def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, jso
     out = study.results / "studies" / checked_name(file.stem, "study file")
     found = costs(study, rows)
     states = look_at(rows, executors)
-    free = require_room(study, found, states)
     if dry_run:
-        _print_plan(study, found, states, free, json_)
+        _print_plan(study, found, states, free_bytes(study), json_)
+    require_room(study, found, states)
+    if dry_run:
         return
     with locked(out, note, f"look with vsbench sweep status {file}, wait for it or stop it"):
         try:

@@ -1,6 +1,7 @@
 """What the headers of training images tell before the first step: kind, size, partner, room for the crop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,19 @@ from vsbench.data.decode import read_size, require_one_size
 from vsbench.data.pairs import Pair, few
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
+
+_kept: dict[Path, tuple[int, int] | DataError] | None = None  # what headers have told, within ``headers_read_once``
+
+
+@contextmanager
+def headers_read_once() -> Iterator[None]:
+    """Within it the header of an image is read once, however many methods are to learn from it."""
+    global _kept
+    _kept = {}
+    try:
+        yield
+    finally:
+        _kept = None
 
 
 def require_trainable(train: Sequence[Pair], held_out: Sequence[Pair], crop_size: int, aligned: bool) -> None:
@@ -48,7 +62,13 @@ def require_trainable(train: Sequence[Pair], held_out: Sequence[Pair], crop_size
 
 def _size(file: Path) -> tuple[int, int] | DataError:
     """(height, width), or what is wrong, so that one fault hides no other."""
+    if _kept is not None and file in _kept:
+        return _kept[file]
+    found: tuple[int, int] | DataError
     try:
-        return read_size(file)
+        found = read_size(file)
     except DataError as error:
-        return error
+        found = error
+    if _kept is not None:
+        _kept[file] = found
+    return found

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vsbench import registry
+from vsbench.data.headers import headers_read_once
 from vsbench.data.pairs import few
 from vsbench.dataset import pairs_of
 from vsbench.engine.estimate import estimate
@@ -55,8 +56,12 @@ def costs(study: StudyFile, rows: Sequence[PlannedRow]) -> list[Cost]:
         Instrument.build("cpu", study.evaluation.also, study.evaluation.on_missing)
     if study.report and study.report.strata is not None:
         checked_quality(study.report.strata)
-    survey, faults = _Survey(study, rows), dict[str, UserError]()
-    found: dict[str, Cost] = {}
+    with headers_read_once():
+        return _costs(_Survey(study, rows), rows)
+
+
+def _costs(survey: "_Survey", rows: Sequence[PlannedRow]) -> list[Cost]:
+    faults, found = dict[str, UserError](), dict[str, Cost]()
     for row in rows:
         try:
             row.how_far()
@@ -75,15 +80,18 @@ def costs(study: StudyFile, rows: Sequence[PlannedRow]) -> list[Cost]:
     return [replace(found[_but_for_seed(row)], row=row) for row in rows]
 
 
-def require_room(study: StudyFile, found: Sequence[Cost], states: Sequence[RowState]) -> int:
-    """The bytes that are free where the results go. Raises UserError where what is to be done needs more."""
-    needed = sum(cost.disk_bytes for cost, one in zip(found, states, strict=True) if one.state != "done")
+def free_bytes(study: StudyFile) -> int:
+    """What is free where the results go."""
     there = next(folder for folder in (study.results, *study.results.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
-    if needed > free:
+    return shutil.disk_usage(there).free
+
+
+def require_room(study: StudyFile, found: Sequence[Cost], states: Sequence[RowState]) -> None:
+    """Raise UserError where what is to be done needs more than is free where the results go."""
+    needed = sum(cost.disk_bytes for cost, one in zip(found, states, strict=True) if one.state != "done")
+    if needed > (free := free_bytes(study)):
         sizes = f"{needed / 2**30:.1f} GiB of checkpoints to come, {free / 2**30:.1f} GiB free"
         raise UserError(f"{study.results}: {sizes}; make room, keep fewer (training: keep), or name other results")
-    return free
 
 
 class _Survey:
