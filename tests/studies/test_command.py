@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from vsbench.cli.sweep import _reasons as reasons
 from vsbench.cli.sweep import lines
 from vsbench.engine.progress import Pace
 from vsbench.records.job import JobRecord
@@ -79,6 +80,18 @@ def test_the_table_of_a_whole_comparison_fits_80_columns(study: Read) -> None:
             assert whole in table[2]
         assert len(table) == 2 + len(states), "one data set"
     assert "gpu-node-0123" in lines(states, 120)[2]
+
+
+def test_a_reason_is_said_once_however_many_rows_have_it(study: Read) -> None:
+    """As where three hundred jobs wait for their turn."""
+    _, rows = study(seeds=list(range(300)))
+    states = [RowState(row, "waiting", why="SLURM: Priority") for row in rows]
+    states[1] = RowState(rows[1], "failed", why="the disk is full")
+    said = reasons(states)
+    assert len(said) == 2
+    assert said[0].startswith("regression+cpu on folder-ki67, seed 0, regression+cpu on folder-ki67, seed 2, ")
+    assert said[0].endswith(" and 296 more: SLURM: Priority")
+    assert said[1] == "regression+cpu on folder-ki67, seed 1: the disk is full"
 
 
 def test_status_and_plan_as_text_and_json(vsbench: Command, write: Write, study: Read, train_here: Any) -> None:

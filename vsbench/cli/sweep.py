@@ -321,7 +321,14 @@ def _duration(seconds: float | None) -> str:
 
 
 def _reasons(states: "Sequence[RowState]") -> list[str]:
-    return [f"{one.row}: {one.why}" for one in states if one.why]
+    """What there is to say of rows: a line for each reason, however many have it."""
+    from vsbench.data.pairs import few
+
+    rows: dict[str, list[str]] = {}
+    for one in states:
+        if one.why:
+            rows.setdefault(one.why, []).append(str(one.row))
+    return [f"{few(names)}: {why}" for why, names in rows.items()]
 
 
 def _record(one: "RowState") -> dict[str, Any]:
