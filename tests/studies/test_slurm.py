@@ -160,6 +160,8 @@ Row = Callable[..., Any]
         ("queues again: its time is up", "running", ""),
         ("error: interrupted", "running", ""),
         ("error: the disk is full", "failed", "the disk is full"),
+        ("error: the disk is full\nwandb: synced", "failed", "the disk is full"),
+        ("stopped: its time is up, and it may not\nwandb: synced", "stopped", "its time is up, and it may not"),
         ("stopped: its time is up, and it may not queue again (no)", "stopped", "its time is up, and it may not"),
     ],
 )

@@ -231,7 +231,7 @@ def test_a_signal_ends_the_jobs_with_their_checkpoints(
     program(
         "def stop(*_):\n"  # as a training does: a second signal ends it before its checkpoint
         "    signal.signal(signal.SIGTERM, signal.SIG_DFL); time.sleep(0.3)\n"
-        "    print('stopped at step 1 of 2, checkpoint written'); sys.exit(143)\n"
+        "    print('stopped at step 1 of 2, checkpoint written\\nwandb: synced'); sys.exit(143)\n"
         "signal.signal(signal.SIGTERM, stop)\n" + WAITS
     )
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for what runs in background

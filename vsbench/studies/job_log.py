@@ -8,13 +8,14 @@ from vsbench.names import said
 
 INTERRUPTED = "error: interrupted"  # before its first step: no fault, and nothing is lost
 QUEUES_AGAIN = "queues again: "  # what a job says that is to go on by itself
+ENDS = ("error: ", "stopped at step ", "stopped: ", QUEUES_AGAIN)  # with which a training, or its job, ends
 TAIL = 1 << 14  # bytes that are looked at
 
 
 def last_line(log: Path) -> str:
-    """How the last job ended: its error, which a library may have talked on after, else the last line that it said.
+    """How the last job ended: its error, else what it said of its end, else the last line that there is.
 
-    Empty where it said nothing.
+    A library may have talked on after the former. Empty where nothing was said.
     """
     try:
         with open_regular(log) as file:
@@ -27,6 +28,6 @@ def last_line(log: Path) -> str:
         if line.startswith("$ "):
             break
         own += [line] if line.strip() else []
-    return (
-        said(next((line for line in own if line.startswith("error: ") and line != INTERRUPTED), own[0])) if own else ""
-    )
+    errors = (line for line in own if line.startswith("error: ") and line != INTERRUPTED)
+    ends = (line for line in own if line.startswith(ENDS))
+    return said(next(errors, next(ends, own[0]))) if own else ""
