@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vsbench.engine.loggers import TOOLS
+from vsbench.engine.loggers import TOOLS, require_loggers
 from vsbench.engine.run import Run
 from vsbench.errors import UsageError
 
@@ -25,10 +25,11 @@ class Tools:
         self.begun: dict[str, list[Any]] = {name: [] for name in TOOLS}
         self.ended: dict[str, list[Any]] = {name: [] for name in TOOLS}  # how
         self.full = ""  # the tool that can take nothing more
+        self.trouble: BaseException = OSError(28, "No space left on device")
 
     def tell(self, tool: str, step: int, values: dict[str, Any]) -> None:
         if tool == self.full:
-            raise OSError(28, "No space left on device")
+            raise self.trouble
         self.told[tool] += [(name, step, value) for name, value in values.items()]
 
     def end(self, tool: str, how: Any) -> None:
@@ -181,6 +182,23 @@ def test_no_trouble_of_a_tool_ends_a_training(
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
     assert said == [f"warning: --log-to {tool}: No space left on device; nothing more goes there, log.csv goes on"]
     assert all(tools.told[other] for other in TOOLS if other != tool)
+
+
+def test_nor_does_a_tool_that_would_end_the_program(train: Train, tmp_path: Path, tools: Tools) -> None:
+    tools.full, tools.trouble = "wandb", SystemExit(1)
+    assert len(logged(train(tmp_path, "pix2pix", rhythm={"log_to": ("wandb",)}))) == 4
+
+
+def test_a_tool_whose_package_does_not_load_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise TypeError("Descriptors cannot be created directly.\nIf this call came from a _pb2.py file, …")
+
+    monkeypatch.setattr("vsbench.engine.loggers.importlib.import_module", broken)
+    with pytest.raises(
+        UsageError, match=r"--log-to wandb: its package does not load \(Descriptors .*; mend it"
+    ) as said:
+        require_loggers(["wandb"])
+    assert "\n" not in str(said.value)
 
 
 def test_a_damaged_state_begins_a_new_log_and_says_so(

@@ -285,7 +285,7 @@ def _print_plan(
             name, data, ",".join(seeds), ", ".join(f"{n} {state}" for state, n in counts.items()), f"{cost.steps:,}",
             _size(cost.memory_bytes), _size(cost.disk_bytes), _duration(cost.seconds()) or "?",
         )  # fmt: skip
-    time = "unknown: no such row has run in these results yet"
+    time = "unknown: no such row has run in these results yet" if todo else "none: all are done"
     if known:
         time = f"{_duration(sum(known))} of one job" + ("" if len(known) == len(times) else ", and more: see ?")
     console = Console()

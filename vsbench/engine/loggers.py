@@ -173,7 +173,7 @@ class Loggers:
         try:
             with _without_hints():
                 yield
-        except Exception as error:  # whatever a tool raises
+        except (Exception, SystemExit) as error:  # whatever a tool raises
             self.open.pop(name, None)
             self.say(f"warning: --log-to {name}: {said(error)}; nothing more goes there, log.csv goes on")
 
@@ -204,6 +204,10 @@ def _imported(name: str) -> Any:
             return importlib.import_module(TOOLS[name].module)
     except ImportError:
         raise UsageError(f'--log-to {name}: the package is not installed; pip install "vsbench[{name}]"') from None
+    except Exception as error:  # as where its parts do not fit together
+        raise UsageError(
+            f"--log-to {name}: its package does not load ({said(error)}); mend it, or leave it out"
+        ) from None
 
 
 @contextmanager

@@ -123,9 +123,11 @@ def _state(row: PlannedRow, job: JobRecord | RunError | None, seen: Seen, reader
         return found("done")
     if job is None:
         return found("stopped" if far.step else "to do")
-    if seen.state not in ("ending", "gone"):
+    if seen.state == "elsewhere":
         elsewhere = f"begun on {job.node}, which this machine can't ask; look there, or begin it here with retry"
-        return found(seen.state, seen.why or (elsewhere if seen.state == "elsewhere" else ""))
+        return found("elsewhere", seen.why or elsewhere)
+    if seen.state == "waiting" or seen.state == "running":
+        return found(seen.state, seen.why)
     if job.cancelled:
         return found("cancelled", seen.why)
     last = reader.read(partial(last_line, run.job_log), run.job_log)
