@@ -157,6 +157,15 @@ def test_costs_are_those_of_the_rows_and_of_runs_before(study: Read, train_here:
     assert cost.seconds() == pytest.approx(20 * (record.wall_time_s or 0)), "a step lasts as long in a longer training"
 
 
+def test_a_longer_training_of_another_stain_leaves_more_sheets(study: Read, own: Path, monkeypatch: Any) -> None:
+    data = {"dataset": "folder", "stains": ["ki67", "er"], "data_root": str(own), "options": DATA}
+    asked, rows = study(datasets=[data])
+    monkeypatch.setattr("vsbench.studies.cost._steps", lambda row: 5000)  # as of so many more images
+    short, long = costs(asked, rows)
+    assert (short.steps, long.steps) == (2, 5000)
+    assert long.disk_bytes - short.disk_bytes == 10 * (3 * 3 * 256 * 256 * 3), "three pairs in three pictures each"
+
+
 def test_what_would_stop_a_row_is_named_before_anything_runs(study: Read, own: Path, monkeypatch: Any) -> None:
     """All of it, not the first alone: data, settings that do not fit, weights and tools that are missing."""
     for variable in ("VSBENCH_DATA", "VSBENCH_WEIGHTS", "TORCH_HOME"):

@@ -85,14 +85,6 @@ def estimate(request: Request, fabric: Fabric, rhythm: Rhythm) -> dict[str, Any]
     memory["activations"] = peak - sum(memory.values())  # and whatever else lives then
     memory["weights"] += averaged
     checkpoint = own + averaged + MOMENTS * trained
-    files = checkpoints_kept(request, rhythm, schedule.steps)
-    side = min(SHEET_SIZE, found.config.load_size or SHEET_SIZE)
-    sheets = schedule.steps // rhythm.sheet + 1
-    disk = {
-        "checkpoint": checkpoint,
-        "checkpoints": files * checkpoint,
-        "sheets": sheets * SHEET_PAIRS * 3 * side**2 * 3,
-    }
     return {
         "folder": str(found.run.folder),
         "there": _there(found),
@@ -112,8 +104,8 @@ def estimate(request: Request, fabric: Fabric, rhythm: Rhythm) -> dict[str, Any]
         "steps_per_epoch": batches.draws.batches_per_epoch,
         "epochs": round(schedule.steps / batches.draws.batches_per_epoch, 2),
         "memory_bytes": memory | {"total": sum(memory.values())},
-        "checkpoints_kept": files,
-        "disk_bytes": disk | {"total": disk["checkpoints"] + disk["sheets"]},
+        "checkpoints_kept": checkpoints_kept(request, rhythm, schedule.steps),
+        "disk_bytes": disk_bytes(request, rhythm, schedule.steps, checkpoint, found.config.load_size),
     }
 
 
@@ -144,6 +136,14 @@ def _there(found: Resolved) -> str:
     if not found.run.record_file.exists():
         return "new"
     return "holds a finished run" if found.run.trained.finished else "holds an unfinished run"
+
+
+def disk_bytes(request: Request, rhythm: Rhythm, steps: int, checkpoint: int, load_size: int) -> dict[str, int]:
+    """What a training of so many steps leaves: a ``checkpoint`` of so many bytes, all that stay, and the sheets."""
+    side = min(SHEET_SIZE, load_size or SHEET_SIZE)
+    checkpoints = checkpoints_kept(request, rhythm, steps) * checkpoint
+    sheets = (steps // rhythm.sheet + 1) * SHEET_PAIRS * 3 * side**2 * 3
+    return {"checkpoint": checkpoint, "checkpoints": checkpoints, "sheets": sheets, "total": checkpoints + sheets}
 
 
 def checkpoints_kept(request: Request, rhythm: Rhythm, steps: int) -> int:

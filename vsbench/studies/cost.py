@@ -14,7 +14,7 @@ from vsbench import registry
 from vsbench.data.headers import headers_read_once
 from vsbench.data.pairs import few
 from vsbench.dataset import pairs_of
-from vsbench.engine.estimate import estimate
+from vsbench.engine.estimate import disk_bytes, estimate
 from vsbench.engine.fit import on_meta, require_data
 from vsbench.engine.loggers import require_loggers
 from vsbench.engine.progress import seconds_per_step
@@ -117,8 +117,9 @@ class _Survey:
         plan = self.plans[alike]
         how = row.precision, row.training.world, asdict(row.request.execution)
         step_s = self.speeds.get(_work(row.request.method, row.config.model_dump(mode="json"), *how))
-        memory, disk = plan["memory_bytes"]["total"], plan["disk_bytes"]["total"]
-        return Cost(row, steps, memory, disk, step_s)
+        checkpoint = plan["disk_bytes"]["checkpoint"]
+        disk = disk_bytes(row.request, row.rhythm, steps, checkpoint, row.config.load_size)
+        return Cost(row, steps, plan["memory_bytes"]["total"], disk["total"], step_s)
 
 
 def _steps(row: PlannedRow) -> int:
