@@ -223,6 +223,24 @@ def test_called_off_from_elsewhere_and_asked_for_again(study: Read, program: Pro
     assert [one.state for one in run_rows(rows, executor, again=True)] == ["failed"] * 3
 
 
+def test_rows_that_are_called_off_after_they_were_looked_at_are_told_so(
+    study: Read, here: Any, run_rows: Any, monkeypatch: Any
+) -> None:
+    _, rows = study(methods=FOUR[:2])
+    executor, looks, look = here(), list[int](), sweep.look_at
+
+    def looked(*words: Any) -> list[RowState]:
+        found = look(*words)
+        looks.append(len(looks))
+        if looks == [0]:
+            cancel(rows, {"here": executor})
+        return found
+
+    monkeypatch.setattr(sweep, "look_at", looked)
+    assert [one.state for one in run_rows(rows, executor)] == ["cancelled"] * 2
+    assert executor.begun == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_jobs_with_their_checkpoints(
     study: Read, program: Program, run_rows: Any, number: int

@@ -63,7 +63,8 @@ def train_rows(
             started = _begun(executor, todo, under_way) if todo else []
             begun |= {row.run.folder for row in started}
             tell(states)
-            if not started and not under_way:
+            as_seen = all(job_of(one.row.run) == one.job for one in todo)  # else called off since they were looked at
+            if not started and not under_way and as_seen:
                 return states
             time.sleep(LOOK_S)
 
