@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from vsbench.cli.app import app
+from vsbench.data.carried import write_carried
 from vsbench.engine import start as engine
 from vsbench.engine.request import Request, resolve
 from vsbench.errors import UsageError
 from vsbench.evaluation.ablate import Study, study_rows
 from vsbench.studies.command import train_words
 from vsbench.studies.file import StudyFile, read_study
-from vsbench.studies.plan import PlannedRow, plan
+from vsbench.studies.plan import PlannedRow, plan, suites
 
 Read = Callable[..., tuple[StudyFile, list[PlannedRow]]]
 Write = Callable[..., Path]
@@ -25,6 +26,23 @@ def test_rows_are_all_of_a_seed_before_the_next(study: Read, own: Path) -> None:
     found = [(row.request.seed, row.request.stain, row.request.method) for row in rows]
     methods = ("pix2pix", "regression")
     assert found == [(seed, stain, method) for seed in (3, 1) for stain in ("ki67", "er") for method in methods]
+
+
+@pytest.mark.parametrize("more", [{}, {"folds": 2}])
+def test_rows_have_the_options_that_their_images_carry(study: Read, tmp_path: Path, more: dict[str, Any]) -> None:
+    """As ``vsbench train`` takes them, so that the run it makes is the row's."""
+    write_carried(tmp_path / "tiles", {"slide": "^([^_]+)_", "pixel_size": 0.5})
+    data = {"dataset": "folder", "stains": ["ki67"], "data_root": str(tmp_path / "tiles")}
+    _, (row, *_) = study(datasets=[data | {"options": {"pixel_size": 0.25}} | more])
+    assert row.request.dataset_options.items() >= {"slide": "^([^_]+)_", "pixel_size": 0.25}.items()
+
+
+def test_suites_have_the_options_that_their_images_carry(study: Read, tmp_path: Path) -> None:
+    write_carried(tmp_path / "tiles", {"pixel_size": 0.5})
+    data = {"dataset": "folder", "stains": ["ki67"], "data_root": str(tmp_path / "tiles")}
+    told, _ = study(methods=[{"method": "usigan", "suite": "table6"}], datasets=[data], options={})
+    (found,) = suites(told)
+    assert found.dataset_options == {"pixel_size": 0.5}
 
 
 ENTRIES: list[dict[str, Any]] = [

@@ -46,13 +46,12 @@ def validity(
     numbers, and how it was done.
     """
     from vsbench.cli.display import TrainingDisplay
-    from vsbench.cli.options import one_device
-    from vsbench.config import parse_settings
+    from vsbench.cli.options import dataset_options, one_device
     from vsbench.evaluation.instrument import Instrument
     from vsbench.evaluation.validity import ValidityStudy, study_validity
     from vsbench.report.validity import write_validity
 
-    study = ValidityStudy(dataset, stain, parse_settings(data or []), data_root, seed)
+    study = ValidityStudy(dataset, stain, dataset_options(dataset, data, data_root), data_root, seed)
     instrument = Instrument.build(str(one_device(device).device), also or [])
     with TrainingDisplay() as display:
         found = study_validity(study, instrument, display.count)

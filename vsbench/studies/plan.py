@@ -8,6 +8,7 @@ from typing import Any
 from vsbench import registry
 from vsbench.bounds import require_whole
 from vsbench.config import build_config
+from vsbench.dataset import with_carried
 from vsbench.engine.progress import HowFar, how_far
 from vsbench.engine.request import Request
 from vsbench.engine.run import Run, group_folder
@@ -65,9 +66,10 @@ class PlannedRow:
 
 
 def plan(study: StudyFile) -> list[PlannedRow]:
-    """The rows of a study, all of a seed before the next. No data set is looked at.
+    """The rows of a study, all of a seed before the next. Of data sets only the options that they carry are read.
 
-    Raises UsageError for names and settings that cannot be, and for two rows that would share a run folder.
+    Raises UsageError for names and settings that cannot be, and for two rows that would share a run folder; DataError
+    where a data set's own options can't be read.
     """
     seeds = _each_once("seeds", study.seeds)
     per_seed = list(_of_one_seed(study, seeds[0]))
@@ -134,14 +136,13 @@ def _suite(study: StudyFile, entry: MethodEntry, data: DatasetEntry, stain: str)
     variant = {} if entry.variant is None else {"variant": entry.variant}
     return Study(
         entry.method, entry.suite or "", data.dataset, stain, entry.preset or study.preset, study.options | variant,
-        data.options, data.data_root, study.results,
+        _data_options(data, None), data.data_root, study.results,
     )  # fmt: skip
 
 
 def _data_options(data: DatasetEntry, fold: int | None) -> dict[str, Any]:
-    if fold is None:
-        return data.options
-    return data.options | {"split_by": "folds", "folds": data.folds, "fold": fold}
+    options = with_carried(registry.load("vsbench.datasets", data.dataset), data.options, data.data_root)
+    return options if fold is None else options | {"split_by": "folds", "folds": data.folds, "fold": fold}
 
 
 def _training(study: StudyFile, entry: MethodEntry) -> Training:
