@@ -44,7 +44,7 @@ def serial_sections(folder: Path, pixel: float) -> None:
     (he_file,) = folder.glob("*He.csv")
     he, he_points = read_rgb(he_file.with_suffix(".jpg")), points(he_file, ("X", "Y")) / TENTH
     names = ("unregistered", "affine", "ours", "floor")
-    print(f"{'relative error, median/90th':28s}{''.join(f'{name:>16s}' for name in names)}   found")
+    print(f"{'relative error, median/90th':28s}{''.join(f'{name:>16s}' for name in names)}   found  confidence")
     for file in sorted(folder.glob("*.csv")):
         if file == he_file:
             continue
@@ -54,7 +54,7 @@ def serial_sections(folder: Path, pixel: float) -> None:
         diagonal = float(np.hypot(*ihc.shape[:2]))
         errors = [np.linalg.norm(guess - there, axis=1) / diagonal for guess in guesses]
         cells = "".join(f"{f'{np.median(e):.4f}/{np.quantile(e, 0.9):.4f}':>16s}" for e in errors)
-        print(f"{file.stem:28s}{cells}  {found.found:6.0%}", flush=True)
+        print(f"{file.stem:28s}{cells}  {found.found:6.0%}  {found.confidence:10.0%}", flush=True)
 
 
 def left_out(here: Array, there: Array) -> Array:
@@ -81,11 +81,11 @@ def phantom(he_file: Path, ihc_file: Path, landmarks: Path) -> None:
     there = points(landmarks, ("ihc_x", "ihc_y")) + 0.5
     inside = on_tissue(found, place / size)
     grow = pixel / pixels[0], pixel / pixels[1]
-    print(f"{'µm, median/95th':28s}{'unregistered':>16s}{'affine':>16s}{'ours':>16s}   found")
+    print(f"{'µm, median/95th':28s}{'unregistered':>16s}{'affine':>16s}{'ours':>16s}   found  confidence")
     guesses = (place, *(a.scaled(*grow)(place) for a in (found.affine, found.alignment)))
     errors = [pixels[0] * np.linalg.norm(guess - there, axis=1)[inside] for guess in guesses]
     cells = "".join(f"{f'{np.median(e):.1f}/{np.quantile(e, 0.95):.1f}':>16s}" for e in errors)
-    print(f"{he_file.name:28s}{cells}  {found.found:6.0%}")
+    print(f"{he_file.name:28s}{cells}  {found.found:6.0%}  {found.confidence:10.0%}")
 
 
 def on_tissue(found: Registration, shares: Array) -> NDArray[np.bool_]:

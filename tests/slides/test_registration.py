@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from vsbench.errors import DataError
+from vsbench.slides.alignment import Alignment
 from vsbench.slides.registration import Registration, register, require_trusted
+from vsbench.slides.resemblance import lead
 
 RGB = NDArray[np.uint8]
 Array = NDArray[np.float64]
@@ -73,13 +75,44 @@ def test_a_section_turned_bent_and_mirrored_is_found(tissue: Array) -> None:
     assert np.median(wrong) <= 10
     assert np.quantile(wrong, 0.95) <= 20
     assert found.median <= 10
+    assert found.confidence > 0.5
+    assert not found.lost
     assert found.degrees == pytest.approx(degrees, abs=3)
+
+
+def test_a_part_that_is_gone_is_told_of(tissue: Array) -> None:
+    """Torn off at the right, on glass there now."""
+    kept = tissue.copy()
+    kept[:, 150:] = 0
+    found = register(stained(tissue, HE, 1), stained(0.8 * kept, IHC, 2), PIXEL)
+    require_trusted(found)
+    (part,) = found.lost
+    assert part.share == pytest.approx((tissue > 0)[:, 150:].sum() / (tissue > 0).sum(), abs=0.1)
+    x = np.nonzero(tissue[:, 150:] > 0)[1].mean() + 150
+    assert (part.x, part.y) == pytest.approx((x * PIXEL / 1000, SIDE / 2 * PIXEL / 1000), abs=0.1)
 
 
 def test_other_tissue_is_refused(tissue: Array) -> None:
     found = register(stained(tissue, HE, 1), stained(density(1), IHC, 2), PIXEL)
-    with pytest.raises(DataError, match=r"^not registered: of the tissue \d+% was found again"):
+    with pytest.raises(DataError, match=r"^not registered: the ways there and back agree on \d+% of the tissue"):
         require_trusted(found)
+
+
+def test_other_tissue_of_the_same_outline_is_refused_though_both_ways_agree(tissue: Array) -> None:
+    rng, inside = np.random.default_rng(5), tissue > 0
+    texture = gaussian_filter(rng.standard_normal((SIDE, SIDE)), 3)
+    other = np.where(inside, np.clip(0.5 + 0.2 * texture / texture.std(), 0.15, 1), 0)
+    straight, agreeing = Alignment(np.eye(3)), np.where(inside, 0.0, np.nan)
+    for there, trusted in ((tissue, True), (other, False)):
+        leads = lead([tissue, there], [inside, inside], straight, 2)
+        found = Registration(straight, straight, agreeing, leads, PIXEL, 0.0)
+        if trusted:
+            require_trusted(found)
+            assert found.confidence > 0.9
+        else:
+            assert found.agreed == 1
+            with pytest.raises(DataError, match=r"and [0-9]% of it was found again beyond doubt"):
+                require_trusted(found)
 
 
 def test_a_blank_slide_is_said(tissue: Array) -> None:

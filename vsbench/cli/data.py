@@ -263,6 +263,11 @@ def _tell_cut(done: "CutPair") -> None:
     there = " there already" * done.kept
     written = done.tiles["written"]
     say(f"{done.pair.stain} {done.pair.split} {done.pair.id}: {written} tiles{there}; left out: {left or 'none'}{how}")
+    for part in [] if found is None else found["lost"]:
+        note(
+            f"{done.pair.id}: {part['share']:.0%} of the tissue, around x {part['x_mm']:g}, y {part['y_mm']:g} mm, is "
+            "not found again: torn off, moved, folded or missing in the IHC, or too unlike; no tile is cut there"
+        )
 
 
 def _tell_verified(name: str, found: "Findings", fast: bool) -> None:

@@ -1,8 +1,8 @@
 """Two sections registered on each other, and how far that can be trusted.
 
 Poses by exhaustive search, an affine map of the best of them, what bends it: once from the H&E to the IHC and once,
-from the beginning, back. Where both agree on a place it is found; of other tissue, or where the section is torn, each
-finds something else. What both get wrong alike is not seen by this.
+from the beginning, back. A place is found where both ways agree on it, and where it looks more like itself than like
+the places around it (``resemblance``). Of other tissue, or where the section is torn, few are.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_opening, center_of_mass, gaussian_filter, label
 
 from vsbench.errors import DataError
 from vsbench.slides.alignment import Alignment
 from vsbench.slides.poses import Pose, find_poses
+from vsbench.slides.resemblance import lead
 from vsbench.slides.tissue import tissue_mask
 from vsbench.stain.density import optical_density
 from vsbench.stain.light import WHITE, find_light
@@ -32,8 +33,22 @@ POSES = 3  # of each face that an affine map is fitted to
 FADING = 4.0  # pixels over which tissue fades into glass, as a weight
 GRID = 64  # places along the longer side of the map of residuals
 AGREED = 25.0  # µm that the ways there and back may differ by where a place is found
-TRUSTED = 0.5  # share of the tissue whose places must be found
+CLEAR = 0.1  # lead of the correlation at a place over that around it, by which it is beyond doubt
+TRUSTED = 0.5  # share of the tissue on which both ways must agree
+BEYOND_DOUBT = 0.15  # share of it that must be beyond doubt: other tissue had .07 at most, serial sections .27 and more
+ROUNDS = 20  # by which a bent way is walked backwards
+REACHED = 0.5  # pixels from where it should have led
+LOST = 0.05  # of the tissue: a smaller region that is not found is not told of
 LEAST_TISSUE = 0.005  # share of an image: less is a blank slide
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A region that is not found again: its share of the tissue, and its middle in mm of the H&E."""
+
+    share: float
+    x: float
+    y: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,26 +56,60 @@ class Registration:
     """``alignment``: from places of the H&E's image to the IHC's, in their pixels, with the affine map alone in
     ``affine``.
 
-    ``residual`` (rows, columns): µm by which the ways there and back differ on a grid over the H&E; NaN beside tissue.
+    ``residual`` (rows, columns): µm by which the ways there and back differ on a grid over the H&E, ``step`` µm apart;
+    NaN beside tissue. ``lead``: of the same grid, by how much a place looks more like itself than like those around it.
     ``correlation``: local, of the densities, mean over the tissue.
     """
 
     alignment: Alignment
     affine: Alignment
     residual: Array
+    lead: Array
+    step: float
     correlation: float
 
     @property
+    def sure(self) -> NDArray[np.bool_]:
+        """Where a place is found: of the grid."""
+        return (self.residual <= AGREED) & (self.lead > 0)
+
+    @property
     def found(self) -> float:
-        """Share of the tissue whose place in the IHC is found; the confidence."""
+        """Share of the tissue whose place in the IHC is found."""
+        return self._share(self.sure)
+
+    @property
+    def agreed(self) -> float:
+        """Share of the tissue on which the ways there and back agree."""
+        return self._share(self.residual <= AGREED)
+
+    @property
+    def confidence(self) -> float:
+        """Share of the tissue whose place is found beyond doubt."""
+        return self._share(self.sure & (self.lead >= CLEAR))
+
+    def _share(self, places: NDArray[np.bool_]) -> float:
         inside = np.isfinite(self.residual)
-        return float((self.residual[inside] <= AGREED).mean()) if inside.any() else 0.0
+        return float(places[inside].mean()) if inside.any() else 0.0
 
     @property
     def median(self) -> float:
         """µm, of the residual where places are found."""
-        good = self.residual[self.residual <= AGREED]
-        return float(np.median(good)) if good.size else float("nan")
+        return float(np.median(self.residual[self.sure])) if self.sure.any() else float("nan")
+
+    @property
+    def lost(self) -> list[Lost]:
+        """Regions of tissue that are not found again, the largest first: torn off, moved, folded, or missing there."""
+        inside = np.isfinite(self.residual)
+        regions, count = label(binary_opening(inside & ~self.sure, np.ones((3, 3))))
+        sizes = [float((regions == number).sum() / inside.sum()) for number in range(1, count + 1)]
+        middles = center_of_mass(regions > 0, regions, range(1, count + 1))
+        found = [
+            Lost(size, *(self.step * (place + 0.5) / 1000 for place in middle[::-1]))
+            for size, middle in zip(sizes, middles, strict=True)
+            if size >= LOST
+        ]
+        return sorted(found, key=lambda region: -region.share)
 
     @property
     def degrees(self) -> float:
@@ -73,10 +122,15 @@ class Registration:
         """For a record."""
         return {
             "found": round(self.found, 4),
+            "confidence": round(self.confidence, 4),
             "residual_median_um": None if np.isnan(self.median) else round(self.median, 2),
             "correlation": round(self.correlation, 4),
             "degrees": round(self.degrees, 2),
             "mirrored": self.alignment.mirrored,
+            "lost": [
+                {"share": round(part.share, 4), "x_mm": round(part.x, 3), "y_mm": round(part.y, 3)}
+                for part in self.lost
+            ],
         }
 
 
@@ -93,20 +147,38 @@ def register(he: RGB, ihc: RGB, pixel: float) -> Registration:
             raise DataError(f"the {name} shows no tissue, so there is nothing to register")
     there = _one_way(maps[0], maps[1], masks[0], pixel)
     back = _one_way(maps[1], maps[0], masks[1], pixel)
+    alignment, factor = _halfway(there[0], back[0]), _factors(he.shape[:2], ihc.shape[:2], pixel)[-1]
+    leads = lead([density[0] for density in maps], masks, alignment, factor)
     step = max(he.shape[:2]) / GRID
-    y, x = ((np.arange(max(1, round(side / step))) + 0.5) * side / max(1, round(side / step)) for side in he.shape[:2])
-    places = np.stack(np.meshgrid(x, y), axis=-1)
+    counts = [max(1, round(side / step)) for side in he.shape[:2]]
+    y, x = ((np.arange(count) + 0.5) * side / count for count, side in zip(counts, he.shape[:2], strict=True))
+    places, pixels = np.stack(np.meshgrid(x, y), axis=-1), np.ix_(y.astype(int), x.astype(int))
     differs = pixel * np.linalg.norm(back[0](there[0](places)) - places, axis=-1)
-    inside = masks[0][places[..., 1].astype(int), places[..., 0].astype(int)]
-    return Registration(there[0], there[1], np.where(inside, differs, np.nan), there[2])
+    residual = np.where(masks[0][pixels], differs, np.nan)
+    return Registration(alignment, there[1], residual, leads[pixels], pixel * step, there[2])
+
+
+def _halfway(there: Alignment, back: Alignment) -> Alignment:
+    """Between the way there and the way back walked backwards: two estimates, whose errors are their own by half."""
+    assert there.bending is not None
+    rows, columns = there.bending.shape[:2]
+    places = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) * np.array(there.spacing)
+    forward, slope = there(places), np.linalg.inv(back.matrix[:2, :2]).T
+    backward = forward.copy()
+    for _ in range(ROUNDS):
+        backward += (places - back(backward)) @ slope
+    reached = np.linalg.norm(back(backward) - places, axis=-1, keepdims=True) < REACHED
+    middle = np.where(reached, (forward + backward) / 2, forward)
+    return Alignment(there.matrix, there.bending + middle - forward, there.spacing)
 
 
 def require_trusted(registration: Registration) -> None:
     """Raise DataError where it can't be trusted: other tissue, or too much of it torn, folded or missing."""
-    if registration.found < TRUSTED:
+    if registration.agreed < TRUSTED or registration.confidence < BEYOND_DOUBT:
         raise DataError(
-            f"not registered: of the tissue {registration.found:.0%} was found again in the other section, where "
-            f"{TRUSTED:.0%} is the least; other tissue, or torn: give a transform of your own, or leave the pair out"
+            f"not registered: the ways there and back agree on {registration.agreed:.0%} of the tissue, and "
+            f"{registration.confidence:.0%} of it was found again beyond doubt, where {TRUSTED:.0%} and "
+            f"{BEYOND_DOUBT:.0%} are the least; other tissue, or torn: give a transform of your own, or leave it out"
         )
 
 
