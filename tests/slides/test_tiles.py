@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ TURN = np.array([[0.0, -1.0, 600.0], [1.0, 0.0, 0.0], [0, 0, 1]])  # a quarter, 
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory: pytest.TempPathFactory, write: Make, tissue: Make) -> Path:
-    """``he``; ``same``, its colours exchanged, in one frame; ``turned``; ``untold``, without µm; ``other``, smaller."""
+    """``he``; ``same``, its colours exchanged, in one frame; ``turned``; ``untold``, without µm; ``other``, smaller;
+    ``blank``.
+    """
     folder = tmp_path_factory.mktemp("pairs")
     image: RGB = tissue(600, 600)
     write(folder / "he.tif", image)
@@ -37,6 +40,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory, write: Make, tissue: Make) 
     write(folder / "turned.tif", np.rot90(image[..., ::-1], -1).copy())
     write(folder / "untold.tif", image, None)
     write(folder / "other.tif", image[:500])
+    write(folder / "blank.tif", np.full_like(image, 244))
     (folder / "turn.txt").write_text(str(TURN.tolist()))
     (folder / "back.txt").write_text(str(np.linalg.inv(TURN).tolist()))
     return folder
@@ -125,6 +129,7 @@ def test_a_pair_is_cut_once_and_goes_on_after_an_end(
         ("same.tif", {}, Cut(128, 128, 0.25), "0.5 µm a pixel, coarser than tiles of 0.25; give --mpp"),
         ("same.tif", {}, Cut(1024, 1024, 0.5), "600×600 pixels of 0.5 µm, smaller than a tile of 1024"),
         ("same.tif", {"ihc_mpp": 0.25}, CUT, "not of one frame"),
+        ("blank.tif", {}, CUT, "blank.tif: no tissue is found on it: a blank slide"),
     ],
 )
 def test_a_pair_that_cannot_be_cut_leaves_no_tile(
@@ -133,6 +138,41 @@ def test_a_pair_that_cannot_be_cut_leaves_no_tile(
     with pytest.raises(DataError, match=reason):
         run(pair_of(slides, ihc, **more), tmp_path, cut)
     assert not list(tmp_path.rglob("*.png"))
+    assert [file.name for file in tmp_path.rglob("slides/*")] == ["cut.json"]
+
+
+def test_of_a_slide_that_is_damaged_somewhere_no_tile_is_kept(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(pair_of(slides, "same.tif", "T"), tmp_path)
+    before, real, made = contents(tmp_path), module._Sections.tiles, []
+
+    def damaged(self: Any, y: int, x: int) -> tuple[RGB, RGB]:
+        made.append((y, x))
+        if len(made) == 18:
+            assert list(tmp_path.rglob("P1_S_*.png"))
+            raise DataError("damaged")
+        return real(self, y, x)
+
+    monkeypatch.setattr(module._Sections, "tiles", damaged)
+    with pytest.raises(DataError, match="damaged"):
+        run(pair_of(slides, "same.tif"), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_what_is_cut_already_needs_no_room(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = pair_of(slides, "same.tif")
+    run(pair, tmp_path)
+    (tmp_path / "ki67/slides/P1_S.json").write_text(
+        json.dumps(
+            {k: v for k, v in json.loads((tmp_path / "ki67/slides/P1_S.json").read_text()).items() if k != "tiles"}
+        )
+    )
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=400_000))
+    assert run(pair, tmp_path).tiles["written"] > 5
+    with pytest.raises(DataError, match=r"some [\d,]+ bytes are needed, 400,000 are free; make room"):
+        run(pair_of(slides, "same.tif", "T"), tmp_path)
+    assert not list(tmp_path.rglob("P1_T*"))
 
 
 def test_another_cut_is_not_mixed_in(slides: Path, tmp_path: Path) -> None:

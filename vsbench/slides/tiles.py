@@ -30,7 +30,7 @@ from vsbench.slides.overlay import Overlay, told_alignment
 from vsbench.slides.pair_list import SlidePair, pixel_of
 from vsbench.slides.reading import RGB, Slide, frame, open_slide, scaled
 from vsbench.slides.registration import AGREED, LARGEST, PIXEL, Registration, register, require_trusted
-from vsbench.slides.tissue import Tissue, find_tissue
+from vsbench.slides.tissue import Tissue, require_tissue
 
 Array = NDArray[np.float64]
 Fate = Literal["written", "blank", "blurred", "outside", "unregistered"]
@@ -110,6 +110,7 @@ class _Cutter:
         self.pair, self.home, self.cut, self.workers = pair, home, cut, workers
         self.record = home / "slides" / f"{pair.id}.json"
         self.lies = home / "slides" / f"{pair.id}-alignment.json"
+        self.residual = home / "slides" / f"{pair.id}-residual.png"
 
     def run(self, registers: bool, direction: Direction, progress: Progress, say: Callable[[str], None]) -> CutPair:
         """All of it."""
@@ -119,27 +120,35 @@ class _Cutter:
             return CutPair(self.pair, known["tiles"], known.get("registration"), kept=True)
         with open_slide(self.pair.he) as he, open_slide(self.pair.ihc) as ihc:
             pixels = self._pixel(he, self.pair.he_mpp, "he_mpp"), self._pixel(ihc, self.pair.ihc_mpp, "ihc_mpp")
+            self._require_a_tile(he, pixels[0])
+            tissue = require_tissue(he), require_tissue(ihc)
             alignment, found = self._alignment(he, ihc, pixels, registers, direction, say)
-            write_json(self.record, plan)  # from here on tiles are of this plan
-            tissue = find_tissue(he), find_tissue(ihc)
             sections = _Sections(he, ihc, pixels, alignment, tissue, self.cut)
             fates: Counter[str] = Counter()
             places = self._candidates(sections, found, fates)
-            self._require_room(len(places))
-            usual = sections.usual(places)
-
-            def work(place: _Place) -> Fate:
-                return self._tile(sections, place, usual)
-
-            with closing(in_threads(work, places, self.workers, 2 * self.workers)) as done:
-                for number, fate in enumerate(done, start=1):
-                    fates[fate] += 1
-                    progress(number, len(places))
+            self._require_room(places)
+            write_json(self.record, plan)  # from here on tiles are of this plan
+            try:
+                self._cut(sections, places, fates, progress)
+            except DataError:
+                self._discard()
+                raise
         described = None if found is None else found.described()
         tiles = {fate: fates[fate] for fate in ("written", "blank", "blurred", "outside", "unregistered")}
         self._note([place.name for place in places])
         write_json(self.record, {**plan, "tiles": tiles, "registration": described})
         return CutPair(self.pair, tiles, described, kept=False)
+
+    def _cut(self, sections: "_Sections", places: list[_Place], fates: Counter[str], progress: Progress) -> None:
+        usual = sections.usual(places)
+
+        def work(place: _Place) -> Fate:
+            return self._tile(sections, place, usual)
+
+        with closing(in_threads(work, places, self.workers, 2 * self.workers)) as done:
+            for number, fate in enumerate(done, start=1):
+                fates[fate] += 1
+                progress(number, len(places))
 
     def _cleared(self) -> bool:
         """Remove tiles of a pair that is done which lack their partner or have changed; whether there were any."""
@@ -157,6 +166,14 @@ class _Cutter:
             file.unlink(missing_ok=True)
         return bool(changed)
 
+    def _discard(self) -> None:
+        """Keep nothing of a pair of which a part can't be read: its tiles would be trained on."""
+        for side in ("he", "ihc"):
+            for file in (self.home / side / self.pair.split).glob(f"{self.pair.id}_x*.png"):
+                file.unlink()
+        for file in (self.record, self.lies, self.residual):
+            file.unlink(missing_ok=True)
+
     def _plan(self, registers: bool, direction: Direction) -> dict[str, Any]:
         pair = self.pair
         files = [file for file in (pair.he, pair.ihc, pair.transform) if file is not None]
@@ -169,7 +186,7 @@ class _Cutter:
         )
         how = direction if pair.transform else "registered" if registers else "same frame"
         return {
-            "schema": 1,
+            "schema": 2,
             "he": pair.he.name,
             "ihc": pair.ihc.name,
             "split": pair.split,
@@ -203,17 +220,13 @@ class _Cutter:
         pixel = thumbnail_pixel(he, ihc, pixels)
         alignment = found.alignment.scaled(pixel / pixels[0], pixel / pixels[1])
         write_json(self.lies, {**alignment.as_json(), **found.described()})
-        _draw_residual(found, self.lies.with_name(f"{self.pair.id}-residual.png"))
+        _draw_residual(found, self.residual)
         return alignment, found
 
     def _candidates(self, sections: "_Sections", found: Registration | None, fates: Counter[str]) -> list[_Place]:
         """Places with enough tissue in both sections, in order; what is left out is counted."""
         size, stride = self.cut.size, self.cut.stride
         height, width = frame(sections.he, sections.scales[0])
-        if min(height, width) < size:
-            raise DataError(
-                f"{sections.he.file}: {height}×{width} pixels of {self.cut.pixel:g} µm, smaller than a tile of {size}"
-            )
         places = []
         for y in range(0, height - size + 1, stride):
             for x in range(0, width - size + 1, stride):
@@ -225,8 +238,17 @@ class _Cutter:
                 places.append(_Place(y, x, "{}_x{:06d}_y{:06d}".format(self.pair.id, *corner)))
         return places
 
-    def _require_room(self, tiles: int) -> None:
-        needed = int(2 * tiles * BYTES * self.cut.size**2)
+    def _require_a_tile(self, he: Slide, pixel: float) -> None:
+        height, width = frame(he, self.cut.pixel / pixel)
+        if min(height, width) < self.cut.size:
+            raise DataError(
+                f"{he.file}: {height}×{width} pixels of {self.cut.pixel:g} µm, smaller than a tile of {self.cut.size}"
+            )
+
+    def _require_room(self, places: list[_Place]) -> None:
+        """For tiles that no call before has written."""
+        tiles = sum(not file.exists() for place in places for file in self._files(place.name))
+        needed = int(tiles * BYTES * self.cut.size**2)
         if needed > (free := shutil.disk_usage(self.home).free):
             raise DataError(f"{self.home}: some {needed:,} bytes are needed, {free:,} are free; make room")
 
@@ -286,8 +308,8 @@ class _Sections:
             return "blank"
         if found is not None:
             middle = (np.array([y, x]) + self.cut.size / 2) / frame(self.he, self.scales[0])
-            row, column = (np.array(found.residual.shape) * middle).astype(int)
-            if found.residual[row, column] > AGREED:
+            row, column = (np.array(found.sure.shape) * middle).astype(int)
+            if not found.sure[row, column]:
                 return "unregistered"
         return None
 
@@ -368,8 +390,8 @@ def _require_same(file: Path, wanted: dict[str, Any], what: str, write: bool = T
 
 
 def _draw_residual(found: Registration, file: Path) -> None:
-    """Blue: the ways there and back agree; red: they differ by ``AGREED`` or more; grey: glass."""
-    share = np.clip(np.nan_to_num(found.residual) / AGREED, 0, 1)[..., None]
+    """Blue: the ways there and back agree; red: they differ by ``AGREED``, or a place is not found; grey: glass."""
+    share = np.where(found.sure, found.residual / AGREED, 1.0)[..., None]
     colours = (1 - share) * [40, 90, 200] + share * [200, 40, 40]
     image = np.where(np.isnan(found.residual)[..., None], 235, colours).astype(np.uint8)
     with atomic(file) as temporary:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vsbench.errors import DataError
 from vsbench.slides.reading import RGB, Slide, frame, scaled
 
 PIXEL = 8.0  # µm of the mask
@@ -94,6 +95,14 @@ def find_tissue(slide: Slide) -> Tissue:
     pixel = PIXEL if slide.pixel_size is None else scale * slide.pixel_size
     mask = tissue_mask(levels, pixel)
     return Tissue(mask, _weight(mask), scale)
+
+
+def require_tissue(slide: Slide) -> Tissue:
+    """The same. Raises DataError where there is none, too."""
+    tissue = find_tissue(slide)
+    if not tissue.mask.any():
+        raise DataError(f"{slide.file}: no tissue is found on it: a blank slide")
+    return tissue
 
 
 def tissue_mask(image: RGB, pixel: float) -> NDArray[np.bool_]:

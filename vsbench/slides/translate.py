@@ -30,7 +30,7 @@ from vsbench.method import Method
 from vsbench.slides.pyramid import TILE, Format, Pyramid, encoded, part_folder
 from vsbench.slides.reading import RGB, WHITE, Slide, frame, scaled
 from vsbench.slides.seams import seams_said
-from vsbench.slides.tissue import Tissue, find_tissue
+from vsbench.slides.tissue import Tissue, require_tissue
 
 ALIKE = 0.02  # pixels that differ by less are taken for the training's
 MOSAICS = 4  # of pieces of tissue, from which a tile's statistics are known
@@ -113,9 +113,7 @@ def translate_slide(
     ``progress`` is told of tiles, and of how many a second; ``channel`` names what the slide shows. Raises DataError
     where the slide is blank or damaged, RunError where memory or disk are short, or another process writes there.
     """
-    tissue = find_tissue(slide)
-    if not tissue.mask.any():
-        raise DataError(f"{slide.file}: no tissue is found on it; a blank slide is not translated")
+    tissue = require_tissue(slide)
     say(f"tissue: {100 * tissue.share:.1f} % of the slide; what is glass stays white")
     height, width = frame(slide, scale)
     rows, columns = spans(height, settings.tiling), spans(width, settings.tiling)
