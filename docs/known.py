@@ -54,6 +54,7 @@ def _constants() -> Iterator[tuple[str, str]]:
     yield "tissue_pixel", f"{tissue.PIXEL:g}"
     yield "register_agreed", f"{registration.AGREED:g}"
     yield "register_found", f"{100 * registration.TRUSTED:g} %"
+    yield "register_clearly", f"{100 * registration.BEYOND_DOUBT:g} %"
     yield "dab_positive", f"{BANDS[0]:g}"
 
 

@@ -35,9 +35,7 @@ GRID = 64  # places along the longer side of the map of residuals
 AGREED = 25.0  # µm that the ways there and back may differ by where a place is found
 CLEAR = 0.1  # lead of the correlation at a place over that around it, by which it is beyond doubt
 TRUSTED = 0.5  # share of the tissue on which both ways must agree
-BEYOND_DOUBT = (
-    0.15  # share of it that must be beyond doubt: other tissue had up to .07, serial sections .24 and more
-)
+BEYOND_DOUBT = 0.15  # share of it that must be beyond doubt: other tissue had up to .07, serial sections .24 and more
 ROUNDS = 20  # by which a bent way is walked backwards
 REACHED = 0.5  # pixels from where it should have led
 LOST = 0.05  # of the tissue: a smaller region that is not found is not told of
