@@ -101,7 +101,8 @@ def test_densities_are_those_of_the_whole_image(columns: dict[str, float], image
 
 
 def test_masks_and_places_are_those_of_the_whole_image(columns: dict[str, float], images: dict[str, Any]) -> None:
-    whole = compared(*(stained_area(images[name]) for name in ("fake", "real")))
+    sample = Sample("s", images["fake"], images["real"], images["he"])
+    whole = compared(stained_area(sample, "fake"), stained_area(sample, "real"))
     for name in ("mask_dice", "mask_iou", "mask_sensitivity", "mask_specificity"):
         assert columns[name] == whole[name], name
     sums = [summed_density(dab8(images[name])) for name in ("fake", "real")]

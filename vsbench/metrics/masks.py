@@ -74,7 +74,7 @@ KINDS = {
 }  # fmt: skip
 # the distances, where the size of a pixel is known
 KINDS |= {
-    f"{name}_um": replace(kind, label=f"{kind.label} (µm)", unit="µm", formula=f"{kind.formula}; times µm a pixel")
+    f"{name}_um": replace(kind, label=rf"{kind.label} ($\mu$m)", unit="µm", formula=f"{kind.formula}; times µm a pixel")
     for name, kind in KINDS.items()
     if kind.unit == "px"
 }

@@ -87,7 +87,7 @@ _GROUP = (
     r"(?:[A-Za-z0-9]|\\(?:mathrm|mathit|mathbf)\{[A-Za-z0-9 ,]+\}|\{[A-Za-z0-9 ,]+\}|\{\\mathrm\{[A-Za-z0-9 ,]+\}\})"
 )
 _MATH = re.compile(
-    rf"(?:= ?)?(?:[A-Za-z0-9]+|\\infty|\\(?:mathrm|mathit|mathbf)\{{[A-Za-z0-9 ,]+\}})?(?:_{_GROUP})?(?:\^{_GROUP})?"
+    rf"(?:= ?)?(?:[A-Za-z0-9]+|\\infty|\\mu|\\(?:mathrm|mathit|mathbf)\{{[A-Za-z0-9 ,]+\}})?(?:_{_GROUP})?(?:\^{_GROUP})?"
 )
 
 
