@@ -44,7 +44,8 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     if chosen.peak is not None:
-        print(_rise(*map(int, chosen.peak.split("x")), chosen.tissue))
+        height, width = map(int, chosen.peak.split("x"))
+        print(_rise(height, width, chosen.tissue))
         return
     print(machine())
     for side in chosen.speed:

@@ -87,7 +87,8 @@ _GROUP = (
     r"(?:[A-Za-z0-9]|\\(?:mathrm|mathit|mathbf)\{[A-Za-z0-9 ,]+\}|\{[A-Za-z0-9 ,]+\}|\{\\mathrm\{[A-Za-z0-9 ,]+\}\})"
 )
 _MATH = re.compile(
-    rf"(?:= ?)?(?:[A-Za-z0-9]+|\\infty|\\mu|\\(?:mathrm|mathit|mathbf)\{{[A-Za-z0-9 ,]+\}})?(?:_{_GROUP})?(?:\^{_GROUP})?"
+    r"(?:= ?)?(?:[A-Za-z0-9]+|\\infty|\\mu|\\(?:mathrm|mathit|mathbf)\{[A-Za-z0-9 ,]+\})?"
+    rf"(?:_{_GROUP})?(?:\^{_GROUP})?"
 )
 
 
@@ -130,7 +131,7 @@ def markup(label: str) -> list[tuple[str, str]]:
             parts.append(("", piece))
             continue
         for sign, group, symbol in re.findall(rf"(_|\^)({_GROUP})|([^_^]+)", piece):
-            text = re.sub(r"\\math[a-z]+|[{}]", "", group or symbol).replace(r"\infty", "∞")
+            text = re.sub(r"\\math[a-z]+|[{}]", "", group or symbol).replace(r"\infty", "∞").replace(r"\mu", "µ")
             letters = "i" if text.isalpha() and "\\" not in symbol else ""
             parts.append(({"_": "sub", "^": "sup"}.get(sign, letters), text))
     return parts

@@ -101,7 +101,7 @@ class Registration:
     def lost(self) -> list[Lost]:
         """Regions of tissue that are not found again, the largest first: torn off, moved, folded, or missing there."""
         inside = np.isfinite(self.residual)
-        regions, count = label(binary_opening(inside & ~self.sure, np.ones((3, 3))))
+        regions, count = label(binary_opening(inside & ~self.sure, np.ones((3, 3), bool)))
         sizes = [float((regions == number).sum() / inside.sum()) for number in range(1, count + 1)]
         middles = center_of_mass(regions > 0, regions, range(1, count + 1))
         found = [

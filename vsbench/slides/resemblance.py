@@ -52,8 +52,9 @@ def lead(densities: Sequence[Array], masks: Sequence[Mask], alignment: Alignment
     own = correlation(0, 0)
     found = np.full(own.shape, -np.inf)
     np.subtract(own, around, out=found, where=np.isfinite(own))
-    rest = [(0, side - factor * kept) for side, kept in zip(masks[0].shape, found.shape, strict=True)]
-    return np.pad(found.repeat(factor, axis=0).repeat(factor, axis=1), rest, mode="edge")
+    full = found.repeat(factor, axis=0).repeat(factor, axis=1)
+    height, width = masks[0].shape
+    return np.pad(full, ((0, height - full.shape[0]), (0, width - full.shape[1])), mode="edge")
 
 
 def _within(share: Array) -> Mask:
