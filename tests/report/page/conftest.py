@@ -63,15 +63,24 @@ class Browser:
         return answer["result"]
 
     def open(self, page: Path, width: int = 1400, height: int = 900, dark: bool = False) -> None:
-        """Load a file and wait until its images and scripts are there."""
+        """Load a file and wait until its images and scripts are there.
+
+        What the page before says until then is not told: its files may have been deleted with their test.
+        """
+        told = list(self.problems)
+        self._go("about:blank")
+        self.problems[:] = told
         self.resize(width, height)
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=features)
+        self._go(page.absolute().as_uri())
+        self.wait("window.explorerNow === undefined || document.readyState === 'complete'")
+
+    def _go(self, url: str) -> None:
         self._events.clear()
-        self.call("Page.navigate", url=page.absolute().as_uri())
+        self.call("Page.navigate", url=url)
         while "Page.loadEventFired" not in self._events:
             self._read()
-        self.wait("window.explorerNow === undefined || document.readyState === 'complete'")
 
     def resize(self, width: int, height: int) -> None:
         """The size of the window in CSS pixels."""
