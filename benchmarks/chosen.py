@@ -156,11 +156,10 @@ def draw(found: pd.DataFrame, file: Path) -> None:
         for panel, stain in zip(axes, stains, strict=True):
             own = found[(found["stain"] == stain) & found["value"].isin(CHOOSERS) & found["rho"].notna()]
             for y, line in enumerate(own.to_dict("records")):
-                colour, mark = {"right": (PALETTE[0], "o"), "wrong": (PALETTE[3], "X"), "open": (GREY, "D")}[
-                    verdict(line)
-                ]
+                kind = verdict(line)
+                colour, mark = LOOKS[kind]
                 panel.plot([line["low"], line["high"]], [y, y], color=colour, linewidth=1)
-                filled = "white" if verdict(line) == "open" else colour
+                filled = "white" if kind == "open" else colour
                 panel.plot(line["rho"], y, mark, color=colour, markerfacecolor=filled, markersize=4)
             panel.axvline(0, color="0.6", linewidth=0.6)
             panel.set(xlim=(-1, 1), yticks=range(len(own)), yticklabels=own["value"], title=stain_name(stain))

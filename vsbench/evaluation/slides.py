@@ -23,6 +23,7 @@ from vsbench.evaluation.rows import Row, write_record
 from vsbench.files import digest, write_json
 from vsbench.names import checked_name, named_after
 from vsbench.records.run import SLIDES, ExternalRecord, ReferenceRecord
+from vsbench.records.slides import FRAMES
 from vsbench.slides.alignment import Direction
 from vsbench.slides.judge import Frame, OpenPair, Totals, add_up, own_pixel
 from vsbench.slides.pair_list import SlidePair, pixel_of, read_pair_list
@@ -32,7 +33,6 @@ from vsbench.stats.slides import ENOUGH
 
 ALIKE = 0.02  # µm a pixel that differ by less are the same
 SURE = 0.5  # of the H&E's tissue that must be judged, or it is said
-FRAMES = "frames"  # folder beside a summary: where each pair's slides lie
 
 
 @dataclass

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from vsbench.records.artefact import Artefact, Count
 
+FRAMES = "frames"  # folder beside a summary: where each pair's slides lie
 Micrometres = Annotated[float, Field(gt=0)]
 
 

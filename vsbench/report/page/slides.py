@@ -11,7 +11,7 @@ from typing import Any
 
 from vsbench.errors import RunError, UserError
 from vsbench.files import atomic
-from vsbench.records.slides import SlideFrame
+from vsbench.records.slides import FRAMES, SlideFrame
 from vsbench.report.notation import slug
 from vsbench.report.page.texts import address
 from vsbench.report.tables import Comparison, EvaluatedRun
@@ -106,7 +106,7 @@ def _layers(comparison: Comparison, name: str) -> tuple[SlideFrame, list[_Layer]
 
 
 def _file(run: EvaluatedRun, name: str) -> Path:
-    return run.summary.parent / "frames" / f"{name}.json"
+    return run.summary.parent / FRAMES / f"{name}.json"
 
 
 def _write_viewer(out: Path) -> list[Path]:
