@@ -16,7 +16,7 @@ function shareBar(shares) {
 const hasRanks = value => value.ranks.some(rank => rank.shares.length);
 
 function rankRow({ method, shares, said, mark, p }, ranked) {
-  const sign = mark === "best" ? "★ best mean" : `${mark === "alike" ? "≈ " : ""}p ${p.startsWith("<") ? p : `= ${p}`}`;
+  const sign = mark === "best" ? "★ best mean" : !p ? "no other to compare with" : `${mark === "alike" ? "≈ " : ""}p ${p.startsWith("<") ? p : `= ${p}`}`;
   return make("tr", {}, make("th", { scope: "row" }, method), make("td", { class: mark }, sign),
     ranked ? make("td", {}, shares.length ? [shareBar(shares), make("small", {}, said)] : "no ranks") : null);
 }
