@@ -1,6 +1,7 @@
 """What is made of the rows: folds in one table, a report of the study's own rows; and what all takes, beforehand."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from vsbench.cli.sweep import run
 from vsbench.data import headers
 from vsbench.engine.run import Run, find_runs
+from vsbench.engine.schedule import Schedule
 from vsbench.errors import UserError
 from vsbench.evaluation.evaluate import evaluate_runs, every_run
 from vsbench.evaluation.folds import pool_all
@@ -21,7 +23,7 @@ from vsbench.registry import load
 from vsbench.report.ledger import Ledger
 from vsbench.report.provenance.records import records
 from vsbench.report.tables import compare, load_results
-from vsbench.studies.cost import _Survey, costs, require_room
+from vsbench.studies.cost import require_room, survey
 from vsbench.studies.file import Evaluation, Report
 from vsbench.studies.finish import evaluate_study, report_study
 from vsbench.studies.state import look_at
@@ -143,25 +145,26 @@ def test_a_row_that_is_not_done_is_left_out(study: Read, train_here: Any) -> Non
 
 def test_costs_are_those_of_the_rows_and_of_runs_before(study: Read, train_here: Any) -> None:
     asked, rows = study(methods=["regression", {"method": "regression", "label": "x", "options": {"lr": 0.5}}])
-    first = costs(asked, rows)
+    first = survey(asked, rows).sound()
     assert [(cost.steps, cost.step_s) for cost in first] == [(2, None)] * 2
     assert all(cost.memory_bytes > 0 and cost.disk_bytes > 0 for cost in first)
     train_here(rows[0])
     record = rows[0].run.trained
-    again = costs(asked, rows)
+    again = survey(asked, rows).sound()
     assert again[0].step_s == pytest.approx((record.wall_time_s or 0) / 2)
     assert again[1].step_s is None
     assert again[0].seconds(done=1) == pytest.approx(again[0].step_s)
     longer, more = study(options={"steps": 40, "crop_size": 32, "load_size": 0, "width": 4, "batch_size": 1}, seeds=[9])
-    (cost,) = costs(longer, more)
+    (cost,) = survey(longer, more).sound()
     assert cost.seconds() == pytest.approx(20 * (record.wall_time_s or 0)), "a step lasts as long in a longer training"
 
 
 def test_a_longer_training_of_another_stain_leaves_more_sheets(study: Read, own: Path, monkeypatch: Any) -> None:
     data = {"dataset": "folder", "stains": ["ki67", "er"], "data_root": str(own), "options": DATA}
     asked, rows = study(datasets=[data])
-    monkeypatch.setattr("vsbench.studies.cost._steps", lambda row: 5000)  # as of so many more images
-    short, long = costs(asked, rows)
+    lengths = iter([2, 5000])  # as of so many more images
+    monkeypatch.setattr("vsbench.studies.cost.draw", lambda *_: (None, Schedule(next(lengths), 0, 1)))
+    short, long = survey(asked, rows).sound()
     assert (short.steps, long.steps) == (2, 5000)
     assert long.disk_bytes - short.disk_bytes == 10 * (3 * 3 * 256 * 256 * 3), "three pairs in three pictures each"
 
@@ -184,17 +187,17 @@ def test_what_would_stop_a_row_is_named_before_anything_runs(study: Read, own: P
     for parts, said in faults:
         asked, rows = study(**parts)
         with pytest.raises(UserError, match=said):
-            costs(asked, rows)
+            survey(asked, rows).sound()
     asked, rows = study(methods=["regression", "cut"], options={"steps": 2, "crop_size": 30}, seeds=[0, 1])
     with pytest.raises(UserError, match=r"2 faults: .*regression.*cut"):
-        costs(asked, rows)
+        survey(asked, rows).sound()
     assert not asked.results.exists()
 
 
 def test_too_little_room_is_said(study: Read, write: Any, monkeypatch: Any, capsys: Any) -> None:
     """After the plan, where that was asked for: it tells what takes the room."""
     asked, rows = study()
-    found, states = costs(asked, rows), look_at(rows, {})
+    found, states = survey(asked, rows).sound(), look_at(rows, {})
     require_room(asked, found, states)
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(UserError, match="GiB free; make room"):
@@ -209,17 +212,23 @@ def test_a_plan_reads_each_header_once_and_names_what_is_missing_of_any_kind(stu
     asked, rows = study(methods=["regression", "pix2pix"], seeds=[0, 1])
     read, size = list[Path](), headers.read_size
     monkeypatch.setattr(headers, "read_size", lambda file: (read.append(file), size(file))[1])
-    costs(asked, rows)
+    survey(asked, rows).sound()
     assert len(read) == len(set(read)) == 8
-    costs(asked, rows[:1])
+    survey(asked, rows[:1]).sound()
     assert len(read) == 16, "which may have changed by the next plan"
 
     def missing(*_: Any) -> None:
         raise WeightsError("vgg16: not here; vsbench weights fetch vgg16", "not here")
 
-    monkeypatch.setattr(_Survey, "cost", missing)
-    with pytest.raises(UserError, match=r"regression.* on folder-ki67, seed 0: vgg16: not here"):
-        costs(asked, rows)
+    monkeypatch.setattr("vsbench.studies.cost.require_data", missing)
+    found = survey(asked, rows)
+    assert all(cost is not None and cost.memory_bytes > 0 for cost in found.costs), "which hang on no weights"
+    (line,) = found.lines()
+    assert re.fullmatch(
+        r"regression.* on folder-ki67, seed 0, pix2pix.* on folder-ki67, seed 0: vgg16: not here.*", line
+    )
+    with pytest.raises(UserError, match=re.escape(line)):
+        found.sound()
 
 
 @pytest.mark.usefixtures("one_metric")

@@ -1,5 +1,6 @@
 """``vsbench sweep STUDY``: a whole comparison from one file; how far it is, what is called off, what is tried again."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,9 @@ from vsbench.cli.output import note, say, say_json
 from vsbench.names import shown
 
 if TYPE_CHECKING:
-    from vsbench.studies.cost import Cost
+    from rich.table import Table
+
+    from vsbench.studies.cost import Cost, Survey
     from vsbench.studies.file import StudyFile
     from vsbench.studies.state import RowState
 
@@ -105,7 +108,7 @@ def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, jso
     from vsbench.engine.lock import locked
     from vsbench.errors import UsageError
     from vsbench.names import checked_name
-    from vsbench.studies.cost import costs, free_bytes, require_room
+    from vsbench.studies.cost import free_bytes, require_room, survey
     from vsbench.studies.file import read_study
     from vsbench.studies.plan import plan
     from vsbench.studies.state import look_at
@@ -119,11 +122,11 @@ def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, jso
     rows, executor = plan(study), executor_of(study)
     executors = {executor.name: executor}
     out = study.results / "studies" / checked_name(file.stem, "study file")
-    found = costs(study, rows)
-    states = look_at(rows, executors)
+    surveyed = survey(study, rows)
     if dry_run:
-        _print_plan(study, found, states, free_bytes(study), json_)
-    require_room(study, found, states)
+        _print_plan(study, surveyed, look_at(rows, executors), free_bytes(study), json_)
+    found = surveyed.sound(told=dry_run)
+    require_room(study, found, states := look_at(rows, executors))
     if dry_run:
         return
     with locked(out, note, f"look with vsbench sweep status {file}, wait for it or stop it"):
@@ -244,59 +247,62 @@ def _cells(one: "RowState") -> tuple[str, ...]:
     )
 
 
-def _print_plan(
-    study: "StudyFile", found: "Sequence[Cost]", states: "Sequence[RowState]", free: int, json_: bool
-) -> None:
-    from rich.table import Table
-
+def _print_plan(study: "StudyFile", found: "Survey", states: "Sequence[RowState]", free: int, json_: bool) -> None:
     from vsbench.cli.display import Console
 
-    todo = [(cost, one) for cost, one in zip(found, states, strict=True) if one.state != "done"]
-    times = [cost.seconds(one.step) for cost, one in todo]
+    todo = [(cost, one) for cost, one in zip(found.costs, states, strict=True) if one.state != "done"]
+    times = [cost and cost.seconds(one.step) for cost, one in todo]
     known = [seconds for seconds in times if seconds is not None]
-    disk = sum(cost.disk_bytes for cost, _ in todo)
+    disk = sum(cost.disk_bytes for cost, _ in todo if cost)
     if json_:
         rows = [
-            _record(one) | {"steps": cost.steps, "memory_bytes": cost.memory_bytes, "disk_bytes": cost.disk_bytes,
-                            "seconds_left": cost.seconds(one.step)}
-            for cost, one in zip(found, states, strict=True)
+            _record(one) | {"steps": cost and cost.steps, "memory_bytes": cost and cost.memory_bytes,
+                            "disk_bytes": cost and cost.disk_bytes, "seconds_left": cost and cost.seconds(one.step)}
+            for cost, one in zip(found.costs, states, strict=True)
         ]  # fmt: skip
         totals = {"rows": len(rows), "to_do": len(todo), "disk_bytes": disk, "free_bytes": free,
                   "seconds": sum(known) if len(known) == len(times) else None}  # fmt: skip
-        say_json({"rows": rows, "total": totals})
+        say_json({"rows": rows, "total": totals, "faults": found.lines()})
         return
+    time = "unknown: no such row has run in these results yet" if todo else "none: all are done"
+    if known:
+        time = f"{_duration(sum(known))} of one job" + ("" if len(known) == len(times) else ", and more: see ?")
+    more = "" if all(cost for cost, _ in todo) else ", and more: see ?"
+    console = Console()
+    console.print(_plan_table(found.costs, states))
+    for line in (
+        f"rows   {len(states)}, of which {len(states) - len(todo)} are done; of each a time, and sizes at its end",
+        f"disk   {_size(disk)} to come{more}, {_size(free)} free at {study.results}",
+        f"time   {time}",
+        *(f"fault  {line}" for line in found.lines()),
+        "dry run: nothing is written",
+    ):
+        console.print(line)
+
+
+def _plan_table(costs: "Sequence[Cost | None]", states: "Sequence[RowState]") -> "Table":
+    """A line for the rows that differ in their seed, or their fold, alone."""
+    from rich.table import Table
+
     made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("row", "data", "seeds", "states", "steps", "memory", "disk", "time"):
         made.add_column(
             name, overflow="fold", justify="right" if name in ("steps", "memory", "disk", "time") else "left"
         )
-    groups: dict[tuple[str, ...], list[tuple[Cost, RowState]]] = {}
-    for cost, one in zip(found, states, strict=True):
+    groups: dict[tuple[str, ...], list[tuple[Cost | None, RowState]]] = {}
+    for cost, one in zip(costs, states, strict=True):
         r = one.row.request
         folds = "" if one.row.fold is None else f", {r.dataset_options['folds']} folds"
         groups.setdefault((one.row.name, f"{r.dataset}-{r.stain}{folds}"), []).append((cost, one))
     for (name, data), own in groups.items():
-        counts: dict[str, int] = {}
-        for _, one in own:
-            counts[one.state] = counts.get(one.state, 0) + 1
-        cost = max((cost for cost, _ in own), key=lambda cost: cost.steps)
+        counts = Counter(one.state for _, one in own)
+        most = max((cost for cost, _ in own if cost), key=lambda cost: cost.steps, default=None)
         seeds = dict.fromkeys(str(one.row.request.seed) for _, one in own)
-        made.add_row(
-            name, data, ",".join(seeds), ", ".join(f"{n} {state}" for state, n in counts.items()), f"{cost.steps:,}",
-            _size(cost.memory_bytes), _size(cost.disk_bytes), _duration(cost.seconds()) or "?",
-        )  # fmt: skip
-    time = "unknown: no such row has run in these results yet" if todo else "none: all are done"
-    if known:
-        time = f"{_duration(sum(known))} of one job" + ("" if len(known) == len(times) else ", and more: see ?")
-    console = Console()
-    console.print(made)
-    for line in (
-        f"rows   {len(found)}, of which {len(found) - len(todo)} are done; of each a time, and sizes at its end",
-        f"disk   {_size(disk)} to come, {_size(free)} free at {study.results}",
-        f"time   {time}",
-        "dry run: nothing is written",
-    ):
-        console.print(line)
+        sizes = ("?",) * 3 if most is None else (f"{most.steps:,}", _size(most.memory_bytes), _size(most.disk_bytes))
+        time = _duration(most and most.seconds()) or "?"
+        states_told = ", ".join(f"{n} {state}" for state, n in counts.items())
+        made.add_row(name, data, ",".join(seeds), states_told, *sizes, time)
+    return made
 
 
 def _size(count: int) -> str:

@@ -1,7 +1,6 @@
 """What the headers of training images tell before the first step: kind, size, partner, room for the crop."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,30 +10,33 @@ from vsbench.data.pairs import Pair, few
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
 
-_kept: dict[Path, tuple[int, int] | DataError] | None = None  # what headers have told, within ``headers_read_once``
+
+class Headers:
+    """What the headers of images have told: each is read once, in threads, however many trainings ask."""
+
+    def __init__(self) -> None:
+        self._told: dict[Path, tuple[int, int] | DataError] = {}
+
+    def sizes(self, files: Iterable[Path]) -> dict[Path, tuple[int, int] | DataError]:
+        """(height, width) of each file, or what is wrong with it, so that one fault hides no other."""
+        asked = list(dict.fromkeys(files))
+        new = [file for file in asked if file not in self._told]
+        self._told.update(zip(new, in_threads(_size, new), strict=True))
+        return {file: self._told[file] for file in asked}
 
 
-@contextmanager
-def headers_read_once() -> Iterator[None]:
-    """Within it the header of an image is read once, however many methods are to learn from it."""
-    global _kept
-    _kept = {}
-    try:
-        yield
-    finally:
-        _kept = None
-
-
-def require_trainable(train: Sequence[Pair], held_out: Sequence[Pair], crop_size: int, aligned: bool) -> None:
-    """Read the header of each H&E and IHC once, in threads, and refuse what a training would stop at.
+def require_trainable(
+    train: Sequence[Pair], held_out: Sequence[Pair], crop_size: int, aligned: bool, headers: Headers | None = None
+) -> None:
+    """Read the header of each H&E and IHC once, and refuse what a training would stop at.
 
     ``crop_size``: the side of the crops cut from tiles as they are, 0 where tiles are resized first. ``aligned``:
-    whether a training pair is cut alike, and so must have one size; a held-out pair always must.
+    whether a training pair is cut alike, and so must have one size; a held-out pair always must. ``headers``: those
+    that were read before.
 
     Raises DataError with the first fault, and the names of the other images that have one. That an image is cut short
     shows here, damage within only when the whole is decoded: ``vsbench data verify`` does that.
     """
-    files = list(dict.fromkeys(file for pair in (*train, *held_out) for file in (pair.he, pair.ihc)))
     faults: dict[Path, str] = {}
     sizes: dict[Path, tuple[int, int]] = {}
 
@@ -44,7 +46,8 @@ def require_trainable(train: Sequence[Pair], held_out: Sequence[Pair], crop_size
         except DataError as error:
             faults.setdefault(file, str(error))
 
-    for file, found in zip(files, in_threads(_size, files), strict=True):
+    told = (headers or Headers()).sizes(file for pair in (*train, *held_out) for file in (pair.he, pair.ihc))
+    for file, found in told.items():
         if isinstance(found, DataError):
             faults[file] = str(found)
         else:
@@ -61,14 +64,7 @@ def require_trainable(train: Sequence[Pair], held_out: Sequence[Pair], crop_size
 
 
 def _size(file: Path) -> tuple[int, int] | DataError:
-    """(height, width), or what is wrong, so that one fault hides no other."""
-    if _kept is not None and file in _kept:
-        return _kept[file]
-    found: tuple[int, int] | DataError
     try:
-        found = read_size(file)
+        return read_size(file)
     except DataError as error:
-        found = error
-    if _kept is not None:
-        _kept[file] = found
-    return found
+        return error

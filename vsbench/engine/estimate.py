@@ -17,7 +17,7 @@ from vsbench.engine.memory import Storages, tensors_of
 from vsbench.engine.repetition import repeatable
 from vsbench.engine.request import Request, Resolved, resolve
 from vsbench.engine.step import Execution, prepare, take_step
-from vsbench.engine.trainer import SHEET_PAIRS, SHEET_SIZE, Rhythm, plan
+from vsbench.engine.trainer import SHEET_PAIRS, SHEET_SIZE, Rhythm, draw
 from vsbench.method import Batch, Method
 
 MOMENTS = 2  # numbers that Adam keeps for each parameter
@@ -70,10 +70,16 @@ def estimate(request: Request, fabric: Fabric, rhythm: Rhythm) -> dict[str, Any]
     """The resolved configuration and what its training takes. Raises UsageError and DataError as ``start`` does."""
     found = resolve(request)
     require_all(found)
+    return estimate_resolved(found, fabric, rhythm)
+
+
+def estimate_resolved(found: Resolved, fabric: Fabric, rhythm: Rhythm) -> dict[str, Any]:
+    """The same of settings that fit together (``require_fit``), whether weights and images are here or not."""
+    request = found.request
     method, batch = on_meta(found.method_class, found.config)
     prepare(method, replace(request.execution, compile=False))  # which changes no size
     accumulate = request.execution.accumulate
-    batches, schedule = plan(method, found.pairs.train, request.seed, 0, fabric.world_size, accumulate)
+    draws, schedule = draw(method, found.pairs.train, request.seed, fabric.world_size, accumulate)
     halved = str(fabric.strategy.precision.precision) in ("16-mixed", "bf16-mixed")
     with repeatable(request.execution):  # whose algorithms take other memory
         peak = step_bytes(method, batch, request.execution, halved)
@@ -101,8 +107,8 @@ def estimate(request: Request, fabric: Fabric, rhythm: Rhythm) -> dict[str, Any]
         "devices": fabric.world_size,
         "precision": str(fabric.strategy.precision.precision),
         "steps": schedule.steps,
-        "steps_per_epoch": batches.draws.batches_per_epoch,
-        "epochs": round(schedule.steps / batches.draws.batches_per_epoch, 2),
+        "steps_per_epoch": draws.batches_per_epoch,
+        "epochs": round(schedule.steps / draws.batches_per_epoch, 2),
         "memory_bytes": memory | {"total": sum(memory.values())},
         "checkpoints_kept": checkpoints_kept(request, rhythm, schedule.steps),
         "disk_bytes": disk_bytes(request, rhythm, schedule.steps, checkpoint, found.config.load_size),

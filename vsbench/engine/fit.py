@@ -10,7 +10,7 @@ import torch
 from torch.optim import Optimizer
 
 from vsbench import registry, weights
-from vsbench.data.headers import require_trainable
+from vsbench.data.headers import Headers, require_trainable
 from vsbench.data.maps import require_maps
 from vsbench.engine.checkpoint import start_from
 from vsbench.engine.request import Resolved
@@ -23,8 +23,11 @@ def require_all(found: Resolved) -> None:
     require_data(found, require_fit(found.method_class, found.config))
 
 
-def require_data(found: Resolved, method: Method[Any]) -> None:
-    """What ``require_all`` looks at besides the settings: weights, images and maps. ``method`` has shapes only."""
+def require_data(found: Resolved, method: Method[Any], headers: Headers | None = None) -> None:
+    """What ``require_all`` looks at besides the settings: weights, images and maps. ``method`` has shapes only.
+
+    ``headers``: those that were read before.
+    """
     if not found.paired:
         require_no_pairs(found.method_class, found.config, found.request.validates)
     for name in method.weights_needed():
@@ -33,7 +36,7 @@ def require_data(found: Resolved, method: Method[Any]) -> None:
         start_from(found.weights, found.request.method, method)
     config, pairs = found.config, found.pairs
     cut = 0 if config.load_size else config.crop_size  # resized tiles hold the crop, as the settings see to it
-    require_trainable(pairs.train, pairs.validation, cut, config.loader == "aligned")
+    require_trainable(pairs.train, pairs.validation, cut, config.loader == "aligned", headers)
     maps = method.maps()
     if maps is not None:
         require_maps(maps, pairs.train)

@@ -3,6 +3,7 @@
 A request reads and writes as YAML: it is a line of a study.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,7 +13,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vsbench import registry
 from vsbench.bounds import SEED, STEPS, require_whole
-from vsbench.dataset import data_folder, data_name
+from vsbench.data.pairs import Pair
+from vsbench.dataset import Dataset, data_folder, data_name
 from vsbench.engine.checkpoint import chosen_checkpoint
 from vsbench.engine.run import Run, group_folder, row_name
 from vsbench.engine.step import Execution
@@ -25,6 +27,7 @@ from vsbench.plain_yaml import parse_yaml
 from vsbench.records.artefact import first_fault
 
 Select = Literal["last", "best"]
+Listing = Callable[[Dataset[Any], Path, str], list[Pair]]  # a data set's training pairs, below a root, of a stain
 
 
 @dataclass(frozen=True)
@@ -137,15 +140,20 @@ class Resolved:
         return f"{title} ({', '.join(remarks)})" if remarks else title
 
 
-def resolve(request: Request) -> Resolved:
-    """Find method, data set and pairs. Raises UsageError and DataError."""
+def list_pairs(dataset: Dataset[Any], root: Path, stain: str) -> list[Pair]:
+    """What a training learns from, held out or not. Raises UsageError and DataError."""
+    return dataset.training_pairs(root, stain)
+
+
+def resolve(request: Request, listing: Listing = list_pairs) -> Resolved:
+    """Find method, data set and pairs. ``listing``: who looks for the pairs. Raises UsageError and DataError."""
     method_class = registry.load("vsbench.methods", request.method)
     config = method_class.configure(request.preset, request.options)
     dataset = registry.load("vsbench.datasets", request.dataset).from_options(request.dataset_options)
     row = row_name(request.method, config.variant, request.preset, request.label)
     run = Run(group_folder(request.results, request.dataset, request.stain) / row / f"seed-{request.seed}")
     root = data_folder(dataset, request.data_root)
-    pairs = dataset.training_pairs(root, request.stain)
+    pairs = listing(dataset, root, request.stain)
     parts = HeldOut(pairs, [])
     if request.validates and dataset.paired:
         parts = hold_out(pairs, request.validation_share, request.seed)

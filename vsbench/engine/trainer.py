@@ -222,6 +222,18 @@ def train(
     return _spent(before, begun, fabric)
 
 
+def draw(
+    method: Method[Any], pairs: list[Pair], seed: int, ranks: int = 1, accumulate: int = 1
+) -> tuple[Draws, Schedule]:
+    """Which pairs each step sees, and for how many steps; ``batch_size`` is per device and micro-batch."""
+    c = method.config
+    draws = Draws(
+        len(pairs), c.batch_size * accumulate * ranks, seed, c.loader == "aligned", c.sampling == "replace",
+        ihc_tiles=len({pair.ihc for pair in pairs}),
+    )  # fmt: skip
+    return draws, Schedule.of(c, draws.batches_per_epoch)
+
+
 def plan(
     method: Method[Any],
     pairs: list[Pair],
@@ -230,13 +242,9 @@ def plan(
     ranks: int = 1,
     accumulate: int = 1,
 ) -> tuple[TrainingBatches, Schedule]:
-    """The batches and the schedule of a training; ``batch_size`` is per device and micro-batch."""
+    """The batches and the schedule of a training. Raises DataError where ready maps of the tiles are not there."""
     c = method.config
-    draws = Draws(
-        len(pairs), c.batch_size * accumulate * ranks, seed, c.loader == "aligned", c.sampling == "replace",
-        ihc_tiles=len({pair.ihc for pair in pairs}),
-    )  # fmt: skip
-    schedule = Schedule.of(c, draws.batches_per_epoch)
+    draws, schedule = draw(method, pairs, seed, ranks, accumulate)
     constant = Augmentation(c.load_size, c.crop_size, c.flip, method.changes())
     decay = constant if c.decay_phase == "crop" else replace(constant, load_size=c.crop_size)
     augmentations = Augmentations(constant, decay, schedule.decay_from)

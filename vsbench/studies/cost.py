@@ -11,19 +11,20 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vsbench import registry
-from vsbench.data.headers import headers_read_once
-from vsbench.data.pairs import few
-from vsbench.dataset import pairs_of
-from vsbench.engine.estimate import disk_bytes, estimate
-from vsbench.engine.fit import on_meta, require_data
+from vsbench.data.headers import Headers
+from vsbench.data.pairs import Pair, few
+from vsbench.dataset import Dataset
+from vsbench.engine.estimate import disk_bytes, estimate_resolved
+from vsbench.engine.fit import require_data, require_fit
 from vsbench.engine.loggers import require_loggers
 from vsbench.engine.progress import seconds_per_step
-from vsbench.engine.request import resolve
+from vsbench.engine.request import list_pairs, resolve
 from vsbench.engine.run import find_runs
-from vsbench.engine.trainer import plan as plan_steps
+from vsbench.engine.trainer import draw
 from vsbench.errors import RunError, UsageError, UserError
 from vsbench.evaluation.group import SPLIT
 from vsbench.evaluation.instrument import Instrument
+from vsbench.method import Method
 from vsbench.records.run import LENGTH, TrainedRecord
 from vsbench.report.strata import checked_quality
 from vsbench.studies.file import StudyFile, Training
@@ -46,38 +47,49 @@ class Cost:
         return None if self.step_s is None else max(0, self.steps - done) * self.step_s
 
 
-def costs(study: StudyFile, rows: Sequence[PlannedRow]) -> list[Cost]:
-    """What each row takes, in their order.
+@dataclass(frozen=True)
+class Survey:
+    """What each row takes, in their order, None where that can't be told; and what would stop rows, with these rows."""
 
-    Raises UserError naming what would stop a row, its evaluation or the report: settings that do not fit, data, weights
-    and tools that are not here, folders that hold other runs.
+    costs: list[Cost | None]
+    faults: list[tuple[UserError, list[PlannedRow]]]
+
+    def lines(self) -> list[str]:
+        """What would stop rows, a line for each cause."""
+        return [f"{few(list(map(str, rows)))}: {fault}" if rows else str(fault) for fault, rows in self.faults]
+
+    def sound(self, told: bool = False) -> list[Cost]:
+        """The costs. Raises UserError naming what would stop rows, unless it was ``told``; UsageError for settings."""
+        if lines := self.lines():
+            kind = UsageError if isinstance(self.faults[0][0], UsageError) else UserError
+            what = "as told above" if told else few(lines)
+            raise kind(lines[0] if len(lines) == 1 and not told else f"{len(lines)} faults: {what}")
+        return [cost for cost in self.costs if cost is not None]
+
+
+def survey(study: StudyFile, rows: Sequence[PlannedRow]) -> Survey:
+    """Look at each row's settings, data, weights, tools and run folder. A cost is told without the weights too.
+
+    Raises UserError for what would stop the study's evaluation or its report.
     """
     if study.evaluation:
         Instrument.build("cpu", study.evaluation.also, study.evaluation.on_missing)
     if study.report and study.report.strata is not None:
         checked_quality(study.report.strata)
-    with headers_read_once():
-        return _costs(_Survey(study, rows), rows)
-
-
-def _costs(survey: "_Survey", rows: Sequence[PlannedRow]) -> list[Cost]:
-    faults, found = dict[str, UserError](), dict[str, Cost]()
+    surveyor, found = _Surveyor(study, rows), dict[str, Cost | None]()
+    faults = dict[str, tuple[UserError, list[PlannedRow]]]()
     for row in rows:
         try:
             row.how_far()
         except RunError as error:
-            faults.setdefault(str(error), error)
+            faults[str(error)] = error, []
         if (key := _but_for_seed(row)) in found:
             continue
-        try:
-            found[key] = survey.cost(row)
-        except UserError as error:
-            kind = UsageError if isinstance(error, UsageError) else UserError
-            faults.setdefault(str(error), kind(f"{row}: {error}"))
-    if faults:
-        first, *others = faults.values()
-        raise first if not others else type(first)(f"{len(faults)} faults: {few(list(map(str, faults.values())))}")
-    return [replace(found[_but_for_seed(row)], row=row) for row in rows]
+        found[key], fault = surveyor.look(row)
+        if fault is not None:
+            faults.setdefault(str(fault), (fault, []))[1].append(row)
+    costs = [(row, found[_but_for_seed(row)]) for row in rows]
+    return Survey([cost and replace(cost, row=row) for row, cost in costs], list(faults.values()))
 
 
 def free_bytes(study: StudyFile) -> int:
@@ -94,43 +106,56 @@ def require_room(study: StudyFile, found: Sequence[Cost], states: Sequence[RowSt
         raise UserError(f"{study.results}: {sizes}; make room, keep fewer (training: keep), or name other results")
 
 
-class _Survey:
-    """Looks at each configuration once, and at each data set once for each configuration."""
+class _Surveyor:
+    """Looks once at each configuration, at each folder of pairs and at each image."""
 
     def __init__(self, study: StudyFile, rows: Sequence[PlannedRow]) -> None:
         self.study = study
+        self.methods: dict[str, Method[Any]] = {}  # of shapes only, by configuration
         self.plans: dict[str, dict[str, Any]] = {}  # estimates by configuration, whatever the data
+        self.pairs: dict[tuple[str, ...], list[Pair]] = {}
+        self.headers = Headers()
         self.speeds = _speeds([study.results, *(row.request.results for row in rows)])
 
-    def cost(self, row: PlannedRow) -> Cost:
-        """What a row takes. Raises UserError."""
-        require_loggers(row.training.log_to)
-        if self.study.evaluation:
-            source = registry.load("vsbench.datasets", row.request.dataset).from_options(row.request.dataset_options)
-            pairs_of(source, row.request.data_root, row.request.stain, SPLIT)
+    def look(self, row: PlannedRow) -> tuple[Cost | None, UserError | None]:
+        """What a row takes, and what would stop it."""
         alike = json.dumps([row.request.method, row.config.model_dump_json(), row.training.model_dump_json()])
+        try:
+            found = resolve(row.request, self._list)
+            if alike not in self.methods:
+                self.methods[alike] = require_fit(found.method_class, found.config)
+            method, accumulate = self.methods[alike], row.request.execution.accumulate
+            _, schedule = draw(method, found.pairs.train, row.request.seed, row.training.world, accumulate)
+        except UserError as fault:
+            return None, fault
         if alike not in self.plans:
-            self.plans[alike] = estimate(row.request, _fabric(row.training), row.rhythm)
-            steps = self.plans[alike]["steps"]
-        else:
-            steps = _steps(row)
-        plan = self.plans[alike]
+            self.plans[alike] = estimate_resolved(found, _fabric(row.training), row.rhythm)
+        cost = self._cost(row, schedule.steps, self.plans[alike])
+        try:
+            require_loggers(row.training.log_to)
+            if self.study.evaluation:
+                source = registry.load("vsbench.datasets", row.request.dataset).from_options(
+                    row.request.dataset_options
+                )
+                self._list(source, found.root, row.request.stain, SPLIT)
+            require_data(found, method, self.headers)
+        except UserError as fault:
+            return cost, fault
+        return cost, None
+
+    def _list(self, source: Dataset[Any], root: Path, stain: str, split: str | None = None) -> list[Pair]:
+        """The pairs of a split, or those that a training learns from."""
+        key = (type(source).__name__, source.config.model_dump_json(), str(root), stain, split or "")
+        if key not in self.pairs:
+            self.pairs[key] = list_pairs(source, root, stain) if split is None else source.pairs(root, stain, split)
+        return self.pairs[key]
+
+    def _cost(self, row: PlannedRow, steps: int, plan: dict[str, Any]) -> Cost:
         how = row.precision, row.training.world, asdict(row.request.execution)
         step_s = self.speeds.get(_work(row.request.method, row.config.model_dump(mode="json"), *how))
         checkpoint = plan["disk_bytes"]["checkpoint"]
         disk = disk_bytes(row.request, row.rhythm, steps, checkpoint, row.config.load_size)
         return Cost(row, steps, plan["memory_bytes"]["total"], disk["total"], step_s)
-
-
-def _steps(row: PlannedRow) -> int:
-    """How many steps a row is, once what it learns from is looked at."""
-    found = resolve(row.request)
-    method, _ = on_meta(found.method_class, found.config)
-    require_data(found, method)
-    _, schedule = plan_steps(
-        method, found.pairs.train, row.request.seed, 0, row.training.world, row.request.execution.accumulate
-    )
-    return schedule.steps
 
 
 def _fabric(training: Training) -> Fabric:
