@@ -261,6 +261,13 @@ def test_the_commands(vsbench: Any, made: Path, results: Path, tmp_path: Path) -
     table.iloc[1:].to_csv(tmp_path / "other.csv", index=False)
     ran = vsbench("submit", "check", made, tmp_path / "other.csv")
     assert (ran.returncode, ran.stderr.count("error: ")) == (1, 1)
+    second = tmp_path / "out" / "second.json"
+    shutil.copyfile(made, second)
+    ran = vsbench("submit", "check", *sorted((tmp_path / "out").glob("[!.]*")))  # as a shell's *
+    assert (ran.returncode, ran.stdout.count("nothing wrong")) == (0, 2), ran.stderr
+    ran = vsbench("submit", "check", tmp_path / "out", tmp_path / "other.csv")
+    assert (ran.returncode, "beside none of 2 rows" in ran.stderr) == (2, True), ran.stderr
+    second.unlink()
     ran = vsbench("board", tmp_path / "out", "--out", tmp_path / "board")
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "board" / "index.html").stat().st_size > 100_000

@@ -35,4 +35,4 @@ def board(
     found, numbers = read_submissions(places), ledger(published)
     with only_ours(out, "--out", ["index.html"]):
         say(write_board(found, numbers, out))
-    say(f"{len(found)} submitted rows, {len(numbers.papers)} papers, {len(numbers.reruns)} sources of reruns")
+    say(f"submitted rows: {len(found)}, papers: {len(numbers.papers)}, sources of reruns: {len(numbers.reruns)}")

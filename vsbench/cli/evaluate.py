@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vsbench.evaluation.evaluate import Outcome
     from vsbench.evaluation.onepass import OnBad
     from vsbench.records.draws import Draws
-    from vsbench.records.summary import Reading
+    from vsbench.records.summary import Reading, Summary
     from vsbench.slides.alignment import Direction
 
 
@@ -264,17 +264,10 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     for outcome in outcomes:
         if outcome.damaged:
             say(f"warning: {outcome.damaged.split(';')[0]}; measured again")
-    for warning, rows in _warnings(outcomes).items():
-        of = "" if len(rows) == len(outcomes) else f"{', '.join(rows)}: "
-        say(f"warning: {of}{warning}")
-    reasons = {
-        key: value.reason or ""
-        for o in outcomes
-        for key, value in o.summary.values.items()
-        if value.value is None and key in present
-    }
-    for key, reason in reasons.items():
-        console.print(f"{key}: n/a, {reason}")
+    for warning in _of_rows([(o.summary.title, list(o.summary.warnings)) for o in outcomes]):
+        say(f"warning: {warning}")
+    for absent in _of_rows([(o.summary.title, _absent(o.summary, present)) for o in outcomes]):
+        console.print(absent)
 
 
 def _spread(title: str, draws: "Draws", keys: list[str]) -> str:
@@ -284,13 +277,19 @@ def _spread(title: str, draws: "Draws", keys: list[str]) -> str:
     return f"{title}: {len(draws.seeds)} translation seeds (draws.json): {values}"
 
 
-def _warnings(outcomes: "list[Outcome]") -> dict[str, list[str]]:
-    """What must be said beside the numbers, once each, with the rows it holds for."""
+def _absent(summary: "Summary", keys: list[str]) -> list[str]:
+    """Which values a row lacks, and why."""
+    values = {key: value for key, value in summary.values.items() if key in keys and value.value is None}
+    return [f"{key}: n/a, {value.reason or ''}" for key, value in values.items()]
+
+
+def _of_rows(said: list[tuple[str, list[str]]]) -> list[str]:
+    """What there is to say of rows, each sentence once, with the rows that it holds for where these are not all."""
     found: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        for warning in dict.fromkeys(outcome.summary.warnings):
-            found.setdefault(warning, []).append(outcome.summary.title)
-    return found
+    for title, sentences in said:
+        for sentence in dict.fromkeys(sentences):
+            found.setdefault(sentence, []).append(title)
+    return [s if len(rows) == len(said) else f"{', '.join(rows)}: {s}" for s, rows in found.items()]
 
 
 def _cell(reading: "Reading | None") -> str:

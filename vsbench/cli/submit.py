@@ -43,23 +43,39 @@ def make(
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="What was sent.", metavar="FILE")],
-    tables: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Its per-image tables; those beside it are found.", metavar="TABLE…"),
-    ] = None,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="What was sent (.json), or folders of it; and per-image tables (.csv) that do not lie beside it.",
+            metavar="FILE…",
+        ),
+    ],
 ) -> None:
-    """Say all that is wrong with a row; exit code 1 if anything is.
+    """Say all that is wrong with rows; exit code 1 if anything is.
 
-    Its form, ranges, protocols, known names; and, from the per-image tables, every value that follows from one.
+    Their form, ranges, protocols, known names; and, from the per-image tables, every value that follows from one.
     """
+    from vsbench.errors import UsageError, UserError
     from vsbench.exchange.submissions import check as look
-    from vsbench.exchange.submissions import said_of
+    from vsbench.exchange.submissions import files_of, said_of, tables_beside
 
-    found, faults = look(file, tables or [])
-    for fault in faults:
-        note(f"error: {fault}")
-    if faults or found is None:
-        note(f"{file}: {len(faults)} faults")
+    tables = [file for file in files if file.suffix.lower() == ".csv"]
+    rows = files_of(file for file in files if file not in tables)
+    if not rows:
+        raise UserError(f"{', '.join(map(str, files))}: no submission (.json) here")
+    found_anyway = {table for row in rows for table in tables_beside(row)}
+    elsewhere = [table for table in tables if table not in found_anyway]
+    if elsewhere and len(rows) > 1:
+        raise UsageError(f"{elsewhere[0]}: beside none of {len(rows)} rows; give it with its own row alone")
+    wrong = False
+    for file in rows:
+        found, faults = look(file, elsewhere)
+        for fault in faults:
+            note(f"error: {fault}")
+        if faults or found is None:
+            note(f"{file}: faults: {len(faults)}")
+            wrong = True
+        else:
+            say(f"{file}: {said_of(found)}: nothing wrong")
+    if wrong:
         raise typer.Exit(1)
-    say(f"{file}: {said_of(found)}: nothing wrong")

@@ -78,10 +78,7 @@ def check(file: Path, tables: Sequence[Path] = ()) -> tuple[Submission | None, l
     except ValidationError as error:
         return None, [f"{file}: {fault}" for fault in all_faults(error)]
     faults = [*_unknown(submission), *_out_of_range(submission)]
-    attached = {
-        **dict.fromkeys(tables, True),
-        **dict.fromkeys(sorted(file.parent.glob(f"{escape(file.stem)}.*.csv")), False),
-    }
+    attached = dict.fromkeys([*tables, *tables_beside(file)])
     by_digest = {run.table: run for run in submission.runs}
     for path in attached:
         try:
@@ -99,13 +96,22 @@ def check(file: Path, tables: Sequence[Path] = ()) -> tuple[Submission | None, l
 def read_submissions(places: Iterable[Path]) -> list[Submission]:
     """Those of files and folders, in the order of their names. Raises UserError naming the first fault of any."""
     found = []
-    for place in places:
-        for file in sorted(place.glob("*.json")) if place.is_dir() else [place]:
-            submission, faults = check(file)
-            if submission is None or faults:
-                raise UserError(f"{faults[0]}; vsbench submit check {file} says all")
-            found.append(submission)
+    for file in files_of(places):
+        submission, faults = check(file)
+        if submission is None or faults:
+            raise UserError(f"{faults[0]}; vsbench submit check {file} says all")
+        found.append(submission)
     return found
+
+
+def tables_beside(file: Path) -> list[Path]:
+    """The per-image tables that ``make`` has left with a submission."""
+    return sorted(file.parent.glob(f"{escape(file.stem)}.*.csv"))
+
+
+def files_of(places: Iterable[Path]) -> list[Path]:
+    """The files of submissions that are named, or lie in the folders that are."""
+    return [file for place in places for file in (sorted(place.glob("*.json")) if place.is_dir() else [place])]
 
 
 def _submission(row: Row, state: State, by: str | None, doi: str | None) -> Submission:
