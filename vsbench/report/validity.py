@@ -89,8 +89,8 @@ def heatmap(validity: Validity, stem: Path) -> list[Path]:
         ):
             axes.set_title(text, fontsize=7, pad=4)
         absent = len(said) - len(order)
-        note = _data_line(validity) + (f"; {absent} values that are n/a are not shown" if absent else "")
-        figure.text(0.01, 0.14 / height, note, fontsize=6, va="bottom", parse_math=False)
+        note = _data_line(validity) + (f"\n{absent} values that are n/a are not shown" if absent else "")
+        figure.text(0.01, 0.08 / height, note, fontsize=6, va="bottom", parse_math=False)
         for path in paths:
             save(figure, path)
     return paths
