@@ -76,7 +76,7 @@ def _validity() -> Iterator[tuple[str, str]]:
     yield "validity_slides", str(study["n_slides"])
     yield "validity_sets", str(against["sets"]["r_avg"])
     for name in ("r_avg", "iod", "iod_balanced", "ssim", "psnr", "nuclei_share_mae", "nuclei_kappa", "mask_dice",
-                 "cell_auc", "fd_vgg16", "lpips"):  # fmt: skip
+                 "cell_auc", "fd_vgg16", "lpips", "dists"):  # fmt: skip
         yield f"rho_{name}", _signed(against["rho"][name])
     outlines = [against["rho"][name] for name in OUTLINES]
     yield "rho_outlines", f"{_signed(min(outlines))} to {_signed(max(outlines))}"
