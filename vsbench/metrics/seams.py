@@ -4,6 +4,8 @@ Of images that were stitched and say so: those that ``vsbench translate`` made i
 files. The real image tells how much the tissue itself jumps there.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -47,20 +49,21 @@ class SeamJump(Metric):
         return {"seam_jump": none if table["seam_jump"].isna().all() else float(table["seam_jump"].mean())}
 
 
-def relative_jump(rgb: Image, seams: Seams) -> float:
-    """Mean |difference| across the seams of a (H, W, 3) uint8 image over that beside them; NaN where that is 0."""
+def relative_jump(rgb: Image, seams: Seams, away: Sequence[int] = BESIDE) -> float:
+    """Mean |difference| across the seams of a (H, W, 3) uint8 image over that so many pixels away; NaN where it is 0.
+    """
     across, beside = [], []
     for axis, places in enumerate((seams.rows, seams.columns)):
         image = np.moveaxis(rgb, axis, 0)
         across += [_jump(image, place) for place in places]
-        beside += [_jump(image, place) for place in beside_seams(places, len(image))]
+        beside += [_jump(image, place) for place in beside_seams(places, len(image), away)]
     base = float(np.mean(beside)) if beside else 0.0
     return float(np.mean(across)) / base if base > 0 else float("nan")
 
 
-def beside_seams(places: tuple[int, ...], length: int) -> list[int]:
-    """The lines beside these seams, none of which is one, of an axis of so many pixels."""
-    near = {place + off for place in places for off in (*BESIDE, *(-off for off in BESIDE))}
+def beside_seams(places: tuple[int, ...], length: int, away: Sequence[int]) -> list[int]:
+    """The lines so many pixels away from these seams, none of which is one, of an axis of a length."""
+    near = {place + off for place in places for off in (*away, *(-off for off in away))}
     return [place for place in sorted(near - set(places)) if 0 < place < length]
 
 

@@ -25,7 +25,7 @@ from vsbench.slides.measure import tiles_of
 from vsbench.slides.overlay import Overlay, require_one_frame, told_alignment
 from vsbench.slides.pair_list import SlidePair, pixel_of
 from vsbench.slides.reading import RGB, Slide, frame, open_slide, scaled
-from vsbench.slides.seams import slide_seams
+from vsbench.slides.seams import BESIDE, slide_seams
 from vsbench.slides.tissue import PIXEL, Tissue, find_tissue
 from vsbench.stain.balanced import BINS, read_transmission
 from vsbench.stain.dab import POSITIVE_LEVEL, dab8, density_table
@@ -148,13 +148,13 @@ class Jumps:
 
     @property
     def relative(self) -> float:
-        """As ``seams.relative_jump``, over lines that show tissue."""
+        """As ``relative_jump`` with lines ``BESIDE``, over those that show tissue."""
         across: list[float] = []
         beside: list[float] = []
         for places, sums, counts in zip((self.seams.rows, self.seams.columns), self.sums, self.counts, strict=True):
             means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
             across += [means[place] for place in places if counts[place]]
-            beside += [means[place] for place in beside_seams(places, len(sums)) if counts[place]]
+            beside += [means[place] for place in beside_seams(places, len(sums), BESIDE) if counts[place]]
         base = float(np.mean(beside)) if beside else 0.0
         return float(np.mean(across)) / base if across and base > 0 else float("nan")
 
@@ -201,7 +201,7 @@ class _Reader:
         self.lines = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         if self.seams is not None:
             rows, columns = (
-                np.array(sorted({*places, *beside_seams(places, length)}), np.int64)
+                np.array(sorted({*places, *beside_seams(places, length, BESIDE)}), np.int64)
                 for places, length in zip((self.seams.rows, self.seams.columns), size, strict=True)
             )
             self.lines = rows, columns

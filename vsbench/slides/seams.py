@@ -8,6 +8,10 @@ from vsbench.data.seams import FORM, KEY, Seams, seams_within
 from vsbench.engine.tiles import Span, joints
 from vsbench.slides.reading import package
 
+# Pixels to either side of a seam, where lines are compared with it. Of its own phase, or the codec would be read as a
+# seam: JPEG's blocks are 8 pixels wide, those of halved colour 16, and so are lattices that networks draw.
+BESIDE = (16, 32, 48)
+
 
 def seams_said(rows: Sequence[Span], columns: Sequence[Span]) -> str:
     """The description of a slide that is put together from these tiles; "" where it is a single one."""

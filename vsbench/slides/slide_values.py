@@ -23,6 +23,7 @@ from vsbench.metrics.seams import SeamJump
 from vsbench.slides.cells import Numbers, merged
 from vsbench.slides.hot_spots import HotSpots, common_factor
 from vsbench.slides.judge import BLOCKS, SIDES, Totals
+from vsbench.slides.seams import BESIDE
 from vsbench.stain.balanced import level_counts
 from vsbench.stain.dab import POSITIVE_LEVEL, density_of
 
@@ -79,6 +80,24 @@ class SlidePlaces(Metric):
         return {v.name: none if table[v.name].isna().all() else float(table[v.name].mean()) for v in self.values}
 
 
+class SlideSeams(Metric):
+    """Jumps at the seams of generated slides, against lines in the same phase of the codec's blocks."""
+
+    values = (
+        replace(
+            SeamJump.values[0],
+            formula="mean over slides of 100 · (J − J_real), J the mean |difference| of neighbouring pixels across the "
+            f"seams, over the same {', '.join(map(str, BESIDE))} pixels beside them; J_real of the real slide at these "
+            "places; of pixels of the tissue",
+            protocol=f"seams/jump-beside{'+'.join(map(str, BESIDE))}-tissue",
+        ),
+    )
+
+    def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
+        """As of images."""
+        return SeamJump().finish(table, features)
+
+
 def slide_metrics(factor: int | None = None) -> dict[str, Metric]:
     """By name. ``factor``: of the fields of hot spots."""
     return {
@@ -88,7 +107,7 @@ def slide_metrics(factor: int | None = None) -> dict[str, Metric]:
         "masks": SlideMasks(),
         "places": SlidePlaces(),
         "hot_spots": HotSpots(factor),
-        "seams": SeamJump(),
+        "seams": SlideSeams(),
     }
 
 

@@ -92,22 +92,46 @@ def cut_pairs(
     ``registers``: find the alignment of pairs without a transform; else they are taken to share a frame. Memory is
     that of some tiles for each of ``workers`` threads. Raises DataError where ``out`` holds tiles cut otherwise.
     """
-    homes = {stain: out / stain for stain in dict.fromkeys(pair.stain for pair in pairs)}
+    homes = {stain: _Home(out / stain, cut) for stain in dict.fromkeys(pair.stain for pair in pairs)}
     for home in homes.values():
-        _require_same(home / "slides" / "cut.json", {"schema": 1, **asdict(cut)}, "tiles cut otherwise")
-        write_carried(home, {"slide": SLIDE, "pixel_size": cut.pixel})
+        home.require_same()
     for pair in pairs:
         try:
-            yield _Cutter(pair, homes[pair.stain], cut, workers).run(registers, direction, progress, say)
+            yield _Cutter(pair, homes[pair.stain], workers).run(registers, direction, progress, say)
         except DataError as error:
             yield error
+
+
+@dataclass(frozen=True)
+class _Home:
+    """The tree of a stain, which says how its tiles are cut from the first of them on."""
+
+    folder: Path
+    cut: Cut
+
+    def require_same(self) -> None:
+        """Raise DataError where tiles lie there that were cut otherwise."""
+        _known(self._record, self._wanted, "tiles cut otherwise")
+
+    def begin(self) -> None:
+        """Write down how they are cut."""
+        write_json(self._record, self._wanted)
+        write_carried(self.folder, {"slide": SLIDE, "pixel_size": self.cut.pixel})
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "slides" / "cut.json"
+
+    @property
+    def _wanted(self) -> dict[str, Any]:
+        return {"schema": 1, **asdict(self.cut)}
 
 
 class _Cutter:
     """One pair at work."""
 
-    def __init__(self, pair: SlidePair, home: Path, cut: Cut, workers: int) -> None:
-        self.pair, self.home, self.cut, self.workers = pair, home, cut, workers
+    def __init__(self, pair: SlidePair, tree: _Home, workers: int) -> None:
+        self.pair, self.tree, self.home, self.cut, self.workers = pair, tree, tree.folder, tree.cut, workers
         self.record = home / "slides" / f"{pair.id}.json"
         self.lies = home / "slides" / f"{pair.id}-alignment.json"
         self.residual = home / "slides" / f"{pair.id}-residual.png"
@@ -115,7 +139,7 @@ class _Cutter:
     def run(self, registers: bool, direction: Direction, progress: Progress, say: Callable[[str], None]) -> CutPair:
         """All of it."""
         plan = self._plan(registers, direction)
-        known = _require_same(self.record, plan, "another pair, or one aligned otherwise,", write=False)
+        known = _known(self.record, plan, "another pair, or one aligned otherwise,")
         if known and "tiles" in known and not self._cleared():
             return CutPair(self.pair, known["tiles"], known.get("registration"), kept=True)
         with open_slide(self.pair.he) as he, open_slide(self.pair.ihc) as ihc:
@@ -127,7 +151,11 @@ class _Cutter:
             fates: Counter[str] = Counter()
             places = self._candidates(sections, found, fates)
             self._require_room(places)
+            self.tree.begin()
             write_json(self.record, plan)  # from here on tiles are of this plan
+            if found is not None:
+                write_json(self.lies, {**alignment.as_json(), **found.described()})
+                _draw_residual(found, self.residual)
             try:
                 self._cut(sections, places, fates, progress)
             except DataError:
@@ -218,10 +246,7 @@ class _Cutter:
         if found.alignment.mirrored:
             say(f"{self.pair.id}: the IHC lies mirrored, the other face up; its tiles are turned back")
         pixel = thumbnail_pixel(he, ihc, pixels)
-        alignment = found.alignment.scaled(pixel / pixels[0], pixel / pixels[1])
-        write_json(self.lies, {**alignment.as_json(), **found.described()})
-        _draw_residual(found, self.residual)
-        return alignment, found
+        return found.alignment.scaled(pixel / pixels[0], pixel / pixels[1]), found
 
     def _candidates(self, sections: "_Sections", found: Registration | None, fates: Counter[str]) -> list[_Place]:
         """Places with enough tissue in both sections, in order; what is left out is counted."""
@@ -249,7 +274,8 @@ class _Cutter:
         """For tiles that no call before has written."""
         tiles = sum(not file.exists() for place in places for file in self._files(place.name))
         needed = int(tiles * BYTES * self.cut.size**2)
-        if needed > (free := shutil.disk_usage(self.home).free):
+        folder = next(parent for parent in (self.home, *self.home.absolute().parents) if parent.exists())
+        if needed > (free := shutil.disk_usage(folder).free):
             raise DataError(f"{self.home}: some {needed:,} bytes are needed, {free:,} are free; make room")
 
     def _files(self, name: str) -> tuple[Path, Path]:
@@ -373,11 +399,9 @@ def _sharpness(image: RGB, tissue: float) -> float:
     return sharpness(image) / max(tissue, 1e-3)
 
 
-def _require_same(file: Path, wanted: dict[str, Any], what: str, write: bool = True) -> dict[str, Any] | None:
+def _known(file: Path, wanted: dict[str, Any], what: str) -> dict[str, Any] | None:
     """What a record holds that agrees with ``wanted``; None where there is none yet. Raises DataError where not."""
     if not file.exists():
-        if write:
-            write_json(file, wanted)
         return None
     try:
         found: Any = read_json(file)
