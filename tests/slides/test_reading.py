@@ -73,8 +73,13 @@ def test_levels_that_are_left_out_are_made_from_finer_ones(disc: Path, tmp_path:
 Write = Callable[[Path], Any]
 
 
-def _tiff(image: Any, **how: Any) -> Write:
-    return lambda file: tifffile.imwrite(file, image, **({"photometric": "rgb"} | how))
+def _tiff(*images: Any, **how: Any) -> Write:
+    def write(file: Path) -> None:
+        with tifffile.TiffWriter(file, ome=how.pop("ome", None)) as out:
+            for image in images:
+                out.write(image, **({"photometric": "rgb"} | how))
+
+    return write
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,10 @@ def _tiff(image: Any, **how: Any) -> Write:
         (_tiff(SMALL[..., 0], photometric="minisblack"), "1 channel of 8 bits"),
         (_tiff(np.moveaxis(SMALL, 2, 0), photometric="minisblack", ome=True, metadata={"axes": "CYX"}), "fluorescence"),
         (_tiff(np.moveaxis(SMALL, 2, 0), planarconfig="separate"), "stored apart"),
+        (_tiff(np.dstack([SMALL, SMALL[..., :1]]), extrasamples=["unassalpha"]), "without transparency"),
+        (_tiff(SMALL, SMALL), "2 images of 96×80 pixels or more"),
+        (_tiff(SMALL[:50, :40], SMALL), "2 images of 50×40 pixels or more"),
+        (_tiff(np.stack([SMALL] * 3), ome=True, metadata={"axes": "ZYXS"}), "3 images of 96×80 pixels or more"),
         (_tiff(SMALL, resolution=(20000, 30000), resolutionunit="CENTIMETER"), "not square"),
         (lambda file: file.write_bytes(b"no slide at all"), "no whole slide"),
         (lambda file: file.write_bytes(b"II*\0" + bytes(40)), "damaged"),

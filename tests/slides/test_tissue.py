@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vsbench.errors import DataError
 from vsbench.slides.reading import open_slide
 from vsbench.slides.tissue import find_tissue, tissue_mask
 
@@ -31,6 +32,15 @@ def test_tissue_is_what_absorbs_whatever_the_light(level: float, share: float) -
 @pytest.mark.parametrize("level", [255, 243, 190])
 def test_glass_alone_holds_none(level: float) -> None:
     assert not tissue_mask(glass(level=level), 8.0).any()
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (5, 20, 30)])
+def test_a_dark_ground_is_refused(tmp_path: Path, write: Make, colour: tuple[int, int, int]) -> None:
+    """Fluorescence in RGB: what glows would be glass, and all else tissue."""
+    image = np.tile(np.uint8(colour), (300, 300, 1))
+    image[100:200, 100:200] = 220
+    with open_slide(write(tmp_path / "s.tif", image)) as slide, pytest.raises(DataError, match=r"s\.tif: .* fluoresc"):
+        find_tissue(slide)
 
 
 def test_specks_are_none_and_lumens_are_tissue() -> None:

@@ -227,6 +227,7 @@ class _Tiff(_Open):
                 if self._heard.error is not None:
                     raise ValueError(self._heard.error)
                 _require_pieces(self.file, first)
+                _require_one(self.file, first, self._tiff)
                 self._pages = [first, *(page for page in _others(first, self._tiff) if _fits(page, first))]
                 told = self._ome_size() if self.is_ome else [None, None]
                 self.pixel_size = _pixel_size(self.file, told if None not in told else _tag_size(first))
@@ -350,7 +351,7 @@ def _require_rgb(file: Path, page: Any) -> None:
         channels = f"{page.samplesperpixel} channel{'s' * (page.samplesperpixel != 1)}"
         raise DataError(
             f"{file}: {channels} of {page.bitspersample} bits ({colours.lower()}), as of fluorescence or a grey image; "
-            "H&E and IHC are RGB of 8 bits"
+            "H&E and IHC are RGB of 8 bits, without transparency"
         )
 
 
@@ -362,6 +363,16 @@ def _require_pieces(file: Path, page: Any) -> None:
     if 3 * rows * columns > SEGMENT:
         raise DataError(
             f"{file}: stored in pieces of {rows}×{columns} pixels, each read whole; save it in tiles (a pyramid)"
+        )
+
+
+def _require_one(file: Path, first: Any, tiff: Any) -> None:
+    """Raise DataError where another image is as large as the first: planes, or a label that comes before the slide."""
+    large = [p for p in tiff.pages if p.imagelength >= first.imagelength and p.imagewidth >= first.imagewidth]
+    if len(large) > 1:
+        raise DataError(
+            f"{file}: {len(large)} images of {first.imagelength}×{first.imagewidth} pixels or more in one file (planes, "
+            "or a label before the slide); save the slide alone"
         )
 
 

@@ -132,9 +132,9 @@ class _Cutter:
 
     def __init__(self, pair: SlidePair, tree: _Home, workers: int) -> None:
         self.pair, self.tree, self.home, self.cut, self.workers = pair, tree, tree.folder, tree.cut, workers
-        self.record = home / "slides" / f"{pair.id}.json"
-        self.lies = home / "slides" / f"{pair.id}-alignment.json"
-        self.residual = home / "slides" / f"{pair.id}-residual.png"
+        self.record = self.home / "slides" / f"{pair.id}.json"
+        self.lies = self.home / "slides" / f"{pair.id}-alignment.json"
+        self.residual = self.home / "slides" / f"{pair.id}-residual.png"
 
     def run(self, registers: bool, direction: Direction, progress: Progress, say: Callable[[str], None]) -> CutPair:
         """All of it."""

@@ -18,6 +18,7 @@ BLOCK = 512  # pixels of the mask a side that are read at once
 GLASS_AT = 0.995  # quantile of brightness that is glass
 ENOUGH = 1000  # pixels a side to know the glass by
 DARKEST_GLASS = 180.0  # grey levels: what is darker is no glass, though it be the brightest
+BLACK = 40  # grey levels of the brightest colour: most of a slide that is lit from below is brighter
 LIMITS = (0.025, 0.07)  # of the threshold, optical density
 SPECK = 100.0  # µm: pieces, and holes, of less than this squared are none
 RIM = 3  # pixels of the mask around the tissue, over which it fades into glass
@@ -84,7 +85,7 @@ class Tissue:
 
 
 def find_tissue(slide: Slide) -> Tissue:
-    """The tissue of an open slide. Raises DataError where it can't be read."""
+    """The tissue of an open slide. Raises DataError where it can't be read, or most of it is black."""
     scale = UNKNOWN if slide.pixel_size is None else max(1.0, PIXEL / slide.pixel_size)
     height, width = frame(slide, scale)
     levels = np.empty((height, width, 3), np.uint8)
@@ -92,6 +93,8 @@ def find_tissue(slide: Slide) -> Tissue:
         for left in range(0, width, BLOCK):
             size = min(BLOCK, height - top), min(BLOCK, width - left)
             levels[top : top + size[0], left : left + size[1]] = scaled(slide, scale, top, left, *size)
+    if np.median(levels.max(axis=-1)) < BLACK:
+        raise DataError(f"{slide.file}: most of it is black, as of fluorescence; H&E and IHC are stained on bright glass")
     pixel = PIXEL if slide.pixel_size is None else scale * slide.pixel_size
     mask = tissue_mask(levels, pixel)
     return Tissue(mask, _weight(mask), scale)
