@@ -95,6 +95,16 @@ def test_strips_of_something_else_are_not_gone_on_with(tmp_path: Path, image: An
         Pyramid(file, form, {"of": 1})
 
 
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "s.tif"
+    part_folder(file).mkdir()
+    for name in (".lock", "notes.txt"):
+        (part_folder(file) / name).write_text("mine")
+    with pytest.raises(RunError, match="not by vsbench"):
+        Pyramid(file, Format(100, 100, 0.5), {})
+    assert (part_folder(file) / "notes.txt").read_text() == "mine"
+
+
 def test_a_damaged_strip_makes_no_slide(tmp_path: Path, image: Any) -> None:
     file = tmp_path / "s.tif"
     pyramid = Pyramid(file, Format(500, 500, 0.5, None), {})

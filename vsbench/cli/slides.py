@@ -46,6 +46,8 @@ def translate_one(
         raise UsageError(f"{he}: a folder, and OUT is one slide; give one slide as IN")
     if out.resolve() == he.resolve():
         raise UsageError(f"{out}: IN and OUT are one file; give another OUT")
+    if geojson is not None:
+        _require_file(geojson, he, out)
     for file in (out, geojson):
         if file is not None and file.exists() and not overwrite:
             raise UserError(f"{file}: exists already; add --overwrite, or choose another name")
@@ -55,7 +57,7 @@ def translate_one(
         here = mpp if mpp is not None else slide.pixel_size
         assert here is not None  # scale_for has asked
         method = load_method(generator.weights)
-        size = tile or TILE
+        size = TILE if tile is None else tile
         tiling = Tiling(size, size // 4 if overlap is None else overlap, method.size_multiple)
         on_cpu = devices[0].type == "cpu"
         settings = Settings(
@@ -89,6 +91,17 @@ def translate_one(
 
         areas, nuclei, positive = write_positive(out, geojson)
         say(f"{geojson}: {areas} positive areas, {nuclei} nuclei, of which {positive} positive")
+
+
+def _require_file(geojson: Path, he: Path, out: Path) -> None:
+    """Raise UsageError where ``--geojson`` is one of the slides, or no file can be: before the slide is translated."""
+    from vsbench.errors import UsageError
+
+    if geojson.resolve() in (he.resolve(), out.resolve()):
+        raise UsageError(f"--geojson {geojson}: IN or OUT itself; give a file of its own")
+    there = next(place for place in (geojson, *geojson.absolute().parents) if place.exists())
+    if there.is_dir() == (there == geojson):
+        raise UsageError(f"--geojson {geojson}: {there} is {'a folder' if there == geojson else 'no folder'}")
 
 
 def _devices(name: str, count: int) -> "list[torch.device]":

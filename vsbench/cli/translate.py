@@ -79,6 +79,7 @@ def translate(
     from vsbench.engine.translate import Translate, translate_files, translate_fitting, translate_tiles
     from vsbench.errors import DataError, UsageError, UserError
     from vsbench.exchange.sources import generator_of
+    from vsbench.slides.measure import SCANNERS
 
     if out.name.lower().endswith((".tif", ".tiff")) and not out.is_dir():
         _require_none(
@@ -92,6 +93,8 @@ def translate(
             lossless, mpp, run_mpp, overwrite, geojson,
         )  # fmt: skip
         return
+    if he.name.lower().endswith(SCANNERS):
+        raise UsageError(f"{he}: a whole slide; give OUT a name that ends in .ome.tif (QuPath) or .tif (OpenSlide)")
     given = {
         "--mpp": mpp, "--run-mpp": run_mpp, "--batch": batch, "--devices": devices, "--precision": precision,
         "--lossless": lossless or None, "--geojson": geojson,

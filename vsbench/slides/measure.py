@@ -20,9 +20,7 @@ from vsbench.stain.density import DAB, transmitted_intensity
 
 TILE = 1024  # finest pixels a side
 MAP = 1024  # pixels of the longer side of a map of DAB, at most
-ENDINGS = (
-    ".ome.tif", ".ome.tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".dcm",
-)  # fmt: skip
+SCANNERS = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".dcm")  # no image in a folder
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class SlideDensity:
 
 def is_slide(file: Path) -> bool:
     """Whether a file is a whole slide by its name's ending; a plain ``.tif`` is an image."""
-    return file.name.lower().endswith(ENDINGS)
+    return file.name.lower().endswith((".ome.tif", ".ome.tiff", *SCANNERS))
 
 
 def measure_slide(file: Path, workers: int = 2, picture: Path | None = None) -> SlideDensity:

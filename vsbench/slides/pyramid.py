@@ -11,7 +11,6 @@ Two layouts, by the name's ending. ``.ome.tif``: levels as SubIFDs, with OME-XML
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from vsbench.data.threads import in_threads
 from vsbench.errors import RunError, UsageError
-from vsbench.files import atomic, read_json, write_json
+from vsbench.files import TEMPORARY, atomic, read_json, write_json
 from vsbench.slides.reading import package
 
 RGB = NDArray[np.uint8]
@@ -85,10 +84,13 @@ class Pyramid:
         self._read = lru_cache(maxsize=3)(_read_strip)  # tiles of a strip are asked for one after the other
         whole = {**asdict(form), **plan}
         kept = self.folder / "plan.json"
-        if not kept.exists() and not (self.folder / "level-0").exists():
+        if _is_empty(self.folder):
             write_json(kept, whole)
         elif _plan(kept) != whole:
-            raise RunError(f"{self.folder}: begun with other settings; remove this folder, or name another slide")
+            raise RunError(
+                f"{self.folder}: begun with other settings, or not by vsbench; move this folder away, or name another "
+                "slide"
+            )
 
     @property
     def done(self) -> int:
@@ -222,10 +224,10 @@ def part_folder(file: Path) -> Path:
     return file.with_name(f"{file.name}.part")
 
 
-def discard(file: Path) -> None:
-    """Forget what a killed writer has left of a slide."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(part_folder(file))
+def _is_empty(folder: Path) -> bool:
+    """Whether nothing is there but what a writer leaves that was killed before its first file: it is removed later."""
+    names = [file.name for file in folder.iterdir()] if folder.exists() else []
+    return all(name == ".lock" or TEMPORARY.fullmatch(name) for name in names)
 
 
 def _read_strip(file: Path, count: int) -> tuple[bytes, ...]:
