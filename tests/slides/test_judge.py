@@ -220,11 +220,13 @@ def test_a_slide_keeps_its_seams(tmp_path: Path, ending: str) -> None:
 def test_what_can_not_be_judged_is_said(tmp_path: Path, pair: SlidePair, images: dict[str, Any]) -> None:
     half = write(tmp_path / "half.tif", images["real"][:, :600])
     blank = write(tmp_path / "blank.tif", np.full((*SIZE, 3), 240, np.uint8))
+    (tmp_path / "mm.txt").write_text("0.004 0 0 0 0.004 0 0 0 1")
     assert pair.generated is not None
     for other, why in (
         (pair_of(pair.he, pair.ihc, half), "a generated slide shows what its H&E's slide shows"),
         (pair_of(pair.he, half, pair.generated), "not of one frame; give a column transform"),
         (pair_of(pair.he, blank, pair.generated), "no tissue lies over the other's"),
+        (pair_of(pair.he, pair.ihc, pair.generated, tmp_path / "mm.txt"), "mm.txt: .* 0.004 times as large"),
     ):
         with pytest.raises(DataError, match=why):
             judged(other)

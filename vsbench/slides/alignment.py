@@ -21,7 +21,6 @@ Direction = Literal["he-to-ihc", "ihc-to-he"]
 LARGEST = 1 << 26  # bytes of a file with a transform
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 PRINTED = re.compile(r"\b(?:np\.|numpy\.)?(?:array|matrix|dtype|float64|float32)\b")  # beside the numbers, by numpy
-STRETCH = 4.0  # of a section against the next, beside what the sizes of their pixels explain; more is another unit
 
 
 @dataclass(frozen=True, eq=False)

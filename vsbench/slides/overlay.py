@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 CELLS = 8  # parts of a window's side, each laid on the slide as a plane piece
 MARGIN = 4  # pixels that bicubic interpolation reaches beyond
 FRAMES = 0.01  # by which the sides of two slides in one frame may differ
+STRETCH = 4.0  # of a section against the next, beside what the sizes of their pixels explain; more is another unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +57,17 @@ def told_alignment(
     """From the H&E's finest pixels to the IHC's: the pair's transform, or that of one frame.
 
     ``pixels``: µm of both; ``direction``: what the numbers of a transform map. Raises DataError where the transform
-    can't be read, or, with the ``mend``, where there is none and the slides are not of one size.
+    can't be read or is of other units, or, with the ``mend``, where there is none and the slides are not of one size.
     """
     if pair.transform is not None:
-        return read_alignment(pair.transform, direction)
+        alignment = read_alignment(pair.transform, direction)
+        stretch = float(np.sqrt(abs(np.linalg.det(alignment.matrix[:2, :2])))) * pixels[1] / pixels[0]
+        if not 1 / STRETCH <= stretch <= STRETCH:
+            raise DataError(
+                f"{pair.transform}: by it the IHC's section is {stretch:.3g} times as large as the H&E's; numbers map "
+                "pixels to pixels, of the finest levels, in the direction of --transform-maps"
+            )
+        return alignment
     require_one_frame(he, ihc, pixels, mend)
     return same_frame(*pixels)
 
