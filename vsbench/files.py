@@ -7,6 +7,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 import time
@@ -58,6 +59,11 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def free_bytes(place: Path) -> int:
+    """What is free on the disk where a file or folder is, or will be."""
+    return shutil.disk_usage(next(folder for folder in (place, *place.absolute().parents) if folder.is_dir())).free
 
 
 @contextmanager

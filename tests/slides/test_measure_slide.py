@@ -54,6 +54,7 @@ def test_the_command_tells_slides_from_images(vsbench: Command, disc: Path, tmp_
         ((disc, "--map", "m.png"), "--map: of a whole slide; add --slide"),
         ((disc, "a.svs"), "images and slides do not go into one table"),
         ((disc, disc, "--slide", "--csv", "t.csv"), "--csv and --map are of one slide"),
+        ((disc, "--slide", "--csv", "t", "--map", "t"), "--csv and --map are one file"),
     ):
         refused = vsbench("measure", *arguments)
         assert (refused.returncode, reason in refused.stderr) == (2, True)

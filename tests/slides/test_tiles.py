@@ -202,7 +202,7 @@ def test_what_is_cut_already_needs_no_room(slides: Path, tmp_path: Path, monkeyp
             {k: v for k, v in json.loads((tmp_path / "ki67/slides/P1_S.json").read_text()).items() if k != "tiles"}
         )
     )
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=400_000))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=400_000))
     assert run(pair, tmp_path).tiles["written"] > 5
     with pytest.raises(DataError, match=r"some [\d,]+ bytes are needed, 400,000 are free; make room"):
         run(pair_of(slides, "same.tif", "T"), tmp_path)

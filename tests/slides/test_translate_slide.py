@@ -17,7 +17,6 @@ from vsbench.engine.checkpoint import save_weights
 from vsbench.engine.tiles import Tiling
 from vsbench.errors import DataError, RunError
 from vsbench.method import Batch, Method, MethodConfig, Phase
-from vsbench.slides import translate as module
 from vsbench.slides.pyramid import part_folder
 from vsbench.slides.reading import open_slide, scaled
 from vsbench.slides.seams import slide_seams
@@ -180,7 +179,7 @@ def test_a_blank_slide_is_refused(tmp_path: Path, write: Make) -> None:
 def test_too_small_a_disk_is_said_before_anything_is_written(
     disc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**6))
     with pytest.raises(RunError, match="GB are free"):
         run(Turned(), disc, tmp_path / "s.tif")
     assert not list(tmp_path.iterdir())

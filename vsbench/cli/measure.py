@@ -39,6 +39,8 @@ def measure(
             raise UsageError("images and slides do not go into one table; measure them by themselves")
         if len(images) > 1 and (csv or dab_map):
             raise UsageError("--csv and --map are of one slide; measure the slides one by one")
+        if csv is not None and dab_map is not None and csv.absolute() == dab_map.absolute():
+            raise UsageError(f"{csv}: --csv and --map are one file; give two")
         _measure_slides(images, json_output, csv, dab_map)
         return
     if dab_map is not None:

@@ -50,8 +50,7 @@ class SeamJump(Metric):
 
 
 def relative_jump(rgb: Image, seams: Seams, away: Sequence[int] = BESIDE) -> float:
-    """Mean |difference| across the seams of a (H, W, 3) uint8 image over that so many pixels away; NaN where it is 0.
-    """
+    """Mean |difference| across the seams of a (H, W, 3) uint8 image over that so far away; NaN where that is 0."""
     across, beside = [], []
     for axis, places in enumerate((seams.rows, seams.columns)):
         image = np.moveaxis(rgb, axis, 0)

@@ -371,8 +371,8 @@ def _require_one(file: Path, first: Any, tiff: Any) -> None:
     large = [p for p in tiff.pages if p.imagelength >= first.imagelength and p.imagewidth >= first.imagewidth]
     if len(large) > 1:
         raise DataError(
-            f"{file}: {len(large)} images of {first.imagelength}×{first.imagewidth} pixels or more in one file (planes, "
-            "or a label before the slide); save the slide alone"
+            f"{file}: {len(large)} images of {first.imagelength}×{first.imagewidth} pixels or more in one file: planes "
+            "of a stack, or a label before the slide; save the slide alone"
         )
 
 

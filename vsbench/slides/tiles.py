@@ -7,7 +7,6 @@
 Tiles appear whole or not at all, and a pair that is done is not looked at again: the same command goes on.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -23,7 +22,7 @@ from vsbench.data.carried import write_carried
 from vsbench.data.manifest import Manifest, Record
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
-from vsbench.files import atomic, digest, file_digest, read_json, write_json
+from vsbench.files import atomic, digest, file_digest, free_bytes, read_json, write_json
 from vsbench.metrics.sharpness import sharpness
 from vsbench.slides.alignment import Alignment, Direction
 from vsbench.slides.overlay import Overlay, told_alignment
@@ -274,8 +273,7 @@ class _Cutter:
         """For tiles that no call before has written."""
         tiles = sum(not file.exists() for place in places for file in self._files(place.name))
         needed = int(tiles * BYTES * self.cut.size**2)
-        folder = next(parent for parent in (self.home, *self.home.absolute().parents) if parent.exists())
-        if needed > (free := shutil.disk_usage(folder).free):
+        if needed > (free := free_bytes(self.home)):
             raise DataError(f"{self.home}: some {needed:,} bytes are needed, {free:,} are free; make room")
 
     def _files(self, name: str) -> tuple[Path, Path]:

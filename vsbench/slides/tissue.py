@@ -94,7 +94,7 @@ def find_tissue(slide: Slide) -> Tissue:
             size = min(BLOCK, height - top), min(BLOCK, width - left)
             levels[top : top + size[0], left : left + size[1]] = scaled(slide, scale, top, left, *size)
     if np.median(levels.max(axis=-1)) < BLACK:
-        raise DataError(f"{slide.file}: most of it is black, as of fluorescence; H&E and IHC are stained on bright glass")
+        raise DataError(f"{slide.file}: most of it is black, as of fluorescence; H&E and IHC lie on bright glass")
     pixel = PIXEL if slide.pixel_size is None else scale * slide.pixel_size
     mask = tissue_mask(levels, pixel)
     return Tissue(mask, _weight(mask), scale)

@@ -5,7 +5,6 @@ that are written stay written (``Pyramid``), so a killed translation goes on wit
 tile is translated with the same neighbours in its batch whenever that happens, so the bytes are the same.
 """
 
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from vsbench.engine.statistics import Statistics, recording
 from vsbench.engine.tiles import PIECES, Span, Tiling, spans
 from vsbench.engine.translate import normalising, translated
 from vsbench.errors import DataError, RunError
+from vsbench.files import free_bytes
 from vsbench.method import Method
 from vsbench.slides.pyramid import TILE, Format, Pyramid, encoded, part_folder
 from vsbench.slides.reading import RGB, WHITE, Slide, frame, scaled
@@ -336,9 +336,8 @@ def _require_room(target: Path, form: Format, share: float, stained: list[RGB]) 
     sample = np.mean([len(encoded(image[:TILE, :TILE], form.quality)) / image[:TILE, :TILE].size for image in stained])
     glass = len(encoded(np.full((TILE, TILE, 3), WHITE, np.uint8), form.quality)) / (3 * TILE**2)
     one = 3 * form.height * form.width * (share * sample + glass) * 4 / 3  # with the coarser levels
-    folder = next(parent for parent in target.absolute().parents if parent.exists())
     there = sum(file.stat().st_size for file in part_folder(target).rglob("*") if file.is_file())
-    needed, free = 2 * one + ROOM - there, shutil.disk_usage(folder).free
+    needed, free = 2 * one + ROOM - there, free_bytes(target)
     if needed > free:
         raise RunError(
             f"{target}: takes about {needed / GB:.1f} GB until it is whole ({one / GB:.1f} GB then), and "
