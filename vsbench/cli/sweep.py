@@ -251,13 +251,17 @@ def _print_plan(study: "StudyFile", found: "Survey", states: "Sequence[RowState]
     from vsbench.cli.display import Console
 
     todo = [(cost, one) for cost, one in zip(found.costs, states, strict=True) if one.state != "done"]
-    times = [cost and cost.seconds(one.step) for cost, one in todo]
+    times = [None if cost is None else cost.seconds(one.step) for cost, one in todo]
     known = [seconds for seconds in times if seconds is not None]
     disk = sum(cost.disk_bytes for cost, _ in todo if cost)
     if json_:
         rows = [
-            _record(one) | {"steps": cost and cost.steps, "memory_bytes": cost and cost.memory_bytes,
-                            "disk_bytes": cost and cost.disk_bytes, "seconds_left": cost and cost.seconds(one.step)}
+            _record(one) | (
+                dict.fromkeys(("steps", "memory_bytes", "disk_bytes", "seconds_left"))
+                if cost is None
+                else {"steps": cost.steps, "memory_bytes": cost.memory_bytes, "disk_bytes": cost.disk_bytes,
+                      "seconds_left": cost.seconds(one.step)}
+            )
             for cost, one in zip(found.costs, states, strict=True)
         ]  # fmt: skip
         totals = {"rows": len(rows), "to_do": len(todo), "disk_bytes": disk, "free_bytes": free,
@@ -299,7 +303,7 @@ def _plan_table(costs: "Sequence[Cost | None]", states: "Sequence[RowState]") ->
         most = max((cost for cost, _ in own if cost), key=lambda cost: cost.steps, default=None)
         seeds = dict.fromkeys(str(one.row.request.seed) for _, one in own)
         sizes = ("?",) * 3 if most is None else (f"{most.steps:,}", _size(most.memory_bytes), _size(most.disk_bytes))
-        time = _duration(most and most.seconds()) or "?"
+        time = "?" if most is None else _duration(most.seconds()) or "?"
         states_told = ", ".join(f"{n} {state}" for state, n in counts.items())
         made.add_row(name, data, ",".join(seeds), states_told, *sizes, time)
     return made
