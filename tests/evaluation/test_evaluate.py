@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from vsbench.cli.display import TrainingDisplay
+from vsbench.cli.evaluate import print_outcomes
 from vsbench.cli.options import make_fabric
 from vsbench.engine.checkpoint import checkpoints, load_method, save_weights
 from vsbench.engine.request import Request
@@ -421,6 +423,23 @@ def test_bad_images_are_skipped_and_listed_where_that_is_asked_for(place: Path) 
     with pytest.raises(DataError, match=r"outside/e\.png"):  # what was skipped is no result where none may be
         evaluate_copy(place, folder)
     assert not outcome.run.evaluation("native").joinpath("summary.json").exists()
+
+
+def test_what_is_said_beside_the_table_is_said_once_with_the_rows_it_is_of(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two rows lack one value for two reasons; both skip one pair, of which one line is enough."""
+    first = evaluate_references(place)[0]
+    reading = first.summary.values["r_c"]
+
+    def row(title: str, reason: str | None, **more: Any) -> Outcome:
+        left = reading.model_copy(update={"value": None if reason else 1.0, "reason": reason})
+        return replace(first, summary=first.summary.model_copy(update={"title": title, "values": {"r_c": left}} | more))
+
+    bad = {"skipped": {"a": "a.png: damaged"}, "warnings": []}
+    print_outcomes([row("A", "constant", **bad), row("B", "no H&E", **bad), row("C", None, **bad)])
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert printed[-3:] == ["skipped a: a.png: damaged", "A: r_c: n/a, constant", "B: r_c: n/a, no H&E"]
 
 
 def test_missing_weights_stop_where_that_is_asked_for(place: Path) -> None:

@@ -165,6 +165,16 @@ def test_values_of_another_protocol_are_not_ranked(tree: Tree) -> None:
     assert "phv/imagenet" in problems(comparison)[0]
 
 
+def test_a_row_of_which_all_values_have_another_protocol_is_said_once(tree: Tree) -> None:
+    """As of images that were resized: the rule ends the protocol of each of its values."""
+    for row in ("a", "b"):
+        tree.add(row, {"r_avg": 50.0, "phv_avg": 0.5, "ssim": 0.5})
+    resized = {"r_avg": "r_avg", "phv_avg": "phv/released", "ssim": "ssim/skimage"}
+    tree.add("c", {name: {"value": 0.1, "protocol": f"{own}+resize-box"} for name, own in resized.items()})
+    (said,) = problems(only(tree))
+    assert "+resize-box and 2 more so; shown, but not ranked" in said
+
+
 def test_seeds_of_another_protocol_are_not_averaged(tree: Tree) -> None:
     tree.add("a", {"phv_avg": 0.5}, seed=0)
     tree.add("a", {"phv_avg": 0.7}, seed=1)

@@ -258,9 +258,9 @@ def print_outcomes(outcomes: "list[Outcome]") -> None:
     for outcome in outcomes:
         if outcome.draws is not None:
             console.print(_spread(outcome.summary.title, outcome.draws, present))
-    for outcome in outcomes:
-        for pair, reason in outcome.summary.skipped.items():
-            console.print(f"{outcome.summary.title}: skipped {pair}: {reason}")
+    bad = [(o.summary.title, [f"skipped {pair}: {why}" for pair, why in o.summary.skipped.items()]) for o in outcomes]
+    for skipped in _of_rows(bad):
+        console.print(skipped)
     for outcome in outcomes:
         if outcome.damaged:
             say(f"warning: {outcome.damaged.split(';')[0]}; measured again")
@@ -289,7 +289,7 @@ def _of_rows(said: list[tuple[str, list[str]]]) -> list[str]:
     for title, sentences in said:
         for sentence in dict.fromkeys(sentences):
             found.setdefault(sentence, []).append(title)
-    return [s if len(rows) == len(said) else f"{', '.join(rows)}: {s}" for s, rows in found.items()]
+    return [s if len(rows) == len(said) else f"{', '.join(dict.fromkeys(rows))}: {s}" for s, rows in found.items()]
 
 
 def _cell(reading: "Reading | None") -> str:

@@ -323,11 +323,13 @@ def runs_of(comparisons: Iterable[Comparison]) -> list[EvaluatedRun]:
 
 
 def problems(comparison: Comparison) -> list[str]:
-    """What in a comparison does not compare, one sentence each: rows on other images, values by other protocols."""
+    """What in a comparison does not compare, one sentence a row: on other images, values by other protocols."""
     found = []
     for row in comparison.rows:
         reasons = dict.fromkeys(filter(None, (comparison.difference(row, value) for value in comparison.columns)))
-        found += [f"{comparison.name}: {row.title}: {reason}; shown, but not ranked" for reason in reasons]
+        if reasons:  # several are of one kind: a rule of resizing ends the protocol of every value
+            more = f" and {len(reasons) - 1} more so" if len(reasons) > 1 else ""
+            found.append(f"{comparison.name}: {row.title}: {next(iter(reasons))}{more}; shown, but not ranked")
     return found
 
 
