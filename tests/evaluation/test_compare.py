@@ -17,7 +17,7 @@ from vsbench.cli.app import app
 from vsbench.engine.run import Run
 from vsbench.errors import RunError, UsageError
 from vsbench.evaluation.compare import Result, compare, records, seed_effects, seed_records, verdict
-from vsbench.evaluation.evaluated import find_run, read, read_table, trainings
+from vsbench.evaluation.evaluated import find_run, read, read_table, seeds_of, trainings
 from vsbench.files import read_json, write_json
 from vsbench.metrics.fid import frechet_distance
 from vsbench.neighbours import shares
@@ -363,6 +363,21 @@ def test_the_command_of_seeds_and_without_a_second_run(make: Make) -> None:
     assert ran.exit_code == 0
     assert "sampling" in ran.stdout
     assert isinstance(CliRunner().invoke(app, ["compare", str(near)]).exception, UsageError)
+
+
+def test_what_differs_in_more_than_the_seed_is_no_effect_of_it(make: Make) -> None:
+    """Two trainings of a row, of which one was continued meanwhile: that may be so, but says nothing of the seed."""
+    folder = make("near").parent
+    make("near", seed=1)
+    for run, steps in zip(trainings(folder), (4, 8), strict=True):
+        run.write_record(run.trained.model_copy(update={"config": {"steps": steps}}))
+    with pytest.raises(
+        UsageError, match=r"seed-1 differs from seed-0 in more than the seed \(steps = 8 there, 4 here\)"
+    ):
+        seeds_of(folder)
+    assert isinstance(CliRunner().invoke(app, ["compare", "--seeds", str(folder)]).exception, UsageError)
+    run.write_record(run.trained.model_copy(update={"config": {"steps": 4}}))
+    assert [run.folder.name for run in seeds_of(folder)] == ["seed-0", "seed-1"]
 
 
 def test_neighbours_that_are_best_at_zero_are_compared_by_their_distance_from_it(make: Make) -> None:

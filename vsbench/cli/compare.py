@@ -69,14 +69,14 @@ def _of_runs(folders: list[Path], metrics: list[str], resamples: int, seed: int)
 
 def _of_seeds(folders: list[Path], metrics: list[str], resamples: int, seed: int) -> tuple[Record, list[Record]]:
     from vsbench.evaluation import compare as statistics
-    from vsbench.evaluation.evaluated import read, trainings
+    from vsbench.evaluation.evaluated import read, seeds_of
 
     rows: list[Record] = []
     left_out: dict[str, str] = {}
     notes: list[str] = []
     for folder in folders:
         name = folder.resolve().name
-        base, effects = statistics.seed_effects(read(trainings(folder)), metrics, resamples, seed)
+        base, effects = statistics.seed_effects(read(seeds_of(folder)), metrics, resamples, seed)
         rows += statistics.seed_records(name, base, effects)
         left_out |= {f"{name} {value}": reason for value, reason in base.left_out.items()}
         notes += [f"{name}: {note}" for note in base.notes]

@@ -18,6 +18,7 @@ from vsbench.errors import RunError, UsageError
 from vsbench.files import read_text
 from vsbench.metric import Value
 from vsbench.names import brief, said
+from vsbench.records.run import TrainedRecord
 from vsbench.records.summary import GREATEST, Reading, Summary
 from vsbench.slides.slide_values import slide_metrics
 from vsbench.stats.moments import Pooled
@@ -79,6 +80,25 @@ def trainings(folder: Path) -> list[Run]:
     if not found:
         raise RunError(f"{folder}: neither a run folder nor one of runs (no run.json)")
     return found
+
+
+def seeds_of(folder: Path) -> list[Run]:
+    """The trainings in the folder of a method, which differ in their seed alone.
+
+    Raises UsageError where they do not, as where one was continued and another was not yet: how far they are apart is
+    then not the seed's doing. Raises what ``trainings`` raises.
+    """
+    first, *others = trainings(folder)
+    for run in others:
+        if run.record.made != first.record.made:
+            differing = [f"{run.record.kind}, not {first.record.kind}"]
+            if isinstance(first.record, TrainedRecord) and isinstance(run.record, TrainedRecord):
+                differing = [what for what in first.record.differences(run.record) if what != "seed"]
+            raise UsageError(
+                f"{folder}: {run.folder.name} differs from {first.folder.name} in more than the seed "
+                f"({', '.join(differing)}); make them alike, or name two runs without --seeds"
+            )
+    return [first, *others]
 
 
 def read(runs: Sequence[Run]) -> list[Evaluated]:
