@@ -43,3 +43,13 @@ def test_a_split_that_is_not_there_is_said_without_a_path_of_the_machine(root: P
     said = warnings(root)
     assert "no training split here, so no rows made from it and no look for shared slides" in said
     assert not [line for line in said if str(root) in line]
+
+
+def test_test_images_that_are_training_images_too_are_named(root: Path) -> None:
+    for side in ("he", "ihc"):
+        for split, level in (("train", 10), ("test", 20)):
+            Image.new("RGB", (8, 8), (level, len(side), 0)).save(root / side / split / f"{split}.png")
+    assert not [line for line in warnings(root) if "training set" in line]
+    (root / "he/test/again.png").write_bytes((root / "he/train/train.png").read_bytes())
+    Image.new("RGB", (8, 8)).save(root / "ihc/test/again.png")
+    assert "1 of 2 test pairs have an image of the training set: again" in warnings(root)

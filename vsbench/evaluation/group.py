@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsbench import registry
-from vsbench.data.pairs import NotHere, Pair, images_of, not_read, pairs_digest
+from vsbench.data.pairs import NotHere, Pair, few, images_of, not_read, pairs_digest
 from vsbench.data.splits import split_digest
 from vsbench.dataset import data_name, pairs_of
 from vsbench.engine.run import Run, group_folder
@@ -73,7 +73,9 @@ class Group:
         )
         beside = not_read(images_of([*self.pairs, *self.train]))
         resized = [] if self.size is None else [self.size.said]
-        self.warnings = [*resized, *source.warnings, *self._slide_warnings(), *without_train, *beside]
+        self.warnings = [
+            *resized, *source.warnings, *self._slide_warnings(), *self._twin_warnings(), *without_train, *beside
+        ]  # fmt: skip
 
     @cached_property
     def folds(self) -> list["Group"]:
@@ -141,6 +143,17 @@ class Group:
             yield f"{len(shared)} of {len(test)} test slides are also in the training set"
         if len(test) < ENOUGH:
             yield f"only {len(test)} test slides: too few to rank methods"
+
+    def _twin_warnings(self) -> Iterable[str]:
+        """Of test images that are training images too: what near-duplicates there are, ``data audit`` says."""
+        try:
+            self.digests.add(images_of(self.train))  # which rows made from them need anyway
+        except DataError:  # told where they are read
+            return
+        trained = {self.digests.of(file) for p in self.train for file in (p.he, p.ihc)}
+        twins = [p.id for p in self.pairs if not trained.isdisjoint(map(self.digests.of, (p.he, p.ihc)))]
+        if twins:
+            yield f"{len(twins)} of {len(self.pairs)} test pairs have an image of the training set: {few(twins)}"
 
 
 def fold_results(results: Path, options: Mapping[str, Any]) -> Path:
