@@ -21,7 +21,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from vsbench.data.carried import read_carried
 from vsbench.data.pairs import NotHere, Pair, images_by_stem, match, name_of
-from vsbench.data.search import side_by_side, stained
+from vsbench.data.search import laid_otherwise, side_by_side, stained
 from vsbench.dataset import Dataset, DatasetCard, DatasetConfig, Seed
 from vsbench.errors import DataError
 
@@ -103,7 +103,7 @@ class Folder(Dataset[Config]):
     def find(self, root: Path, stain: str, split: str) -> Iterator[Pair]:
         """Pairs in the order of their names. DataError names a file in whose name the pattern finds no slide."""
         he_dir, ihc_dir = (self._folder(root, name, stain, split) for name in (self.config.he, self.config.ihc))
-        if not (he_dir.is_dir() or ihc_dir.is_dir()) and (mend := side_by_side(root)):
+        if not (he_dir.is_dir() or ihc_dir.is_dir()) and (mend := side_by_side(root) or laid_otherwise(root, he_dir)):
             raise NotHere(f"{he_dir}: no such folder; {mend}")
         if split == "train" and not self.paired:
             yield from self._unpaired(he_dir, ihc_dir, split)

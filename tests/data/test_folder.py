@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vsbench.config import parse_settings
-from vsbench.data.pairs import Pair
+from vsbench.data.pairs import NotHere, Pair
 from vsbench.dataset import Dataset
 from vsbench.errors import DataError, UsageError
 from vsbench.registry import load
@@ -55,6 +55,25 @@ def test_side_by_side_images_are_known_for_what_they_are(name: str, width: int, 
         with pytest.raises(DataError) as caught:
             data_set(name).pairs(root, "her2", "train")
         assert "panels" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "mend"),
+    [
+        (["HE/train/a.png", "IHC/train/a.png"], r"holds HE, IHC: name the folders .* --data he=… and --data ihc=…$"),
+        (["trainA/a.png", "trainB/a.png"], r"holds trainA, trainB: name the folders"),
+        (
+            ["he/a.png", "ihc/a.png"],
+            r"he holds images itself: tell the split by --data split_by=slides, folds or lists$",
+        ),
+        (["he/test/a.png", "ihc/test/a.png"], r"no such folder; check the data root and the data set's layout$"),
+    ],
+)
+def test_what_is_laid_otherwise_is_told_how_to_read_it(files: list[str], mend: str, tmp_path: Path) -> None:
+    write(tmp_path, files=files)
+    with pytest.raises(NotHere, match=mend) as caught:
+        data_set("folder").pairs(tmp_path, "her2", "train")
+    assert str(caught.value).startswith(str(tmp_path / "he/train: no such folder; "))
 
 
 @pytest.mark.parametrize("name", ["mist", "ihc4bc", "folder"])

@@ -151,6 +151,20 @@ def test_two_missing_folders_are_another_fault_than_one(tmp_path: Path) -> None:
         assert not isinstance(caught.value, NotHere)
 
 
+def test_where_no_name_agrees_that_is_what_is_to_mend(tmp_path: Path) -> None:
+    he, ihc = write(tmp_path / "he", "a_HE.png", "b.png"), write(tmp_path / "ihc", "a_IHC.png")
+    with pytest.raises(DataError, match=r"a_IHC\.png; give the two files of a pair one name; the endings may differ$"):
+        list(match(he, ihc))
+    write(ihc, "b.png")
+    with pytest.raises(DataError, match=r"a_IHC\.png; add the partners or move these files away$"):
+        list(match(he, ihc))
+
+
+def test_a_file_is_no_folder_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.png: a file, where a folder"):
+        images_by_stem(write(tmp_path, "a.png") / "a.png")
+
+
 def test_few_counts_the_rest() -> None:
     assert [few(list("abcd")[:n]) for n in range(5)] == ["", "a", "a, b", "a, b, c", "a, b, c and 1 more"]
 

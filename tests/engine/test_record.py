@@ -13,6 +13,7 @@ from PIL import Image
 from vsbench.engine import surroundings, trainer, translate
 from vsbench.engine.run import Run
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
+from vsbench.errors import RunError
 from vsbench.evaluation import rows
 from vsbench.evaluation.group import Group
 from vsbench.evaluation.rows import translated_row
@@ -166,3 +167,13 @@ def test_the_record_of_a_folder_is_read_once(train: Train, tmp_path: Path, monke
     monkeypatch.setattr("vsbench.engine.run.read_record", lambda file: read.append(file) or read_record(file))
     train(tmp_path, "pix2pix")
     assert len(read) == 1
+
+
+def test_a_folder_of_runs_names_those_in_it(tmp_path: Path) -> None:
+    for seed in ("seed-0", "seed-1"):
+        (tmp_path / seed).mkdir()
+        (tmp_path / seed / "run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"not a run folder \(no run.json\); name one of those in it: seed-0, seed-1$"):
+        _ = Run(tmp_path).record
+    with pytest.raises(RunError, match=r"not a run folder \(no run.json\)$"):
+        _ = Run(tmp_path / "none").record

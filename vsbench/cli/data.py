@@ -238,7 +238,7 @@ def _tell_prepared(name: str, done: "Prepared") -> None:
     from vsbench.data.pairs import few
 
     for (stain, split), pairs in done.pairs.items():
-        say(f"{name} {stain} {split}: {pairs} pairs")
+        say(f"{name} {stain} {split}: {pairs} pair{'s' * (pairs != 1)}")
     files = done.files
     say(f"{files['linked']} files linked, {files['copied']} copied, {files['kept']} there already: {done.home}")
     for stain, reason in done.absent.items():
@@ -274,14 +274,15 @@ def _tell_verified(name: str, found: "Findings", fast: bool) -> None:
     for count in found.counts:
         slides = "slides unknown" if count.slides is None else f"{count.slides} slide{'s' * (count.slides != 1)}"
         expected = "" if count.expected is None else f" (the card says {count.expected})"
-        say(f"{name} {count.stain} {count.split}: {count.pairs} pairs{expected}, {slides}")
+        pairs = f"{count.pairs} pair{'s' * (count.pairs != 1)}"
+        say(f"{name} {count.stain} {count.split}: {pairs}{expected}, {slides}")
     for stain, reason in found.absent.items():
         say(f"{stain}: not here ({reason})")
     for file in found.passed_over:
         say(f"not read: {file}")
     for fault in found.faults:
         say(f"{fault.kind}: {fault.message}")
-    looked = "headers read" if fast else "decoded whole"
+    looked = "by their headers" if fast else "decoded whole"
     others = len(found.passed_over)
     besides = f", {others} file{'s' * (others != 1)} beside them not read" if others else ""
     say(f"{found.images} images {looked}{besides}, faults: {len(found.faults)}")

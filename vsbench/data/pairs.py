@@ -57,7 +57,9 @@ def match(he_dir: Path, ihc_dir: Path, nested: bool = False) -> Iterator[tuple[s
     if not he_dir.is_dir() and not ihc_dir.is_dir():
         raise NotHere(_no_folder(he_dir))
     he, ihc = images_by_stem(he_dir, nested), images_by_stem(ihc_dir, nested)
-    complaints = []
+    complaints, mend = [], "add the partners or move these files away"
+    if he.keys().isdisjoint(ihc):
+        mend = "give the two files of a pair one name; the endings may differ"
     for here, there, folder, other in ((he, ihc, he_dir, ihc_dir), (ihc, he, ihc_dir, he_dir)):
         if alone := sorted(here.keys() - there.keys()):
             files = few([here[name].relative_to(folder).as_posix() for name in alone])
@@ -66,7 +68,7 @@ def match(he_dir: Path, ihc_dir: Path, nested: bool = False) -> Iterator[tuple[s
             of_another = f" ({few(strange)} there is no image that is read)" if strange else ""
             complaints.append(f"{folder}: no partner in {other} for {files}{of_another}")
     if complaints:
-        raise DataError(f"{'; '.join(complaints)}; add the partners or move these files away")
+        raise DataError(f"{'; '.join(complaints)}; {mend}")
     for name in sorted(he):
         yield name, he[name], ihc[name]
 
@@ -194,6 +196,8 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _no_folder(folder: Path) -> str:
+    if folder.exists():
+        return f"{folder}: a file, where a folder of images is expected"
     return f"{folder}: no such folder; check the data root and the data set's layout"
 
 

@@ -166,6 +166,27 @@ def side_by_side(root: Path) -> str:
     return f"{what}: save its H&E and its IHC as files of their own"
 
 
+def laid_otherwise(root: Path, folder: Path) -> str:
+    """How to read what lies at ``root`` where ``folder``, below it, is not there; "" where nothing can be said of it.
+
+    ``folder`` is called after a side, or after a split below it.
+    """
+    try:
+        if _holds_image(folder.parent):
+            return f"{folder.parent} holds images itself: tell the split by --data split_by=slides, folds or lists"
+        there = list(subfolders(root).values())
+    except DataError:
+        return ""
+    if not there or root not in folder.parents or folder.relative_to(root).parts[0] in {path.name for path in there}:
+        return ""
+    names = few([path.name for path in there])
+    return f"{root} holds {names}: name the folders of the two sides by --data he=… and --data ihc=…"
+
+
+def _holds_image(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES and path.is_file() for path in folder.iterdir())
+
+
 def _owner(name: str, own: str, other: str | None) -> str | None:
     is_own, is_other = _spells(name, own), other is not None and _spells(name, other)
     if is_own == is_other:  # both ("IHC4BC_MIST" holds the two) says as little as neither

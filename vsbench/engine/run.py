@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsbench import registry
+from vsbench.data.pairs import few
 from vsbench.errors import RunError, UsageError, UserError
 from vsbench.names import checked_name
 from vsbench.records.run import Kind, RunRecord, TrainedRecord, read_record
@@ -32,7 +33,9 @@ class Run:
     def record(self) -> RunRecord:
         """run.json. Raises RunError where it is missing or not in order."""
         if not self.record_file.exists():
-            raise RunError(f"{self.folder}: not a run folder (no run.json)")
+            inside = [file.parent.name for file in sorted(self.folder.glob("*/run.json"))]
+            mend = f"; name one of those in it: {few(inside)}" if inside else ""
+            raise RunError(f"{self.folder}: not a run folder (no run.json){mend}")
         return read_record(self.record_file)
 
     @property

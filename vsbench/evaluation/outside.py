@@ -46,6 +46,8 @@ def find(folder: Path, ids: Collection[str], *, suffix: str | None = None) -> Fo
     Raises UsageError for a suffix that no file has, naming those that are there. DataError names stems that are
     missing, too many or doubled, and a folder that is missing or holds no image.
     """
+    if not folder.exists():
+        raise DataError(f"{folder}: no such folder; give the folder of the generated images")
     nested = any("/" in name for name in ids)
     if not nested and not _holds_images(folder) and (folder / "images").is_dir():
         folder = folder / "images"
