@@ -231,6 +231,8 @@ def test_out_is_what_was_given_or_refused(vsbench: Command, weights: Path, he: P
         (he / "a.png", "out.v2", "PNG is written"),
         (he / "a.png", "out", "PNG is written"),
         (he, weights, "a file, and"),
+        ("none", "out", "none: no such file or folder; give an H&E"),
+        ("none", "out.png", "none: no such file or folder; give an H&E"),
     ):
         refused = vsbench("translate", weights, source, out, "--overwrite")
         assert (refused.returncode, refused.stdout) == (2, ""), (source, out)

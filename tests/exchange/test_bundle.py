@@ -170,6 +170,8 @@ def test_what_has_no_weights_is_no_bundle(tmp_path: Path) -> None:
         load_method(generator.weights)
     with pytest.raises(DataError, match="neither a folder nor"), generator_of(tmp_path / "gone.zip"):
         pass
+    with pytest.raises(RunError, match="gone: no such file or folder; give a run"), generator_of(tmp_path / "gone"):
+        pass
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a/b", "1")
     with pytest.raises(DataError, match="no bundle"), generator_of(tmp_path / "x.zip"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vsbench.cli.export import export
 from vsbench.data.decode import read_rgb
 from vsbench.engine.translate import translate_image
 from vsbench.errors import RunError, UsageError
@@ -56,6 +57,12 @@ def test_frozen_tiles_do_not_jump(tiny: Any, tmp_path: Path) -> None:
     inside = (..., slice(0, 32), slice(0, 32))
     assert torch.allclose(whole[inside], part[inside], atol=1e-5)
     assert not torch.allclose(own[0][inside], own[1][inside], atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "option"), [("x.onnx", "--onnx"), ("x.pt", "--torchscript")])
+def test_a_graph_without_its_option_is_told_the_option(name: str, option: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{name}: no name of a bundle.*add {option} for a graph"):
+        export(tmp_path / "run", tmp_path / name)
 
 
 def test_nothing_to_freeze_is_said(tiny: Any) -> None:

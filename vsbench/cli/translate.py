@@ -159,11 +159,14 @@ def _require_none(kind: str, *options: str | bool) -> None:
 def _files(he: Path, out: Path) -> list[tuple[Path, Path]]:
     """(H&E, PNG to write) of one image or a folder of them.
 
-    Raises UsageError where OUT can't be what is asked, or where an H&E, or its folder, would be written to.
+    Raises UsageError where IN is not there, where OUT can't be what is asked, or where an H&E, or its folder, would be
+    written to.
     """
     from vsbench.data.pairs import images_by_stem, not_read
     from vsbench.errors import UsageError
 
+    if not he.exists():
+        raise UsageError(f"{he}: no such file or folder; give an H&E image, or a folder of them, as IN")
     if he.is_dir():
         if out.exists() and not out.is_dir():
             raise UsageError(f"{out}: a file, and {he} is a folder; give a folder as OUT")

@@ -58,6 +58,8 @@ def generator_of(source: Path) -> Iterator[Generator]:
             yield Generator(bundle.generator, card=bundle.card)
     elif source.is_dir():
         yield Generator(weights_of(Run(source)), Run(source))
+    elif not source.exists():
+        raise RunError(f"{source}: no such file or folder; give a run folder, a bundle, or a file of weights")
     else:
         yield Generator(source)
 
