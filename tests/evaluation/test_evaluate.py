@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,6 +33,8 @@ from vsbench.evaluation.sizes import CommonSize
 from vsbench.files import digest
 from vsbench.metric import Absent, Metric, Sample, Update, Value
 from vsbench.metrics.clinical import Clinical
+from vsbench.records.summary import Summary
+from vsbench.report.tables import load_results
 
 CPU = torch.device("cpu")
 SIDE = 40
@@ -269,6 +272,25 @@ def test_a_damaged_summary_is_written_anew(place: Path, measured: list[int], con
     outcome, _ = translate_and_measure(place)
     assert (outcome.cached, measured) == (False, [4, 4])
     assert outcome.summary == first.summary
+
+
+def test_a_value_that_was_edited_is_noticed_by_all_who_read_it(place: Path, measured: list[int]) -> None:
+    """Its table and features are whole: nothing but the summary says otherwise."""
+    before = evaluate_references(place)
+    file = place / "results/runs/folder-er/he/reference/evaluation/native/summary.json"
+    for path, number in ((("value",), 0.99), (("interval", "reason"), "known")):
+        content = json.loads(file.read_text())
+        *above, last = path
+        reduce(lambda there, key: there[key], above, content["values"]["ssim"])[last] = number
+        file.write_text(json.dumps(content))
+        left_out: list[str] = []
+        assert len(load_results(place / "results", left_out.append)) == len(before) - 1
+        assert [str(file) in line and "edited since they were measured" in line for line in left_out] == [True]
+        measured.clear()
+        again = evaluate_references(place)
+        assert [outcome.run.folder.parent.name for outcome in again if outcome.damaged] == ["he"]
+        assert [outcome.summary.values for outcome in again] == [outcome.summary.values for outcome in before]
+    Summary.read(file).model_copy(update={"data_name": "called otherwise"}).require_whole(file.parent)
 
 
 def test_an_unfinished_run_is_refused(place: Path) -> None:

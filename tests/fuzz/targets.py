@@ -351,6 +351,7 @@ def seal(folder: Path) -> None:
             summary = json.loads(file.read_bytes()) if _is_small(file) else {}
             names = [name for name in summary["digests"] if _is_small(file.with_name(name))]
             summary["digests"] = {name: _digest(file.with_name(name)) for name in names}
+            summary.pop("values_digest", None)
             file.write_text(json.dumps(summary), encoding="utf-8")
     for state in folder.glob("runs/*/*/*/checkpoints/*.state.pt"):
         digest = state.with_name(f"{state.name}.sha256")

@@ -147,7 +147,8 @@ def write(
         with atomic(folder / FEATURES) as temporary, temporary.open("wb") as out:
             np.savez(out, allow_pickle=False, **measured.features)
     files = [TABLE, *([FEATURES] if measured.features else [])]
-    summary = summary.model_copy(update={"digests": {name: file_digest(folder / name) for name in files}})
+    digests = {name: file_digest(folder / name) for name in files}
+    summary = summary.model_copy(update={"digests": digests, "values_digest": summary.digest_of_values})
     summary.write(folder / "summary.json")
     return summary
 

@@ -1,5 +1,6 @@
 """``summary.json``: what an evaluation measured, on what, by which protocols."""
 
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -7,12 +8,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_serializer, field_validator, model_validator
 
 from vsbench.errors import RunError
-from vsbench.files import file_digest, json_number
+from vsbench.files import digest, file_digest, json_number
 from vsbench.records.artefact import Artefact, Count, Digest, Name, Seed, Settings, Text
 from vsbench.records.run import Kind
 
 PER_IMAGE = 1 << 20  # bytes of a file beside a summary, at most; the features of three networks are 60,000
 GREATEST = 1e100  # no measurement is greater, and the square of none is infinite
+
+
+def _word(value: float | None) -> float | str | None:
+    return None if value is None else json_number(value)
 
 
 class Reading(Artefact):
@@ -38,7 +43,7 @@ class Reading(Artefact):
 
     @field_serializer("value")
     def _word_for_infinity(self, value: float | None) -> float | str | None:
-        return None if value is None else json_number(value)
+        return _word(value)
 
     @model_validator(mode="after")
     def _absent_has_a_reason(self) -> "Reading":
@@ -101,9 +106,22 @@ class Summary(Artefact):
     values: dict[str, Reading]
     failed: list[Text] = []  # those of ``values`` whose metric failed; they are measured again
     digests: dict[str, Digest] = {}  # of the files it was derived from, by name; none before they were recorded
+    values_digest: Digest | None = None  # of ``values``; None before it was recorded
+
+    @property
+    def digest_of_values(self) -> str:
+        """SHA-256 over the numbers, with what they mean and their limits."""
+        return digest(
+            json.dumps([name, _word(r.value), r.unit, r.best, r.protocol, r.reason, r.interval], sort_keys=True)
+            for name, r in sorted(self.values.items())
+        )
 
     def require_whole(self, folder: Path) -> None:
-        """Raise RunError naming a file beside the summary that is not what it was derived from."""
+        """Raise RunError naming what was changed since it was measured: the values here, or a file beside the summary
+        that is not what it was derived from.
+        """
+        if self.values_digest not in (None, self.digest_of_values):
+            raise RunError(f"{folder / 'summary.json'}: values damaged or edited since they were measured; {self.mend}")
         for name, recorded in self.digests.items():
             file = folder / Path(name).name
             try:
