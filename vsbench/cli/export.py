@@ -54,8 +54,8 @@ def export(
     if onnx and torchscript:
         raise UsageError("--onnx and --torchscript: one file holds one of them")
     if not (onnx or torchscript):
-        if (graph := {".onnx": "--onnx", ".pt": "--torchscript"}.get(out.suffix.lower())) is not None:
-            raise UsageError(f"{out}: no name of a bundle, which ends in .zip or not at all; add {graph} for a graph")
+        if (option := {".onnx": "--onnx", ".pt": "--torchscript"}.get(out.suffix.lower())) is not None:
+            raise UsageError(f"{out}: no name of a bundle, which ends in .zip or not at all; add {option} for a graph")
         if freeze is not None:
             raise UsageError("--freeze is about --onnx and --torchscript")
         say(write_bundle(Run(source), out, Saying(name, version, changes, licence, pixel_size), sheet))
