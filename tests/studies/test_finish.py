@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from vsbench.cli.app import app
 from vsbench.cli.sweep import run
 from vsbench.data import headers
 from vsbench.engine.run import Run, find_runs
@@ -110,7 +112,11 @@ def test_folds_that_are_missing_or_other_trainings_by_now_are_said(folds: Read, 
     runs, failures = pool_all(asked.results)
     assert runs == []
     assert len(failures) == 1
-    assert "of 2 folds, 0 alone are finished here" in failures[0]
+    assert "of 2 folds, finished here: 0; train the others too, --data fold=1 --results" in failures[0]
+    assert "fold-1-of-2, or measure one alone, vsbench evaluate --all --results" in failures[0]
+    said = CliRunner().invoke(app, ["evaluate", "--all", "--results", str(asked.results)])
+    assert said.exit_code == 1
+    assert failures[0] in said.stderr
     assert evaluate_study(asked, Evaluation(), look_at(rows, {}), CPU, quiet).runs == []
     train_here(rows[1])
     (pooled,), failures = pool_all(asked.results)

@@ -180,7 +180,7 @@ def evaluate(
                 chosen = engine.unevaluated(results)
             elif not chosen:
                 chosen, incomplete = engine.every_run(results)
-            if not chosen:
+            if not chosen and not incomplete:
                 raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")
             if runs and draws > 1:
                 require_draws(chosen)

@@ -60,10 +60,8 @@ def pool_all(results: Path) -> tuple[list[Run], list[str]]:
                 found.setdefault(key, {})[options.get("fold", 0)] = run
     pooled, failures = [], []
     for runs in found.values():
-        number = (next(iter(runs.values())).trained.dataset_options or {}).get("folds", 5)
-        if len(runs) < number:
-            there = ", ".join(map(str, sorted(runs)))
-            failures.append(f"{next(iter(runs.values())).folder}: of {number} folds, {there} alone are finished here")
+        if text := _lacking(runs, results):
+            failures.append(text)
             continue
         try:
             pooled.append(pool([runs[fold] for fold in sorted(runs)], results))
@@ -71,6 +69,21 @@ def pool_all(results: Path) -> tuple[list[Run], list[str]]:
             failures.append(str(error))
     ranks.collect(None)  # the records are there before any rank reads them
     return pooled, failures
+
+
+def _lacking(runs: dict[int, Run], results: Path) -> str | None:
+    """Which folds of a row are finished, and what to do about the others; None where it has all of them."""
+    first = runs[min(runs)]
+    options = first.trained.dataset_options or {}
+    number = options.get("folds", 5)
+    if not (missing := [fold for fold in range(number) if fold not in runs]):
+        return None
+    there = ", ".join(map(str, sorted(runs)))
+    return (
+        f"{first.folder}: of {number} folds, finished here: {there}; train the others too, "
+        f"--data fold={missing[0]} --results {fold_results(results, options | {'fold': missing[0]})}, "
+        f"or measure one alone, vsbench evaluate --all --results {first.folder.parents[3]}"
+    )
 
 
 def pooled_row(
