@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def test_frozen_statistics_make_a_tile_what_it_is_in_the_image(kind: str, tiny: 
 def test_frozen_tiles_do_not_jump(tiny: Any, tmp_path: Path) -> None:
     method = tiny("cut")
     write_torchscript(Graph(method, frozen_by(method, [he(64)])), tmp_path / "g.pt")
-    with pytest.warns(FutureWarning, match="deprecated"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # later releases of torch call TorchScript deprecated, the oldest do not
         loaded = torch.jit.load(str(tmp_path / "g.pt"))
     image = 2 * torch.rand(1, 3, 128, 128) - 1
     with torch.inference_mode():
