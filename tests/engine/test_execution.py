@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vsbench.cli.options import make_fabric
 from vsbench.engine.run import Run, require_same
+from vsbench.engine.start import _require_one_scale
 from vsbench.engine.step import Execution, prepare, take_step
 from vsbench.errors import RunError, UsageError
 from vsbench.losses.contrastive import patch_nce
@@ -263,6 +267,38 @@ def test_transport_stays_in_32_bits_under_mixed_precision(fresh: Build, monkeypa
 def test_half_precision_needs_a_gpu() -> None:
     with pytest.raises(UsageError, match="no half precision on the CPU"):
         make_fabric("cpu", 1, "16-mixed")
+
+
+class TwoAtOnce(nn.Module):
+    """A method whose one phase drives two optimizers: their gradients are −3 and −5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+
+    def training_step(self, batch: Batch) -> Any:
+        yield Phase(drives=("one", "other"), losses={"g": -3 * self.one - 5 * self.other})
+
+
+def test_optimizers_of_a_phase_have_one_loss_scale() -> None:
+    """A new one is set after all of them have stepped: here after each step, twice as large."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
+    half = MixedPrecision("16-mixed", "cpu", scaler)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=[half, LightningEnvironment()])
+    method: Any = TwoAtOnce()
+    plain = {"one": torch.optim.SGD([method.one], 1.0), "other": torch.optim.SGD([method.other], 1.0)}
+    optimizers = {key: fabric.setup_optimizers(optimizer) for key, optimizer in plain.items()}
+    take_step(fabric, method, images(1), optimizers, Execution())
+    assert [parameter.item() for parameter in method.parameters()] == [3.0, 5.0]
+    assert scaler.get_scale() == 8.0
+
+
+def test_gradients_that_add_up_over_steps_need_no_loss_scale(fresh: Build) -> None:
+    adds_up, cleared = fresh("ppt", heads_cleared=False), fresh("ppt")
+    with pytest.raises(UsageError, match="16-mixed: PPT, as it is set, adds gradients up"):
+        _require_one_scale(adds_up, "16-mixed")
+    for method, precision in ((adds_up, "bf16-mixed"), (adds_up, "32-true"), (cleared, "16-mixed")):
+        _require_one_scale(method, precision)
 
 
 def test_flags_are_recorded_and_part_of_the_run(

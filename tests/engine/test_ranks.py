@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from vsbench.engine.checkpoint import checkpoints
 from vsbench.engine.request import Request
 from vsbench.engine.run import Run
 from vsbench.engine.start import start
+from vsbench.engine.step import _reduce_gradients, broadcast
 from vsbench.engine.trainer import Progress, Rhythm
 from vsbench.registry import load, names
 
@@ -187,6 +189,41 @@ def assert_same_training(two: Run, one: Run, name: str) -> None:
         torch.testing.assert_close(
             weights[0][key], wanted, rtol=1e-5, atol=loose + 1e-6, msg=lambda m, k=key: f"{k}: {m}"
         )
+
+
+@pytest.fixture
+def filters() -> torch.nn.Conv2d:
+    """In channels_last, with gradients."""
+    layer = torch.nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last)
+    layer(torch.rand(1, 2, 5, 5)).square().sum().backward()
+    return layer
+
+
+def test_gradients_of_all_are_laid_out_as_their_parameters(filters: torch.nn.Conv2d) -> None:
+    """Else fused optimizers refuse them, and others take the slow way."""
+    parameters = list(filters.parameters())
+    own = [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
+    two: Any = SimpleNamespace(world_size=2, all_reduce=lambda flat, reduce_op: 2 * flat)
+    _reduce_gradients(two, parameters)
+    for parameter, gradient in zip(parameters, own, strict=True):
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, 2 * gradient)
+        assert parameter.grad.stride() == parameter.stride()
+
+
+def test_the_first_ones_weights_are_sent_as_tensors(filters: torch.nn.Conv2d, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickled tensor of a GPU arrives on the sender's: every process would take memory of the first one."""
+    weights = filters.weight.detach().clone()
+
+    def sent(message: torch.Tensor, source: int) -> None:
+        assert message.is_contiguous()
+        message.add_(1)
+
+    monkeypatch.setattr(torch.distributed, "broadcast", sent)
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", None)
+    broadcast(filters)  # type: ignore[arg-type]  # what has parameters and buffers
+    assert torch.equal(filters.weight, weights + 1)
+    assert filters.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_two_processes_train_like_one(

@@ -70,6 +70,7 @@ def start(
         display.say(f"warning: {warning}")
     run = found.run
     training = _training(found, fabric, rhythm)
+    _require_one_scale(training.method, str(fabric.strategy.precision.precision))
     data = _data(found.pairs.train)
     record = _record(found, training, data, fabric, rhythm)
     there = _there(run)
@@ -126,6 +127,16 @@ def _training(found: Resolved, fabric: "Fabric", rhythm: Rhythm) -> Training:
         every = request.validate_every or rhythm.checkpoint
         validation = Validation(pairs.validation, every, found.run.validation_file)
     return Training(request.method, found.row, method, batches, schedule, found.run, request.execution, validation)
+
+
+def _require_one_scale(method: Method[Any], precision: str) -> None:
+    """Raise UsageError where gradients that are kept from step to step would have loss scales of several steps."""
+    groups = [group for optimizer in method.optimizers().values() for group in optimizer.param_groups]
+    if precision == "16-mixed" and not all(group.get("cleared", True) for group in groups):
+        raise UsageError(
+            f"--precision 16-mixed: {type(method).card.title}, as it is set, adds gradients up over steps, each "
+            "with its own loss scale; take bf16-mixed or 32"
+        )
 
 
 def _data(pairs: list[Pair]) -> TrainingData:

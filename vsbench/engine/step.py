@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from vsbench.bounds import MICRO_BATCHES, require_whole
 from vsbench.errors import RunError, UsageError
@@ -98,8 +98,7 @@ def take_step(
             if not losses:
                 return logged
             _reduce_gradients(fabric, parameters)
-            for optimizer in driven:
-                optimizer.step()
+            _move(fabric, driven)
             logged |= {name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]}
     except torch.OutOfMemoryError:
         c = method.config
@@ -113,6 +112,22 @@ def take_step(
             raise
         title, what = type(method).card.title, said(str(error).partition(", but ")[0])
         raise RunError(f"--deterministic: {title} cannot: {what}; leave it out") from None
+
+
+def _move(fabric: Fabric, optimizers: Sequence[Any]) -> None:
+    """A step of all optimizers of a phase.
+
+    Half precision (16-mixed) scales losses up, and learns by how much: Fabric would set a new scale after each
+    optimizer, by which the gradients of the next one, which have the old one, were divided.
+    """
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    if scaler is None:
+        for optimizer in optimizers:
+            optimizer.step()
+        return
+    for optimizer in optimizers:
+        scaler.step(optimizer.optimizer)
+    scaler.update()
 
 
 def clear_gradients(optimizers: Sequence[Any]) -> None:
@@ -168,19 +183,20 @@ def finite(losses: dict[str, Tensor], step: int, ids: tuple[str, ...]) -> dict[s
 
 
 def _reduce_gradients(fabric: Fabric, parameters: list[nn.Parameter]) -> None:
-    """Mean of the gradients over all devices, in one message."""
+    """Mean of the gradients over all devices, in one message; each stays laid out in memory as its parameter is."""
     if fabric.world_size == 1:
         return
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     flat = torch.cat([g.flatten() for g in gradients])
     mean = fabric.all_reduce(flat, reduce_op="mean")
     assert isinstance(mean, Tensor)
-    for parameter, part in zip(parameters, mean.split([p.numel() for p in parameters]), strict=True):
-        parameter.grad = part.view_as(parameter)
+    for parameter, own, part in zip(parameters, gradients, mean.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = own.copy_(part.view_as(own))
 
 
-def broadcast(fabric: Fabric, method: Method[Any]) -> None:
+def broadcast(method: Method[Any]) -> None:
     """All devices start from the first one's weights."""
-    with torch.no_grad():
-        for tensor in [*method.parameters(), *method.buffers()]:
-            tensor.copy_(fabric.broadcast(tensor))
+    for tensor in [*method.parameters(), *method.buffers()]:
+        message = tensor.detach().contiguous()  # a tensor, not an object, which each process would put on the first GPU
+        distributed.broadcast(message, 0)
+        tensor.detach().copy_(message)

@@ -130,7 +130,7 @@ def train(
     if average is not None and kept.get("own"):
         average.go_on(method, kept["own"])
     if fabric.world_size > 1:
-        broadcast(fabric, method)  # random numbers are equal on all ranks too: vsbench.ranks
+        broadcast(method)  # random numbers are equal on all ranks too: vsbench.ranks
     log = None  # what is written, the first of several processes writes
     loggers = Loggers(rhythm.log_to if fabric.is_global_zero else (), run, start, display.say)
     if fabric.is_global_zero:
