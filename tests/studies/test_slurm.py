@@ -20,6 +20,8 @@ from vsbench.studies.file import Slurm, StudyFile, Training
 from vsbench.studies.state import look_at
 from vsbench.studies.sweep import train_rows
 
+Row = Callable[..., Any]
+
 
 def asked(training: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
     return parameters(Slurm(kind="slurm", **{"hours": 4.0, **settings}), Training(**(training or {})))
@@ -62,6 +64,8 @@ def test_hours_are_whole_minutes_and_what_is_not_said_is_left_to_the_cluster() -
         {"hours": 4, "partition": "gpu; rm -rf ~"},
         {"hours": 4, "options": {"constraint": "$(touch x)"}},
         {"hours": 4, "options": {"--constraint": "a100"}},
+        {"hours": 4, "options": {"cpus-per-task": 8}},  # which submitit would set to another number after it
+        {"hours": 4, "options": {"output": "mine.log"}},
         {"hours": 4, "jobs": 0},
     ],
 )
@@ -123,6 +127,58 @@ def test_a_job_that_ended_a_moment_ago_may_queue_again(
     assert executor(tmp_path, monkeypatch, "", said).look(jobs("5"))[0].state == state
 
 
+def test_the_words_of_a_newer_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = "printf '5|POWER_UP_NODE|n1|N/A|None\\n6|EXPEDITING||N/A|None\\n7|UPDATE_DB|n1|N/A|None\\n'"
+    found = executor(tmp_path, monkeypatch, queue).look(jobs("5", "6", "7"))
+    assert [one.state for one in found] == ["running", "waiting", "running"]
+
+
+def test_a_cluster_may_have_no_command_that_asks_its_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, "squeue", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert SlurmExecutor(Slurm(kind="slurm", hours=1.0), tmp_path).look(jobs("5"))[0].state == "gone"
+
+
+class Choosy(SlurmExecutor):
+    """SLURM that takes ``most`` jobs at once, and ``room`` in all. ``arrays``: how many it was asked for each time."""
+
+    def __init__(self, folder: Path, most: int, room: int = 100) -> None:
+        super().__init__(Slurm(kind="slurm", hours=1.0), folder)
+        self.most, self.room, self.arrays = most, room, list[int]()
+
+    def _begin(self, rows: Any) -> None:
+        self.arrays.append(len(rows))
+        if len(rows) > min(self.most, self.room):
+            raise slurm.RefusedError("SLURM refuses the jobs: Invalid job array specification")
+        self.room -= len(rows)
+
+
+def test_an_array_that_is_too_large_is_asked_for_in_halves(study: Row, tmp_path: Path) -> None:
+    """MaxArraySize may be any number, and so how many jobs a user may have."""
+    rows = study(seeds=list(range(10)))[1]
+    small = Choosy(tmp_path, most=3)
+    assert small.submit(rows, []) == rows
+    assert small.arrays == [10, 5, 2, 3, 5, 2, 3]
+    full = Choosy(tmp_path, most=100, room=6)
+    assert full.submit(rows, []) == rows[:6]
+    assert full.submit(rows[6:], jobs("5")) == []
+    assert full.arrays == [10, 5, 5, 2, 1, 1]  # and then not at once again
+    none = Choosy(tmp_path, most=0)
+    with pytest.raises(UsageError, match="SLURM refuses"):
+        none.submit(rows, [])
+    assert none.arrays == [10, 5, 2, 1]
+
+
+def test_what_a_user_always_asks_of_sbatch_stays_where_the_study_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some centres have it: SBATCH_ACCOUNT in the shell's start-up file. sbatch puts it before a script's own."""
+    for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_TIMELIMIT", "SLURM_JOB_ID"):
+        monkeypatch.setenv(name, "own")
+    with slurm._environment(Slurm(kind="slurm", hours=1.0, partition="gpu")):
+        left = {name for name in os.environ if name.startswith(("SBATCH_", "SLURM_JOB"))}
+    assert left == {"SBATCH_ACCOUNT"}
+    assert os.environ["SBATCH_PARTITION"] == "own"
+
+
 @pytest.mark.parametrize("silence", ["", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"])
 def test_a_job_that_neither_queue_nor_accounts_know_has_ended_unless_there_was_a_sign_of_it_lately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: str
@@ -147,9 +203,6 @@ def test_what_is_no_number_of_a_job_is_not_asked_for(tmp_path: Path, monkeypatch
     asking = executor(tmp_path, monkeypatch, f'echo "$@" >>{tmp_path}/said')
     assert [one.state for one in asking.look(jobs("--me", "5_1,6", "7_2"))] == ["gone"] * 3
     assert " --jobs=7 " in (tmp_path / "said").read_text()
-
-
-Row = Callable[..., Any]
 
 
 @pytest.mark.parametrize(

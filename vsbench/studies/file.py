@@ -25,6 +25,13 @@ Steps = Annotated[int, Field(ge=1, le=STEPS)]
 Precision = Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(lambda p: "32" if p == 32 else p)]
 Word = Annotated[str, Field(pattern=r"^[^\s'\"`$\\\\]+$", max_length=200)]  # of a command line that a shell reads
 Place = Annotated[Path, Field(strict=False)]  # YAML has text
+# options of sbatch that a study file has words of its own for, and those that jobs are found and told by
+SAID_BY = {
+    "time": "hours", "partition": "partition", "account": "account", "qos": "qos", "mem": "memory", "signal": "grace_s",
+    "cpus-per-task": "cpus", "gpus-per-node": "gpu", "nodes": "training: nodes", "ntasks-per-node": "training: devices",
+    "array": "jobs",
+}  # fmt: skip
+OURS = ("chdir", "error", "hold", "open-mode", "output", "parsable", "test-only", "wait", "wrap")
 
 
 class _Part(BaseModel):
@@ -152,6 +159,15 @@ class Slurm(_Part):
     jobs: int | None = Field(default=None, ge=1, le=DEVICES)
     setup: list[str] = []
     options: dict[Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")], Word | int | Literal[True]] = {}
+
+    @model_validator(mode="after")
+    def _options_are_further_ones(self) -> "Slurm":
+        for option in self.options:
+            if option in SAID_BY:
+                raise ValueError(f"options: {option}: the study file has {SAID_BY[option]} for that")
+            if option in OURS:
+                raise ValueError(f"options: {option}: rows are found and told by what vsbench sets there; leave it out")
+        return self
 
 
 def _as_entry(given: Any) -> Any:

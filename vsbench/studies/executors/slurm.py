@@ -39,10 +39,15 @@ ARRAY = 1000  # jobs in an array, as SLURM allows where its administrator has no
 TIMEOUTS = 1_000_000  # how often submitit lets a job queue again: a training may need more than any number of slots
 # of the submitter's own job, where it is one; where the cluster is to be found stays
 INHERITED = ("SLURM_", "SLURMD_", "SRUN_", "SBATCH_")
+# of the user's own, which sbatch would take before what it is told: they stay where the study says nothing
+USUAL = {"account": "SBATCH_ACCOUNT", "partition": "SBATCH_PARTITION", "qos": "SBATCH_QOS"}
 PROCESS_GROUP = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
-WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
-RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED")
+WAITING = ("PENDING", "EXPEDITING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
+RUNNING = (
+    "RUNNING", "COMPLETING", "CONFIGURING", "POWER_UP_NODE", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED",
+    "SUSPENDED", "UPDATE_DB",
+)  # fmt: skip
 WHY = {
     "BOOT_FAIL": "its node did not start",
     "CANCELLED": "cancelled by SLURM or with scancel",
@@ -53,6 +58,10 @@ WHY = {
     "REVOKED": "SLURM gave it to another cluster",
     "TIMEOUT": "its time was up before it had ended; ask for a longer grace_s",
 }
+
+
+class RefusedError(UsageError):
+    """SLURM does not take jobs as they are asked for."""
 
 
 class SlurmExecutor:
@@ -86,16 +95,24 @@ class SlurmExecutor:
                 row.run.job_file.unlink()
 
     def submit(self, rows: Sequence[PlannedRow], under_way: Sequence[JobRecord]) -> list[PlannedRow]:
-        """As the protocol has it. There is room for all, unless SLURM says otherwise, as where a user may have so many
-        jobs: then it is asked again a minute later, and its refusal raised where no job is under way.
+        """As the protocol has it. There is room for all, unless SLURM says otherwise, as where an array (MaxArraySize)
+        or a user may have so many jobs: then it is asked for half of them at a time, for what it refused a minute later
+        again, and its refusal of a single one is raised where no job is under way.
         """
         if under_way and time.monotonic() - self.refused < REFUSED_S:
             return []
         begun: list[PlannedRow] = []
+        todo = list(_arrays(rows))
         try:
-            for some in _arrays(rows):
-                self._begin(some)
-                begun += some
+            while todo:
+                some = todo.pop(0)
+                try:
+                    self._begin(some)
+                    begun += some
+                except RefusedError:
+                    if len(some) == 1:
+                        raise
+                    todo[:0] = some[: len(some) // 2], some[len(some) // 2 :]
         except (RunError, UsageError):
             if not begun and not under_way:
                 raise
@@ -132,11 +149,15 @@ class SlurmExecutor:
             for row in rows
         ]
         try:
-            with _environment(), redirect_stderr(StringIO()), executor.batch():  # what sbatch says is said below
+            with (
+                _environment(self.settings),
+                redirect_stderr(StringIO()),
+                executor.batch(),
+            ):  # what sbatch says is said below
                 jobs = [executor.submit(work) for work in works]
         except Exception as error:  # submitit's own, with all that sbatch said
             lines = [line.partition("error: ")[2] for line in str(error).splitlines() if "sbatch: error: " in line]
-            raise UsageError(f"SLURM refuses the jobs: {said('; '.join(lines) or str(error))}") from None
+            raise RefusedError(f"SLURM refuses the jobs: {said('; '.join(lines) or str(error))}") from None
         numbers = [job.job_id for job in jobs]
         try:
             for row, number in zip(rows, numbers, strict=True):
@@ -242,11 +263,12 @@ def parameters(settings: Slurm, training: Training) -> dict[str, Any]:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    """What jobs inherit: not what makes this program part of a job, where it is."""
+def _environment(settings: Slurm) -> Iterator[None]:
+    """What sbatch and jobs inherit: not what makes this program part of a job, where it is."""
+    stay = {"SLURM_CONF", *(name for key, name in USUAL.items() if getattr(settings, key) is None)}
     mine = {
         name: value for name, value in os.environ.items()
-        if (name.startswith(INHERITED) and name != "SLURM_CONF") or name in PROCESS_GROUP
+        if (name.startswith(INHERITED) and name not in stay) or name in PROCESS_GROUP
     }  # fmt: skip
     for name in mine:
         del os.environ[name]
@@ -264,9 +286,12 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _table(command: Sequence[str]) -> dict[str, list[str]] | None:
-    """What a command prints of jobs, by their numbers; None where it fails."""
+    """What a command prints of jobs, by their numbers; None where it fails, or is not there, as sacct may be."""
     standard = os.environ | {"SLURM_TIME_FORMAT": "standard"}
-    asked = subprocess.run(command, capture_output=True, text=True, check=False, env=standard)
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False, env=standard)
+    except FileNotFoundError:
+        return None
     if asked.returncode and "Invalid job id" not in asked.stderr:  # so squeue says that it knows none of them
         return None
     rows = (line.split("|") for line in asked.stdout.splitlines())
