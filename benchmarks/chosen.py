@@ -121,8 +121,14 @@ def verdict(line: dict[Any, Any]) -> str:
 
 
 def summary(found: pd.DataFrame) -> list[str]:
-    """Three lines for a page: which of ``CHOOSERS`` would have chosen right, which wrong, and of which it is open."""
-    judged = found[found["value"].isin(CHOOSERS)].to_dict("records")
+    """Three lines for a page: which of ``CHOOSERS`` would have chosen right, which wrong, and of which it is open.
+
+    A stain of which fewer than ``LEAST`` methods are done is not in them.
+    """
+    found = _choosers(found)
+    if found.empty:
+        return [f"Fewer than {LEAST} methods of each stain are done, so nothing can be said."]
+    judged = found.to_dict("records")
     texts: dict[str, dict[str, list[str]]] = {kind: {} for kind in LOOKS}
     for line in judged:
         text = f"{stain_name(line['stain'])} {with_limits(line) or 'n/a'}"
@@ -146,9 +152,14 @@ def summary(found: pd.DataFrame) -> list[str]:
     ]
 
 
+def _choosers(found: pd.DataFrame) -> pd.DataFrame:
+    """The lines of ``CHOOSERS`` on stains of which enough methods are done."""
+    return found[found["value"].isin(CHOOSERS) & (found["methods"] >= LEAST)]
+
+
 def draw(found: pd.DataFrame, file: Path) -> None:
     """A panel for each stain: ρ and its limits of each of ``CHOOSERS`` that was measured, grey where they hold 0."""
-    stains = list(dict.fromkeys(found["stain"]))
+    stains = list(dict.fromkeys(_choosers(found)["stain"])) or list(dict.fromkeys(found["stain"]))
     with style():
         figure = new_figure(COLUMN_WIDTH * max(1, len(stains)), 2.3)
         axes = figure.subplots(1, len(stains), squeeze=False)[0]
