@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vsbench.report import build, gallery
 from vsbench.report.figures.split import split_figure
-from vsbench.report.split import sentences, split_table, splits
+from vsbench.report.split import Split, sentences, split_table, splits
 from vsbench.report.tables import Comparison, compare, load_results
 
 ERRORS = {  # row: (truth_mae, method, settings, unattainable)
@@ -92,12 +93,13 @@ def test_three_trainings_are_drawn_too_and_one_is_said_to_be_one(tree: Any) -> N
 def test_the_figure_has_a_line_for_each_row_and_says_what_is_not_attainable(
     comparison: Comparison, tmp_path: Path
 ) -> None:
-    (drawn,) = split_figure(comparison, tmp_path)
+    found = splits(comparison)
+    (drawn,) = split_figure(found, tmp_path)
     assert all(path.is_file() for path in drawn.files)
     table = pd.read_csv(drawn.file("csv"))
-    assert list(table["row"]) == [one.row.key for one in splits(comparison)[0].distances]
+    assert list(table["row"]) == [one.row.key for one in found[0].distances]
     assert "not attainable on real data" in drawn.caption
-    pd.testing.assert_frame_equal(table[["distance"]], split_table(splits(comparison))[["distance"]])
+    pd.testing.assert_frame_equal(table[["distance"]], split_table(found)[["distance"]])
 
 
 def test_what_is_trained_on_unattainable_pairs_is_a_reference(comparison: Comparison) -> None:
@@ -116,7 +118,7 @@ def test_without_a_control_or_a_ceiling_nothing_is_split(tree: Any, tmp_path: Pa
             add(tree, row, *given)
     (comparison,) = compare(load_results(tree.results))
     assert splits(comparison) == []
-    assert split_figure(comparison, tmp_path) == []
+    assert split_figure([], tmp_path) == []
 
 
 def test_other_settings_are_no_control(tree: Any) -> None:
@@ -125,3 +127,32 @@ def test_other_settings_are_no_control(tree: Any) -> None:
         add(tree, row, *(given if row != "aligned" else (5.0, "regression", {"width": 32}, "why")))
     (comparison,) = compare(load_results(tree.results))
     assert splits(comparison) == []
+
+
+def test_a_report_splits_once_for_its_figure_and_its_text(
+    tree: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row, given in ERRORS.items():
+        add(tree, row, *given)
+    asked: list[Comparison] = []
+
+    def counted(comparison: Comparison) -> list[Split]:
+        asked.append(comparison)
+        return splits(comparison, resamples=20)
+
+    monkeypatch.setattr(build, "splits", counted)
+    monkeypatch.setattr(gallery, "FIGURES", {})  # the others take long
+    written = build.build_report(tree.results, tmp_path, page=False, warn=lambda text: None)
+    assert len(asked) == 1
+    assert {tmp_path / "split.md", tmp_path / "figures/split-phantom-ki67.png"} <= set(written)
+
+
+def test_a_report_without_figures_says_why_it_has_no_split(tree: Any, tmp_path: Path) -> None:
+    for row, given in ERRORS.items():
+        add(tree, row, *given)
+    for table in tree.results.glob("runs/*/aligned/*/evaluation/native/per_image.csv"):
+        table.unlink()
+    said: list[str] = []
+    written = build.build_report(tree.results, tmp_path, figures=False, page=False, warn=said.append)
+    assert not any("split" in path.name for path in written)
+    assert sum("no split of distances" in sentence for sentence in said) == 1

@@ -32,7 +32,7 @@ from vsbench.report.provenance.bundle import require_bundle, write_bundle
 from vsbench.report.provenance.places import Places
 from vsbench.report.provenance.records import as_csv, records
 from vsbench.report.published import Paper
-from vsbench.report.split import split_text
+from vsbench.report.split import Split, split_text, splits
 from vsbench.report.spread import Spreads
 from vsbench.report.strata import Quality, Strata, checked_quality, strata_table, stratify
 from vsbench.report.strata import sentences as order_by_thirds
@@ -48,10 +48,11 @@ SHEETS = "images"
 
 @dataclass
 class Shown:
-    """What is shown of one data set and stain; ``missing``: tables that could not be made, and why."""
+    """What is shown of one data set and stain; ``missing``: what could not be made of it, and why."""
 
     decision: Decision
     gallery: Gallery
+    splits: list[Split]
     missing: list[str] = field(default_factory=list)
     strata: Strata | None = None
 
@@ -129,7 +130,7 @@ def build_report(
         if only is None or folder in only:
             warn(f"{folder}: not evaluated, so not in the report; run vsbench evaluate {folder}")
     decisions = [_cleared(decide(comparison), places) for comparison in compare(runs)]
-    shown = [Shown(d, draw_all(d, out / "figures", places) if figures else Gallery()) for d in decisions]
+    shown = [_shown(decision, out / "figures" if figures else None, places) for decision in decisions]
     if quality is not None:
         for one in shown:
             _stratify(one, quality, out / "figures" if figures else None)
@@ -156,7 +157,7 @@ def build_report(
             "main.tex": document("Virtual staining: results", _paper(shown, list(parts))),
             "supplement.tex": document("Virtual staining: all values, and how to repeat them", supplement),
         }
-    if told := split_text([one.comparison for one in shown]):
+    if told := split_text([split for one in shown for split in one.splits]):
         parts["split.md"] = told
     for name, text in parts.items():
         write_text(out / name, text)
@@ -182,6 +183,18 @@ def build_report(
     if bundle is not None:
         written.append(write_bundle(bundle, written, whole, results, out))
     return list(dict.fromkeys(written))
+
+
+def _shown(decision: Decision, folder: Path | None, places: Places) -> Shown:
+    """Split the distances to the best, and draw the figures where there is a folder for them."""
+    comparison, found, missing = decision.comparison, [], []
+    try:
+        found = splits(comparison)
+    except RunError as error:
+        why = places.sentence(str(error)).removeprefix(f"{comparison.name}: ")
+        missing.append(f"{comparison.name}: no split of distances; {why}")
+    gallery = Gallery() if folder is None else draw_all(decision, found, folder, places)
+    return Shown(decision, gallery, found, missing)
 
 
 def _stratify(one: Shown, quality: Quality, folder: Path | None) -> None:

@@ -1,6 +1,6 @@
 """The figures that a report has for each data set and stain, in their order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from vsbench.report.figures.scatter import scatter
 from vsbench.report.figures.sheets import image_sheets
 from vsbench.report.figures.split import split_figure
 from vsbench.report.provenance.places import Places
+from vsbench.report.split import Split
 from vsbench.report.tables import Comparison
 from vsbench.stats.slides import counted
 
@@ -29,7 +30,6 @@ FIGURES: dict[str, Draw] = {
     "agreement": agreement,
     "features": feature_map,
     "cost": cost,
-    "split of distances": split_figure,
 }
 OF_MANY = ("differences by slide", "features")  # they single out a best method, or clusters: nothing of few images is
 OF_TILES = ("sheet of images", "features", "cost", "split of distances")  # nothing of slides is read for figures
@@ -48,11 +48,15 @@ class Gallery:
         return [path for drawn in self.drawn for path in drawn.files]
 
 
-def draw_all(decision: Decision, folder: Path, places: Places) -> Gallery:
+def draw_all(decision: Decision, found: Sequence[Split], folder: Path, places: Places) -> Gallery:
     """Draw every figure that the results allow; a figure needs what others do without, such as the images.
 
-    ``places``: of this machine, which what is said of missing ones does not name.
+    ``found``: how distances to the best are split, as ``split.splits`` has it. ``places``: of this machine, which what
+    is said of missing ones does not name.
     """
+
+    def distances(_: Comparison, folder: Path) -> list[Drawn]:
+        return split_figure(found, folder)
 
     def ranks(_: Comparison, folder: Path) -> list[Drawn]:
         return rank_bars(decision, folder)
@@ -62,7 +66,7 @@ def draw_all(decision: Decision, folder: Path, places: Places) -> Gallery:
     name = decision.comparison.name
     left_out = OF_TILES if decision.comparison.of_slides else ()
     few = not any(value.can_show for value in decision.values.values())
-    for what, draw in {**FIGURES, "ranks": ranks}.items():
+    for what, draw in {**FIGURES, "split of distances": distances, "ranks": ranks}.items():
         if what in left_out:
             continue
         try:

@@ -14,7 +14,6 @@ more.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -189,18 +188,10 @@ def split_table(found: Sequence[Split]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def split_text(comparisons: Sequence[Comparison]) -> str:
-    """The sentences of all that have a split, in Markdown; empty where none has. What can't be split is left out."""
+def split_text(found: Sequence[Split]) -> str:
+    """The sentences of all of them, in Markdown; empty where there is none."""
     parts: list[str] = []
-    for comparison in comparisons:
-        with suppress(RunError):  # the figure says why
-            for split in splits(comparison):
-                parts += [
-                    f"## {comparison.where}: {split.value}",
-                    "",
-                    LIMITS,
-                    "",
-                    *map("- {}".format, sentences(split)),
-                    "",
-                ]
+    for split in found:
+        heading = f"## {split.comparison.where}: {split.value}"
+        parts += [heading, "", LIMITS, "", *map("- {}".format, sentences(split)), ""]
     return "\n".join(parts)

@@ -312,9 +312,10 @@ def compare(runs: Iterable[EvaluatedRun]) -> list[Comparison]:
     groups: dict[tuple[str, str], list[EvaluatedRun]] = {}
     for run in runs:
         groups.setdefault((run.dataset, run.stain), []).append(run)
-    rows = {key: _rows(groups[key]) for key in sorted(groups)}
+    presets = {key: _common_preset(groups[key]) for key in sorted(groups)}
+    rows = {key: _rows(groups[key], preset) for key, preset in presets.items()}
     methods = tuple(sorted({row.key for own in rows.values() for row in own if row.is_method}))
-    return [_comparison(*key, groups[key], rows[key], methods) for key in rows]
+    return [_comparison(*key, groups[key], rows[key], methods, presets[key]) for key in rows]
 
 
 def runs_of(comparisons: Iterable[Comparison]) -> list[EvaluatedRun]:
@@ -403,13 +404,12 @@ def _recorded(summary: Summary, folder: Path) -> dict[str, Any]:
     return {"made": digest([str(folder)])}
 
 
-def _rows(runs: Sequence[EvaluatedRun]) -> tuple[Row, ...]:
-    """The rows of one data set and stain."""
+def _rows(runs: Sequence[EvaluatedRun], preset: str) -> tuple[Row, ...]:
+    """The rows of one data set and stain; ``preset``: what their titles are rid of."""
     data = most_common(run.data for run in runs)
     groups: dict[tuple[Any, ...], list[EvaluatedRun]] = {}
     for run in runs:
         groups.setdefault((not run.is_method, run.title.casefold(), run.row, run.made, run.data), []).append(run)
-    preset = _common_preset(runs)
     titles = Counter(_title(group[0], preset) for group in groups.values())
     rows: list[Row] = []
     for key in sorted(groups):
@@ -438,16 +438,14 @@ def _title(run: EvaluatedRun, preset: str) -> str:
 
 
 def _comparison(
-    dataset: str, stain: str, runs: Sequence[EvaluatedRun], rows: tuple[Row, ...], methods: tuple[str, ...]
+    dataset: str, stain: str, runs: Sequence[EvaluatedRun], rows: tuple[Row, ...], methods: tuple[str, ...], preset: str
 ) -> Comparison:
     columns = {}
     for value in dict.fromkeys(name for run in runs for name in run.values):
         reading = next(run.values[value] for run in runs if value in run.values)
         protocol = most_common(protocol for row in rows if (protocol := row.cell(value).protocol) is not None)
         columns[value] = Column(value, reading.label, reading.unit, reading.best, protocol)
-    return Comparison(
-        dataset, stain, rows, columns, most_common(run.data for run in runs), methods, _common_preset(runs)
-    )
+    return Comparison(dataset, stain, rows, columns, most_common(run.data for run in runs), methods, preset)
 
 
 def _seed(run: EvaluatedRun) -> str:

@@ -12,7 +12,7 @@ from vsbench.report.figures.names import heading_of, short_names
 from vsbench.report.figures.style import GREY, PAGE_WIDTH, look, new_figure, style, write
 from vsbench.report.groups import TITLES
 from vsbench.report.notation import mathtext, slug
-from vsbench.report.split import Distance, Split, split_table, splits
+from vsbench.report.split import Distance, Split, split_table
 from vsbench.report.tables import Comparison
 
 CAPTION = (
@@ -26,14 +26,11 @@ NAMES, LINE, HEADING, HEAD, FOOT, GAP, RIGHT = 1.35, 0.145, 0.15, 0.3, 0.38, 0.2
 NAME = 24  # characters
 
 
-def split_figure(comparison: Comparison, folder: Path) -> list[Drawn]:
-    """Draw ``split-<dataset>-<stain>.{pdf,png,csv}``, a panel for each value; none where there is no control.
-
-    Raises RunError where the tables of the control can't be used.
-    """
-    found = splits(comparison)
+def split_figure(found: Sequence[Split], folder: Path) -> list[Drawn]:
+    """Draw ``split-<dataset>-<stain>.{pdf,png,csv}`` of one comparison, a panel for each value; none of no split."""
     if not found:
         return []
+    comparison = found[0].comparison
     missing = {f"{title} ({why})": None for split in found for title, why in split.left_out.items()}
     drawn = Drawn(folder / f"split-{slug(comparison.name)}", CAPTION, tuple(missing))
     rows = _lines(found[0])
