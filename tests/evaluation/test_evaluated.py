@@ -180,3 +180,11 @@ def test_of_several_ranks_the_first_stores_what_all_have_worked_out(
     before = (tmp_path / "real.npz").stat().st_mtime_ns
     known.save()  # nothing new since
     assert (tmp_path / "real.npz").stat().st_mtime_ns == before
+
+
+def test_to_a_table_of_many_columns_more_can_be_added(tmp_path: Path) -> None:
+    """With every metric on request it has more than a hundred: pandas warns of so many loose ones."""
+    columns = {f"c{number}": [0.5, 1.5] for number in range(120)}
+    pd.DataFrame({"id": ["a", "b"], "slide": ["S1", "S2"], **columns}).to_csv(tmp_path / "per_image.csv", index=False)
+    table = read_table(tmp_path).reset_index()
+    assert table.assign(od=1.0, od_real=2.0).shape == (2, 124)

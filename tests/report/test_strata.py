@@ -22,7 +22,10 @@ MATCH = np.argsort(np.argsort(NCC)) / N  # 0 the worst matched, 1 the best
 @pytest.fixture
 def planted(make_tree: Callable[..., Any]) -> Any:
     """Of three methods the first is good on badly matched pairs, the second on well matched ones, the third never."""
-    tree = make_tree(n=N, slides=SLIDES)
+    return plant(make_tree(n=N, slides=SLIDES))
+
+
+def plant(tree: Any) -> Any:
     columns = {"early": 0.1 + 0.4 * MATCH, "late": 0.5 - 0.4 * MATCH, "bad": np.full(N, 0.9)}
     for row, errors in columns.items():
         noisy = errors + 0.01 * np.random.default_rng(len(row)).normal(size=N)
@@ -79,6 +82,12 @@ def test_where_methods_change_places_is_said_and_whether_the_limits_show_it(plan
     strata = stratify(comparison_of(planted), QUALITIES["ncc"], resamples=500)
     assert strata.turns == ()
     assert sentences(strata) == ["No two methods change places between the worst and the best matched third"]
+
+
+def test_few_slides_show_no_change_of_places_however_clear_it_is(make_tree: Callable[..., Any]) -> None:
+    strata = stratify(comparison_of(plant(make_tree(n=N, slides=3))), QUALITIES["ncc"], resamples=500)
+    assert [(t.first.title, t.is_shown) for t in strata.turns] == [("The early", False)]
+    assert sentences(strata) == ["iod_mae: methods change places, by less than 3 slides show"]
 
 
 def test_one_slide_has_values_and_no_limits_beyond_its_images(make_tree: Callable[..., Any]) -> None:

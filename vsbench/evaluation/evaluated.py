@@ -148,7 +148,7 @@ def table_of(file: Path, ids: Sequence[str] | None = None) -> pd.DataFrame:
         raise RunError(f"{file}: damaged ({said(error)}); remove it and evaluate again") from None
     if ids is not None and table["id"].tolist() != list(ids):
         raise RunError(f"{file}: its lines are not the pairs of its summary; remove it and evaluate again")
-    return table.set_index("id")
+    return table.set_index("id").copy()  # in one piece, else pandas warns where columns are added to a hundred
 
 
 def _require_in_order(table: pd.DataFrame) -> None:

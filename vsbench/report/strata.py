@@ -22,7 +22,7 @@ from vsbench.report.resampled import counted
 from vsbench.report.tables import Comparison, Row
 from vsbench.stats.bootstrap import RESAMPLES, Interval, bootstrap_all, resample_counts
 from vsbench.stats.moments import Pooled, difference
-from vsbench.stats.paired import averaged
+from vsbench.stats.paired import averaged, can_show
 from vsbench.stats.slides import Slides, group
 from vsbench.stats.table import judged, table_statistics
 
@@ -79,7 +79,7 @@ class Third:
 class Turn:
     """``first`` is ahead of ``second`` among the worst matched pairs, and behind among the best matched.
 
-    ``is_shown``: whether both differences are other than 0 by their 95 % limits.
+    ``is_shown``: whether both differences are other than 0 by their 95 % limits, of slides that are enough to show any.
     """
 
     value: str
@@ -150,7 +150,7 @@ def stratify(comparison: Comparison, quality: Quality, resamples: int = RESAMPLE
     ]
     cells = {key: tuple(found[str(n)] for found in by_third) for n, key in enumerate(pooled)}
     turns = tuple(
-        _turns(comparison, [known[name] for name in comparison.columns if name in known], pooled, cells, counts)
+        _turns(comparison, [known[name] for name in comparison.columns if name in known], pooled, cells, thirds, counts)
     )
     return Strata(comparison, quality, thirds, cells, turns, left_out)
 
@@ -168,8 +168,13 @@ def sentences(strata: Strata, called: Callable[[str], str] = str) -> list[str]:
         elif turns:
             unshown.append(called(name))
     if unshown:
-        said.append(f"{', '.join(unshown)}: methods change places, by less than the limits show")
+        said.append(f"{', '.join(unshown)}: methods change places, by less than {_units(strata)} show")
     return said or [UNTURNED]
+
+
+def _units(strata: Strata) -> str:
+    """``9 slides``: of the third of the worst or best matched pairs that has fewer."""
+    return min((strata.thirds[0].slides, strata.thirds[-1].slides), key=lambda slides: slides.count).counted
 
 
 def strata_table(strata: Strata) -> pd.DataFrame:
@@ -247,6 +252,7 @@ def _turns(
     values: Sequence[Value],
     pooled: Mapping[tuple[str, str], Sequence[Pooled]],
     cells: Mapping[tuple[str, str], Sequence[Interval]],
+    thirds: Sequence[Third],
     counts: Sequence[np.ndarray],
 ) -> Iterator[Turn]:
     for value in values:
@@ -263,4 +269,5 @@ def _turns(
                     for place in (0, -1)
                 ]
                 limits = [bootstrap_all({"": gap}, counts[n])[""] for n, gap in zip((0, -1), gaps, strict=True)]
-                yield Turn(value.name, first, second, all(one.low > 0 or one.high < 0 for one in limits))
+                enough = all(can_show(thirds[n].slides.count, len(rows) - 1) for n in (0, -1))
+                yield Turn(value.name, first, second, enough and all(one.low > 0 or one.high < 0 for one in limits))
