@@ -220,6 +220,7 @@ BAD: dict[str, tuple[Callable[[Sequence[Sample]], Any], str]] = {
     "overwrites slide": (lambda s: Update({"slide": [1.0] * len(s)}, {}), "slide, which belongs to the engine"),
     "writes into the H&E": (overwrites_he, "read-only"),
     "raises": (raises, "RuntimeError: no such kernel"),
+    "raises later on": (lambda s: Update({}, array(8)) if len(s) == 8 else raises(s), "RuntimeError: no such kernel"),
     "wrong length": (lambda s: Update({"planted": [1.0] * (len(s) + 1)}, {}), "9 numbers for 8 images"),
     "no numbers": (lambda s: Update({"planted": [cast(float, "1")] * len(s)}, {}), "not plain numbers"),
     "no update": (lambda s: None, "NoneType"),

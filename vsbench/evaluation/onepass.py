@@ -390,9 +390,11 @@ def _joined(parts: Sequence[_Row], order: Mapping[str, int], metrics: Mapping[st
                 failed[name] = CHANGES
         failed |= part.failed
     table = pd.DataFrame(rows).set_index("id")
-    features = {
+    gone = {column for name in failed for column in forms.get(name, {})}
+    features = {  # of a metric that failed later on there are some
         name: np.concatenate([array for part in parts for array in part.features.get(name, [])])
         for name in next(part.features for part in parts if part.table)
+        if f"features {name}" not in gone
     }
     places = np.argsort([order[name] for name in table.index])
     table, features = table.iloc[places], {name: array[places] for name, array in features.items()}
