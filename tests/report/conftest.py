@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from vsbench.engine.step import Execution
+from vsbench.evaluation.ablate import StudyRow
 from vsbench.stain.dab import integrated_density
 
 VALUES = {  # name: label, unit, best, protocol
@@ -103,6 +106,19 @@ class Tree:
         training = {"method": "cut", "config": {}, "seed": seed}
         record |= cost | training if kind == "trained" else {}
         (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+        return folder
+
+    def add_row(self, row: StudyRow, values: dict[str, Any], *, seed: int, **changes: Any) -> Path:
+        """A finished and evaluated run of a row of an ablation study of USIGAN."""
+        folder = self.add(row.folder, values, seed=seed, **changes)
+        record = {
+            "kind": "trained", "row": row.folder, "title": row.folder, "method": "usigan", "seed": seed,
+            "config": row.config.model_dump(mode="json"), "dataset": "mist", "dataset_options": {}, "stain": "er",
+            "steps": 4, "finished": True, "select": "last", "execution": asdict(Execution()),
+        }  # fmt: skip
+        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints" / "step-00000004.safetensors").touch()
         return folder
 
     def also_in(self, folder: Path, protocol: str) -> Path:

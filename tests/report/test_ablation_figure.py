@@ -1,8 +1,6 @@
 """The figure of an ablation study shows what was measured and printed, and what is missing as missing."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from vsbench.engine.step import Execution
 from vsbench.errors import RunError
 from vsbench.evaluation.ablate import Study, study_rows
 from vsbench.method import Suite, SuiteRow
@@ -59,15 +56,7 @@ def trained(tree: Any, table: Callable[[str], SuiteTable]) -> Trained:
 
     def add(suite: str, name: str, seed: int, values: dict[str, Any], **changes: Any) -> None:
         row = next(row for row in table(suite).rows if row.name == name)
-        folder = tree.add(row.folder, values, seed=seed, **changes)
-        record = {
-            "kind": "trained", "row": row.folder, "title": row.folder, "method": "usigan", "seed": seed,
-            "config": row.config.model_dump(mode="json"), "dataset": "mist", "dataset_options": {}, "stain": "er",
-            "steps": 4, "finished": True, "select": "last", "execution": asdict(Execution()),
-        }  # fmt: skip
-        (folder / "run.json").write_text(json.dumps(record))
-        (folder / "checkpoints").mkdir()
-        (folder / "checkpoints" / "step-00000004.safetensors").touch()
+        tree.add_row(row, values, seed=seed, **changes)
 
     return add
 

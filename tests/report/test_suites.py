@@ -7,13 +7,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vsbench.engine.step import Execution
 from vsbench.errors import RunError, UserError
 from vsbench.evaluation.ablate import Study, StudyRow, study_rows
 from vsbench.method import Suite, SuiteRow
@@ -55,17 +54,9 @@ def trained(tree: Any, study: Study) -> Trained:
     """``trained("whole", 0, r_p=80.0)``: a finished and evaluated run of a row; its folder."""
 
     def add(name: str, seed: int, *, data_digest: str | None = None, **values: Any) -> Path:
-        row = named(study)[name]
         changes = {} if data_digest is None else {"data_digest": data_digest}
-        folder: Path = tree.add(row.folder, {"iod": 1.0, "r_p": 0.0, "psnr": 9.0} | values, seed=seed, **changes)
-        record = {
-            "kind": "trained", "row": row.folder, "title": row.folder, "method": "usigan", "seed": seed,
-            "config": row.config.model_dump(mode="json"), "dataset": "mist", "dataset_options": {}, "stain": "er",
-            "steps": 4, "finished": True, "select": "last", "execution": asdict(Execution()),
-        }  # fmt: skip
-        (folder / "run.json").write_text(json.dumps(record))
-        (folder / "checkpoints").mkdir()
-        (folder / "checkpoints" / "step-00000004.safetensors").touch()
+        values = {"iod": 1.0, "r_p": 0.0, "psnr": 9.0} | values
+        folder: Path = tree.add_row(named(study)[name], values, seed=seed, **changes)
         return folder
 
     return add
