@@ -258,9 +258,9 @@ trains every method with its preset `small`, a few minutes of one core each, on 
 IHC is known), {tiles} test tiles of {slides} slides, cohort {seed}, which no preset was chosen on; three seeds, two
 stains. **{done}.** A training that is done is data in `rows/`, and is run nowhere again.
 
-One after the other it calls `python -m benchmarks.leaderboard` (`leaderboard.csv`, `decision.csv`, `split-*`),
-`benchmarks.chosen` (`chosen.*`), `benchmarks.claims` (`claims.csv`) and `benchmarks.board_page` (this page); with
-`--minutes 0` the first and the third train nothing, and write what the rows say that are there.
+One after the other it calls `python -m benchmarks.leaderboard` (`leaderboard.csv`, `digests.csv`, `decision.csv`,
+`split-*`), `benchmarks.chosen` (`chosen.*`), `benchmarks.claims` (`claims.csv`) and `benchmarks.board_page` (this
+page); with `--minutes 0` the first and the third train nothing, and write what the rows say that are there.
 
 **What it shows.** Which of these small networks, after so few steps, stains the right cells, with how much luck
 (± sample standard deviation over seeds), and what each metric would have said of it. `cell_auc`: the mean DAB of each
@@ -270,8 +270,8 @@ control's training on pairs that fit, which no real data has.
 
 **What it can't.** These are not the published networks or trainings, and synthetic tissue is not tissue: nothing here
 ranks the methods on patients' slides. All were given the same frame, which was tuned to none; a method that needs more
-steps than it has is behind for that alone. Two stains of one phantom are not two tissues. All values, with protocol, N,
-interval and digests, are in `leaderboard.csv`.
+steps than it has is behind for that alone. Two stains of one phantom are not two tissues. All values, with protocol, N
+and interval, are in `leaderboard.csv`, the digests of what each training was trained and measured on in `digests.csv`.
 """
 
 

@@ -6,8 +6,9 @@ Each row is trained with the preset ``small``, translated and measured in a proc
 a row measured is kept in ``results/leaderboard/rows`` at once: record, summary, per-image values and features, as text
 and packed, without a path of the machine, and two of its images. A row that is kept is never run again, here or
 elsewhere; one that was killed goes on where it was. When nothing is left to run, or the minutes are over,
-``leaderboard.csv`` and the report's tables and figures are written from all rows that are kept; the page needs two of
-these beside it, ``decision.csv`` and ``split-<stain>.{csv,png}``.
+``leaderboard.csv`` (values), ``digests.csv`` (of what each was trained and measured on) and the tables and figures of
+the report are written from all rows that are kept; the page needs two of these beside it, ``decision.csv`` and
+``split-<stain>.{csv,png}``.
 """
 
 import argparse
@@ -57,6 +58,8 @@ DECIDED = (
     "stain", "value", "method", "title", "seeds", "mean", "sd", "low", "high", "p", "standing", "rank", "rank_low",
     "rank_high", "units", "seeds_drawn", "protocol",
 )  # fmt: skip
+TRAINING = ["stain", "method", "seed"]
+OF_TRAINING = ["steps", "data_digest", "train_digest", "images_digest"]
 QUALITY = 90  # of the JPEGs that are looked at; nothing is measured on them
 
 
@@ -241,6 +244,13 @@ def table(kept: list[Entry]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def keep_table(board: pd.DataFrame) -> None:
+    """Write a line for each value, and beside it one for each training: what it was trained and measured on."""
+    of_training = board.drop_duplicates(TRAINING)[[*TRAINING, *OF_TRAINING]]
+    for name, lines in (("leaderboard", board.drop(columns=OF_TRAINING)), ("digests", of_training)):
+        write_text(HOME / f"{name}.csv", lines.to_csv(index=False, lineterminator="\n"))
+
+
 def run_all(todo: list[Entry], work: Path, jobs: int, end: float) -> None:
     """Run rows in processes of their own until none is left or the time is over; a row that fails is told, and left."""
     waiting, running = list(todo), dict[Entry, subprocess.Popen[bytes]]()
@@ -288,7 +298,7 @@ def main() -> None:
     if kept:
         for entry in kept:
             restore(entry, given.work)
-        write_text(HOME / "leaderboard.csv", table(kept).to_csv(index=False, lineterminator="\n"))
+        keep_table(table(kept))
         build_report(given.work, given.work / "report", latex=True)
         keep_report(given.work / "report")
 

@@ -107,8 +107,9 @@ def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, jso
     from vsbench.engine.interrupt import Interrupted
     from vsbench.engine.lock import locked
     from vsbench.errors import UsageError
+    from vsbench.files import free_bytes
     from vsbench.names import checked_name
-    from vsbench.studies.cost import free_bytes, require_room, survey
+    from vsbench.studies.cost import require_room, survey
     from vsbench.studies.file import read_study
     from vsbench.studies.plan import plan
     from vsbench.studies.state import look_at
@@ -122,11 +123,10 @@ def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, jso
     rows, executor = plan(study), executor_of(study)
     executors = {executor.name: executor}
     out = study.results / "studies" / checked_name(file.stem, "study file")
-    surveyed = survey(study, rows)
+    surveyed, states = survey(study, rows), look_at(rows, executors)
     if dry_run:
-        _print_plan(study, surveyed, look_at(rows, executors), free_bytes(study), json_)
-    found = surveyed.sound(told=dry_run)
-    require_room(study, found, states := look_at(rows, executors))
+        _print_plan(study, surveyed, states, free_bytes(study.results), json_)
+    require_room(study, surveyed.sound(told=dry_run), states)
     if dry_run:
         return
     with locked(out, note, f"look with vsbench sweep status {file}, wait for it or stop it"):

@@ -130,8 +130,12 @@ class Group:
     @cached_property
     def train_digest(self) -> str:
         """SHA-256 over the training images: what rows made from them depend on."""
-        self.digests.add(file for p in self.train for file in (p.he, p.ihc))
+        self._add_training()
         return pairs_digest(self.train, self.digests.of)
+
+    def _add_training(self) -> None:
+        """Of the files of the training pairs, those that methods are shown."""
+        self.digests.add(file for p in self.train for file in (p.he, p.ihc))
 
     def _slide_warnings(self) -> Iterable[str]:
         test = {p.slide for p in self.pairs}
@@ -147,7 +151,7 @@ class Group:
     def _twin_warnings(self) -> Iterable[str]:
         """Of test images that are training images too: what near-duplicates there are, ``data audit`` says."""
         try:
-            self.digests.add(images_of(self.train))  # which rows made from them need anyway
+            self._add_training()
         except DataError:  # told where they are read
             return
         trained = {self.digests.of(file) for p in self.train for file in (p.he, p.ihc)}

@@ -80,7 +80,7 @@ class SlidePlaces(Metric):
         return {v.name: none if table[v.name].isna().all() else float(table[v.name].mean()) for v in self.values}
 
 
-class SlideSeams(Metric):
+class SlideSeams(SeamJump):
     """Jumps at the seams of generated slides, against lines in the same phase of the codec's blocks."""
 
     values = (
@@ -92,10 +92,6 @@ class SlideSeams(Metric):
             protocol=f"seams/jump-beside{'+'.join(map(str, BESIDE))}-tissue",
         ),
     )
-
-    def finish(self, table: pd.DataFrame, features: dict[str, NDArray[np.float32]]) -> dict[str, float | Absent]:
-        """As of images."""
-        return SeamJump().finish(table, features)
 
 
 def slide_metrics(factor: int | None = None) -> dict[str, Metric]:

@@ -1,7 +1,6 @@
 """What a study takes, and what would stop it: found out before anything runs. Nothing is written."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from vsbench.engine.trainer import draw
 from vsbench.errors import RunError, UsageError, UserError
 from vsbench.evaluation.group import SPLIT
 from vsbench.evaluation.instrument import Instrument
+from vsbench.files import free_bytes
 from vsbench.method import Method
 from vsbench.records.run import LENGTH, TrainedRecord
 from vsbench.report.strata import checked_quality
@@ -92,16 +92,10 @@ def survey(study: StudyFile, rows: Sequence[PlannedRow]) -> Survey:
     return Survey([cost and replace(cost, row=row) for row, cost in costs], list(faults.values()))
 
 
-def free_bytes(study: StudyFile) -> int:
-    """What is free where the results go."""
-    there = next(folder for folder in (study.results, *study.results.absolute().parents) if folder.is_dir())
-    return shutil.disk_usage(there).free
-
-
 def require_room(study: StudyFile, found: Sequence[Cost], states: Sequence[RowState]) -> None:
     """Raise UserError where what is to be done needs more than is free where the results go."""
     needed = sum(cost.disk_bytes for cost, one in zip(found, states, strict=True) if one.state != "done")
-    if needed > (free := free_bytes(study)):
+    if needed > (free := free_bytes(study.results)):
         sizes = f"{needed / 2**30:.1f} GiB of checkpoints to come, {free / 2**30:.1f} GiB free"
         raise UserError(f"{study.results}: {sizes}; make room, keep fewer (training: keep), or name other results")
 

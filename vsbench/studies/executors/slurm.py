@@ -149,11 +149,8 @@ class SlurmExecutor:
             for row in rows
         ]
         try:
-            with (
-                _environment(self.settings),
-                redirect_stderr(StringIO()),
-                executor.batch(),
-            ):  # what sbatch says is said below
+            # what sbatch says is said below
+            with _environment(self.settings), redirect_stderr(StringIO()), executor.batch():
                 jobs = [executor.submit(work) for work in works]
         except Exception as error:  # submitit's own, with all that sbatch said
             lines = [line.partition("error: ")[2] for line in str(error).splitlines() if "sbatch: error: " in line]
