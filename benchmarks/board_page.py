@@ -3,14 +3,16 @@
     python -m benchmarks.board_page
 
 writes ``results/leaderboard/README.md``, ``ki67.jpg`` and ``her2.jpg`` from the tables and figures that
-``benchmarks.leaderboard``, ``benchmarks.chosen`` and ``benchmarks.claims`` left there. Every number in it is read from
-a table beside it; what it says in words is what holds whatever they are. Nothing is ranked by one seed.
+``benchmarks.leaderboard``, ``benchmarks.chosen`` and ``benchmarks.claims`` left there, and what the project's README
+says of them. Every number is read from these tables; what is said in words is what holds whatever they are. Nothing is
+ranked by one seed.
 """
 
 import io
 import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from benchmarks import claims
 from benchmarks.chosen import CHOOSERS, summary, with_limits
 from benchmarks.chosen import SEEDS as LEAST
 from benchmarks.leaderboard import ALIGNED, HOME, OPTIONS, SEEDS, STAINS, Entry, entries, shown_tiles, test_pairs
@@ -35,17 +38,16 @@ USUAL = ("iod_bias", "iod_mae", "r_p", "ccc", "r_c", "r_avg", "ssim", "psnr", "l
 SHOWN = (*CELLS, *USUAL)
 MEND = re.compile(r" \([^()]*\)$")  # what a reason ends in
 COLUMNS = 6  # of a sheet
+README = HOME.parents[1] / "README.md"
+USUAL_NAMES = {"r_p": "R_p", "r_avg": "R_avg", "ssim": "SSIM", "iod": "IoD", "mask_dice_best": "masks", "fid": "FID"}
+BEGIN, END = "<!-- written by benchmarks.board_page -->\n", "<!-- to here -->\n"
 
 
 def main() -> None:
-    """Write page and sheets."""
+    """Write page and sheets, and the lines of the README."""
     board = pd.read_csv(HOME / "leaderboard.csv")
-    rows = entries([], [])
     trainings = board.drop_duplicates(["stain", "method", "seed"])
-    done = (
-        f"{sum(entry.is_kept for entry in rows)} of {len(rows)} trainings are done so far: "
-        f"{trainings['seconds'].sum() / 3600:.1f} hours of one core"
-    )
+    done = f"{_done(entries([], []))} so far: {trainings['seconds'].sum() / 3600:.1f} hours of one core"
     parts = [HEAD.format(tiles=_tiles(), slides=OPTIONS["slides_test"], seed=OPTIONS["seed"], done=done)]
     parts += [section for stain in STAINS if (board["stain"] == stain).any() for section in _stain(board, stain)]
     for name, title, lines in (
@@ -55,6 +57,37 @@ def main() -> None:
         if (HOME / f"{name}.csv").is_file():
             parts += [f"## {title}\n", *lines(pd.read_csv(HOME / f"{name}.csv"))]
     write_text(HOME / "README.md", "\n".join(parts))
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    write_text(README, f"{before}{BEGIN}{in_readme()}{END}{rest.partition(END)[2]}")
+
+
+def in_readme() -> str:
+    """What the project's README says of the leaderboard: of the first stain, methods that have all seeds."""
+    board, found = (pd.read_csv(HOME / f"{name}.csv") for name in ("leaderboard", "chosen"))
+    stain = STAINS[0]
+    known = board[(board["stain"] == stain) & (board["method"] != ALIGNED) & board["number"].notna()]
+    of = known.groupby(["value", "method"])["number"].agg(["mean", "std", "count"])
+    of = of[of["count"] == len(SEEDS)]
+    auc, dark, luck = of.loc["cell_auc"]["mean"], of.loc["cell_sensitivity"]["mean"], of.loc["r_p"]["std"]
+    first = (f"{_title(method)} ({auc[method]:.2f}, {100 * dark[method]:.0f} %)" for method in auc.nlargest(3).index)
+    said = {line["value"]: with_limits(line) for line in found[found["stain"] == stain].to_dict("records")}
+    usual = (f"{label} {said.get(value) or 'n/a'}" for value, label in USUAL_NAMES.items())
+    page = "results/leaderboard/README.md"
+    lines = (
+        "**Which value would have chosen right?** Spearman's ρ with the true cells (`cell_auc`) over "
+        f"{len(auc)} methods trained alike on {stain_name(stain)}, {len(SEEDS)} seeds each: {', '.join(usual)}. Of a "
+        "value whose limits hold 0 nothing can be said.",
+        f"First by the true cells (`cell_auc`, and how many of the positive are dark enough): {', '.join(first)}.",
+        f"Of one run of each method, as papers print them, luck decides: the seed moves {_title(luck.idxmax())}'s R_p "
+        f"by {luck.max():.0f} points (standard deviation).",
+        f"[The leaderboard]({page}): {_done(entries([], []))}; [whether the papers' own claims "
+        f"hold]({page}#the-papers-claims-in-the-small): {_done(claims.entries([]))}.",
+    )
+    return "".join(fill(f"- {line}", 120, subsequent_indent="  ", break_on_hyphens=False) + "\n" for line in lines)
+
+
+def _done(rows: list[Entry]) -> str:
+    return f"{sum(entry.is_kept for entry in rows)} of {len(rows)} trainings are done"
 
 
 def _tiles() -> int:
@@ -232,21 +265,26 @@ def _chosen(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _claims(table: pd.DataFrame) -> Iterator[str]:
-    """What each term does; of fewer than two differences nothing is told."""
-    told = table[table["n"] > 1]
+    """What the papers say of themselves, and what each term does; of too few differences nothing is told."""
+    told = table[table["n"] >= claims.LEAST]
     if not len(told):
         yield "Not run yet: `claims.csv` has a line for each study, term and value, and no numbers.\n"
         return
     yield "Mean difference that a term makes where all others are equal, Student's 95 % limits over so many differences"
-    yield "between trainings; for τ the range of the means and the p of an analysis of variance. Ki67. Each is judged"
-    yield f"alone: of {len(told)} that say nothing some {len(told) / 20:.0f} would seem to.\n"
-    yield "| study | change | value | n | effect | limits | p | so |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for row in _lines(told):
-        limits = "" if np.isnan(row.low) else f"[{row.low:.3g}, {row.high:.3g}]"
-        p = "" if np.isnan(row.p) else f"{row.p:.2g}"
-        so = "raises it" if row.low > 0 else "lowers it" if row.high < 0 else "matters" if row.p < 0.05 else "can't say"
-        yield f"| {row.study} | {row.change} | `{row.value}` | {row.n} | {row.effect:.3g} | {limits} | {p} | {so} |"
+    yield "between trainings; for τ the range of the means, and the p of an analysis of variance. Ki67. Printed: the"
+    yield "same of the paper's rows, on MIST ER. `usigan` is what the paper's equations say, `usigan+released` what the"
+    yield f"official code computes. {_done(claims.entries([]))} so far.\n"
+    yield from (f"- {line}" for line in claims.answers(table))
+    by_luck = f"of {len(told)} that say nothing some {len(told) / 20:.0f} would seem to"
+    yield f"\nEach is judged alone: {by_luck}.\n"
+    yield "| study | change | value | n | effect | limits | p | so | printed |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in told.to_dict("records"):
+        what = f"{row['study']} | {row['change']} | `{row['value']}` | {row['n']} | {row['effect']:.3g}"
+        limits = "" if np.isnan(row["low"]) else f"[{row['low']:.3g}, {row['high']:.3g}]"
+        p = "" if np.isnan(row["p"]) else f"{row['p']:.2g}"
+        printed = f"{row['printed']:.3g}" if row["printed_n"] else ""
+        yield f"| {what} | {limits} | {p} | {claims.verdict(row)} | {printed} |"
     yield ""
 
 

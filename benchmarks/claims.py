@@ -5,7 +5,7 @@
 The rows of USIGAN's Tables IV, VI and VIII, in both variants, and of ASP's and SIM-GAN's own terms, with the preset
 ``small`` on Ki67. They are trained, measured and kept as the leaderboard's (``benchmarks.leaderboard``): what is kept
 is never run again, and a row that two studies share is run once. Then ``results/leaderboard/claims.csv`` says what each
-term or setting does to the values that the claim is about, in so many trainings.
+term or setting does to the values that the claim is about, in so many trainings, and what the printed rows say of it.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,21 @@ STUDIES = (
 # Of Table IV every row is one of Table VI.
 VALUES = ("cell_auc", "r_p", "r_c", "r_avg", "iod_mae", "ccc", "ssim", "dhash", "sharpness_ratio")
 LEVEL = 0.95
+LEVELS = "tau"  # the change that has more than two levels
+LEAST = 2  # differences, of fewer of which nothing is said
+QUESTIONS = (  # what a paper says of itself: method, suite, change, and the value it is said of
+    ("Does `L_odc` raise R_p?", "usigan", "table6", "+ odc", "r_p"),
+    ("Does `L_odc` find the right cells?", "usigan", "table6", "+ odc", "cell_auc"),
+    ("Does `L_cc` raise R_p?", "usigan", "table6", "+ cc", "r_p"),
+    ("Does UOT-CTM (`L_tcyc`) keep content, R_c?", "usigan", "table6", "+ tcyc", "r_c"),
+    ("Does UOT-CTM find the right cells?", "usigan", "table6", "+ tcyc", "cell_auc"),
+    ("Does τ matter to R_p?", "usigan", "table8", LEVELS, "r_p"),
+    ("Does τ matter to R_c?", "usigan", "table8", LEVELS, "r_c"),
+    ("Does PatchNCE against the real IHC, ASP's term, find the right cells?", "asp", "claim", "+ asp", "cell_auc"),
+    ("Do its weights and schedule find them?", "asp", "claim", "+ asp_schedule", "cell_auc"),
+    ("Do SIM-GAN's transport plans, `L_mc`, find the right cells?", "simgan", "claim", "+ mc", "cell_auc"),
+    ("Do its correlations in the batch, `L_cc`, raise R_p?", "simgan", "claim", "+ cc", "r_p"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ class Claim:
     @property
     def name(self) -> str:
         """Method and variant."""
-        return f"{self.method}+{self.variant}" if self.variant else self.method
+        return named(self.method, self.variant)
 
     def lines(self) -> Iterator[dict[str, object]]:
         """One line for each effect and value."""
@@ -58,7 +74,7 @@ class Claim:
         rows = study_rows(study)
         for value in VALUES:
             if self.suite == "table8":
-                yield self._of_levels(value, [row.name for row in rows])
+                yield self._of_levels(value, rows)
                 continue
             for term in study.declared.varies:
                 yield self._of_term(value, term, rows)
@@ -71,13 +87,10 @@ class Claim:
         kept = {row.name: {k: v for k, v in row.declared.overrides.items() if k != term} for row in rows}
         on = [row.name for row in rows if term not in row.declared.overrides]
         off = [row.name for row in rows if term in row.declared.overrides]
-        gaps = [
-            gap
-            for with_it, without in product(on, off)
-            if kept[with_it] == kept[without]
-            for gap in self._gaps(value, with_it, without)
-        ]
-        return self._line(f"+ {term.removeprefix('lambda_')}", value, np.array(gaps))
+        pairs = [(with_it, without) for with_it, without in product(on, off) if kept[with_it] == kept[without]]
+        gaps = np.array([gap for pair in pairs for gap in self._gaps(value, *pair)])
+        printed = [numbers[a] - numbers[b] for numbers in _printed(value, rows) for a, b in pairs]
+        return self._line(f"+ {term.removeprefix('lambda_')}", value, gaps, printed)
 
     def _gaps(self, value: str, one: str, other: str) -> Iterator[float]:
         for seed in sorted(set(self.found.get(one, {})) & set(self.found.get(other, {}))):
@@ -85,25 +98,73 @@ class Claim:
             if np.isfinite(a) and np.isfinite(b):
                 yield a - b
 
-    def _of_levels(self, value: str, rows: list[str]) -> dict[str, object]:
-        """Whether the rows differ by more than seeds do: one-way analysis of variance."""
-        groups = [np.array([v[value] for v in self.found.get(row, {}).values() if value in v]) for row in rows]
-        line = self._line("tau", value, np.array([]))
-        if all(len(group) >= 2 for group in groups):
+    def _of_levels(self, value: str, rows: list[StudyRow]) -> dict[str, object]:
+        """Whether the rows differ by more than seeds do: one-way analysis of variance; printed, the range alone."""
+        groups = [np.array([v[value] for v in self.found.get(row.name, {}).values() if value in v]) for row in rows]
+        printed = [float(np.ptp(list(numbers.values()))) for numbers in _printed(value, rows)]
+        line = self._line(LEVELS, value, np.array([]), printed)
+        if all(len(group) >= LEAST for group in groups):
             means = np.array([group.mean() for group in groups])
             line |= {"n": sum(map(len, groups)), "effect": float(np.ptp(means)), "p": float(f_oneway(*groups).pvalue)}
         return line
 
-    def _line(self, effect: str, value: str, gaps: np.ndarray) -> dict[str, object]:
+    def _line(self, effect: str, value: str, gaps: np.ndarray, printed: list[float]) -> dict[str, object]:
         mean = low = high = np.nan
-        if len(gaps) >= 2:
+        if len(gaps) >= LEAST:
             mean = float(gaps.mean())
             half = float(t.ppf((1 + LEVEL) / 2, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps)))
             low, high = mean - half, mean + half
         return {
             "study": f"{self.name} {self.suite}", "change": effect, "value": value, "n": len(gaps), "effect": mean,
-            "low": low, "high": high, "p": np.nan,
+            "low": low, "high": high, "p": np.nan, "printed": np.mean(printed) if printed else np.nan,
+            "printed_n": len(printed),
         }  # fmt: skip
+
+
+def named(method: str, variant: str) -> str:
+    """As in a row's name."""
+    return f"{method}+{variant}" if variant else method
+
+
+def _printed(value: str, rows: list[StudyRow]) -> Iterator[dict[str, float]]:
+    """What the paper printed, row by row, for each data set and stain of which it printed all."""
+    for group in dict.fromkeys(group for row in rows for group in row.declared.numbers):
+        numbers = {row.name: row.declared.numbers.get(group, {}).get(value) for row in rows}
+        known = {name: number for name, number in numbers.items() if number is not None}
+        if len(known) == len(rows):
+            yield known
+
+
+def verdict(line: Mapping[str, Any]) -> str:
+    """What may be said of a change: nothing where its limits hold 0, or p is .05 or more."""
+    if line["n"] < LEAST:
+        return "too few runs yet"
+    if not np.isnan(line["p"]):
+        return "matters" if line["p"] < 1 - LEVEL else "can't say"
+    return "raises it" if line["low"] > 0 else "lowers it" if line["high"] < 0 else "can't say"
+
+
+def answers(table: pd.DataFrame) -> Iterator[str]:
+    """A sentence for each of ``QUESTIONS``: what was printed, and what these trainings say, variant by variant."""
+    lines = {(line["study"], line["change"], line["value"]): line for line in table.to_dict("records")}
+    for asked, method, suite, change, value in QUESTIONS:
+        names = [named(m, variant) for m, variant, of_suite in STUDIES if (m, of_suite) == (method, suite)]
+        found = {name: lines[f"{name} {suite}", change, value] for name in names}
+        first = found[names[0]]
+        printed = f"Printed: {_size(first['printed'], change)}" if first["printed_n"] else "Not printed for these rows"
+        yield f"{asked} {printed}. Here, {'; '.join(f'`{name}`: {_told(line)}' for name, line in found.items())}."
+
+
+def _told(line: Mapping[str, Any]) -> str:
+    if line["n"] < LEAST:
+        return verdict(line)
+    limits = f"p {line['p']:.2g}" if np.isnan(line["low"]) else f"[{line['low']:.3g}, {line['high']:.3g}]"
+    return f"{_size(line['effect'], line['change'])} {limits}, {verdict(line)}".replace("-", "−")
+
+
+def _size(number: float, change: str) -> str:
+    """A difference with its sign; a range without."""
+    return f"a range of {number:.3g}" if change == LEVELS else f"{number:+.3g}".replace("-", "−")
 
 
 def _study(method: str, variant: str, suite: str) -> Study:

@@ -15,6 +15,7 @@ from PIL import Image
 from vsbench.checks._training import stained_batch, step
 from vsbench.checks.methods import maker
 from vsbench.data.decode import read_rgb
+from vsbench.evaluation.ablate import Study, study_rows
 from vsbench.files import write_text
 from vsbench.method import Batch
 from vsbench.registry import load
@@ -238,8 +239,12 @@ def test_a_row_of_the_leaderboard_is_kept_without_a_path_and_restored_elsewhere(
     assert (table["slides"] == 2).all()
     write_text(leaderboard.HOME / "leaderboard.csv", leaderboard.table([entry]).to_csv(index=False))
     monkeypatch.setattr(board_page, "HOME", leaderboard.HOME)
+    monkeypatch.setattr(board_page, "in_readme", lambda: "- said\n")
+    monkeypatch.setattr(board_page, "README", readme := tmp_path / "README.md")
+    readme.write_text(f"before\n{board_page.BEGIN}- old\n{board_page.END}after\n")
     monkeypatch.setattr(board_page, "entries", lambda methods, stains: [entry] if stains == ["ki67"] else [])
     board_page.main()
+    assert readme.read_text() == f"before\n{board_page.BEGIN}- said\n{board_page.END}after\n"
     page = (leaderboard.HOME / "README.md").read_text()
     assert f"| Pix2Pix | 1 | {table.loc['cell_auc', 'number']:.3g} |" in page
     assert "HER2" not in page
@@ -251,6 +256,9 @@ def test_the_page_ranks_nothing_by_one_seed(monkeypatch: pytest.MonkeyPatch, tmp
     from benchmarks import board_page
 
     monkeypatch.setattr(board_page, "HOME", tmp_path)
+    monkeypatch.setattr(board_page, "README", tmp_path / "read")
+    monkeypatch.setattr(board_page, "in_readme", str)
+    (tmp_path / "read").write_text(board_page.BEGIN + board_page.END)
     monkeypatch.setattr(board_page, "entries", lambda methods, stains: [])
     monkeypatch.setattr(board_page, "_sheet", lambda stain, order: None)
     monkeypatch.setattr(board_page, "_tiles", lambda: 96)
@@ -298,3 +306,48 @@ def test_the_leaderboard_asks_for_values_that_there_are(monkeypatch: pytest.Monk
     from vsbench.report.printed import declared
 
     assert {*claims.VALUES, *board_page.SHOWN, *chosen.CHOOSERS} <= declared().keys()
+
+
+def test_the_readme_says_what_the_leaderboard_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks import board_page
+
+    assert f"{board_page.BEGIN}{board_page.in_readme()}{board_page.END}" in board_page.README.read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_terms_effect_is_what_it_adds_beside_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks import claims
+
+    adds = {"odc": 7.0, "cc": -3.0, "tcyc": 0.0}
+    by_luck = {0: 1.0, 1: -1.0}  # of a seed, alike in every row, so in no difference
+    rows = [row.name for row in study_rows(Study("usigan", "table6", "phantom", "ki67", "small"))]
+    sums = {row: sum(adds.get(term, 0.0) for term in row.split("+")) for row in rows}
+    found = {row: {seed: {"r_p": of + luck} for seed, luck in by_luck.items()} for row, of in sums.items()}
+    found["odc"][0]["r_p"] += 0.5  # limits of no width would hold nothing
+    table = pd.DataFrame(claims.Claim("usigan", "", "table6", found).lines())
+    r_p = table[table["value"] == "r_p"].set_index("change")
+    assert r_p["n"].tolist() == [8, 8, 8]
+    assert r_p["effect"].to_dict() == pytest.approx({"+ odc": 7 + 0.5 / 8, "+ cc": -3 - 0.5 / 8, "+ tcyc": -0.5 / 8})
+    assert [claims.verdict(line) for line in r_p.to_dict("records")] == ["raises it", "lowers it", "can't say"]
+    assert r_p.loc["+ odc", "printed"] == pytest.approx((39.36 + 6.36 + 30.28 + 13.22) / 4)  # Table VI, by hand
+    assert table[table["value"] == "ssim"]["n"].eq(0).all()
+
+
+def test_what_papers_say_of_themselves_is_answered_or_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks import claims
+
+    monkeypatch.setattr(claims.Entry, "is_kept", False)
+    table = pd.DataFrame([line for claim in claims.read() for line in claim.lines()])
+    assert len(said := list(claims.answers(table))) == len(claims.QUESTIONS)
+    assert all("too few runs yet" in sentence for sentence in said)
+    of = (table["study"] == "usigan table8") & (table["value"] == "r_p")
+    table.loc[of, ["n", "effect", "p"]] = [12, 3.0, 0.2]
+    of = (table["study"] == "simgan claim") & (table["change"] == "+ cc") & (table["value"] == "r_p")
+    table.loc[of, ["n", "effect", "low", "high"]] = [6, -3.0, -5.0, -1.0]
+    tau, correlations = (next(s for s in claims.answers(table) if words in s) for words in ("τ matter to R_p", "batch"))
+    assert "`usigan`: a range of 3 p 0.2, can't say; `usigan+released`: too few" in tau
+    assert "Not printed for these rows. Here, `simgan`: −3 [−5, −1], lowers it." in correlations
