@@ -104,32 +104,52 @@ def cancel(study: Study) -> None:
 
 
 def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, json_: bool = False) -> None:
-    from vsbench.engine.interrupt import Interrupted
-    from vsbench.engine.lock import locked
     from vsbench.errors import UsageError
-    from vsbench.files import free_bytes
     from vsbench.names import checked_name
-    from vsbench.studies.cost import require_room, survey
     from vsbench.studies.file import read_study
-    from vsbench.studies.plan import plan
-    from vsbench.studies.state import look_at
-    from vsbench.studies.sweep import executor_of, train_rows
 
     study = read_study(file)
     if jobs is not None:
         if "jobs" not in type(study.executor).model_fields:
             raise UsageError(f"--jobs: of the executor local, not {study.executor.kind}")
         study = study.model_copy(update={"executor": study.executor.model_copy(update={"jobs": jobs})})
+    out = study.results / "studies" / checked_name(file.stem, "study file")
+    if dry_run:
+        _say_plan(study, json_)
+    else:
+        look = f"look with vsbench sweep status {file}, wait for it or stop it"
+        run_study(study, out, again, look, f"vsbench sweep retry {file}")
+
+
+def _say_plan(study: "StudyFile", json_: bool) -> None:
+    from vsbench.files import free_bytes
+    from vsbench.studies.cost import require_room, survey
+    from vsbench.studies.plan import plan
+    from vsbench.studies.state import look_at
+    from vsbench.studies.sweep import executors_of
+
+    rows = plan(study)
+    surveyed, states = survey(study, rows), look_at(rows, executors_of(study))
+    _print_plan(study, surveyed, states, free_bytes(study.results), json_)
+    require_room(study, surveyed.sound(told=True), states)
+
+
+def run_study(study: "StudyFile", out: Path, again: bool, look: str, retry: str) -> None:
+    """Train what is open of a study, then measure and report to ``out`` all that is done; exits with 1 where rows fail.
+
+    ``look``: what to do where another sweep of it runs; ``retry``: the command that tries again what failed.
+    """
+    from vsbench.engine.interrupt import Interrupted
+    from vsbench.engine.lock import locked
+    from vsbench.studies.cost import require_room, survey
+    from vsbench.studies.plan import plan
+    from vsbench.studies.state import look_at
+    from vsbench.studies.sweep import executor_of, train_rows
+
     rows, executor = plan(study), executor_of(study)
     executors = {executor.name: executor}
-    out = study.results / "studies" / checked_name(file.stem, "study file")
-    surveyed, states = survey(study, rows), look_at(rows, executors)
-    if dry_run:
-        _print_plan(study, surveyed, states, free_bytes(study.results), json_)
-    require_room(study, surveyed.sound(told=dry_run), states)
-    if dry_run:
-        return
-    with locked(out, note, f"look with vsbench sweep status {file}, wait for it or stop it"):
+    require_room(study, survey(study, rows).sound(), look_at(rows, executors))
+    with locked(out, note, look):
         try:
             with _Watch(len(rows)) as watch:
                 states = train_rows(rows, executors, executor, watch, again)
@@ -141,7 +161,7 @@ def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, jso
     for line in [*_reasons(missing), *failures]:
         note(f"error: {line}")
     if missing:
-        note(f"error: {len(missing)} of {len(rows)} rows are not done; once mended: vsbench sweep retry {file}")
+        note(f"error: {len(missing)} of {len(rows)} rows are not done; once mended: {retry}")
     if missing or failures:
         raise typer.Exit(1)
 
