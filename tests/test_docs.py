@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 
@@ -98,10 +99,15 @@ def test_a_number_that_is_known_is_typed_on_no_page(known: dict[str, str]) -> No
             assert typed == set(), f"{page.name}: write the name that docs/known.py has for it"
 
 
-def test_the_readme_has_the_numbers_of_the_manual(known: dict[str, str]) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"R_p of {known['r_p_nearest']}:" in text
+def test_the_readme_has_the_numbers_of_the_manual_and_of_the_demo(known: dict[str, str]) -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"(ρ {known['rho_r_avg'].removeprefix('0')})" in text
+    table = pd.read_csv(ROOT / "results" / "examples" / "phantom" / "summary.csv")
+    of = table[table["metric"] == "cell_auc"].set_index("row")
+    trained = of[of["kind"] == "trained"]
+    assert len(trained) == 4
+    for title, auc in (*trained.set_index("title")["value"].items(), ("the best", of["value"]["best"])):
+        assert f"{auc:.2f} for {title.partition(' (')[0]}".removeprefix("0") in text
 
 
 def test_the_readme_is_short() -> None:
