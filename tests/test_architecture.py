@@ -54,7 +54,7 @@ NARROW = {
     "stain": {"errors"},
     "nn": {"borders", "precision", "ranks"},
     "losses": {"borders", "precision", "ranks", "stain"},
-    "stats": {"bounds", "errors", "files", "metric", "neighbours", "roc"},
+    "stats": {"bounds", "errors", "files", "metric", "neighbours", "numbers", "roc"},
 }
 # Methods and data sets are written against the contracts, and know nothing that runs them.
 PLUGINS = {

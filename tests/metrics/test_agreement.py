@@ -7,9 +7,17 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from vsbench.metric import Absent, Image, Sample
-from vsbench.metrics.agreement import Agreement, bland_altman, concordance, histogram_distance
+from vsbench.metrics.agreement import (
+    Agreement,
+    bland_altman,
+    concordance,
+    concordance_of_densities,
+    histogram_distance,
+)
 from vsbench.metrics.dab import DabDensity
 from vsbench.stain.dab import dab8, density_table, optical_density_dab
+from vsbench.stats import moments
+from vsbench.stats.slides import Slides
 
 # Bland and Altman, Lancet 1986, table 1: peak expiratory flow by a large and a mini meter, first readings, l/min
 LARGE = np.array([494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427], float)
@@ -80,6 +88,20 @@ def test_what_does_not_exist_says_why() -> None:
     assert single["ba_bias"] == pytest.approx(0.1)
     assert "at least 2 images" in reason(single["ba_spread"])
     assert "at least 2 images" in reason(single["ba_limit"])
+
+
+def test_the_value_and_its_resamples_agree_on_what_is_constant() -> None:
+    """Blank images with a pixel or two: where the one has a number the other has the same."""
+    real, slides = np.array([0.1, 0.2, 0.4, 0.3]), Slides(np.arange(4), 4)
+    for amount in 10.0 ** -np.arange(3, 14):
+        fake = amount * np.array([1.0, 0.0, 2.0, 1.0])
+        value, (pooled,) = (
+            concordance_of_densities(fake, real),
+            moments.concordance(fake, real, slides)(np.ones((1, 4))),
+        )
+        assert np.isnan(pooled) if isinstance(value, Absent) else value == pytest.approx(pooled, abs=1e-12)
+        spread = bland_altman(fake + 0.3, fake)
+        assert spread[1] == spread[0] == spread[2]
 
 
 def test_densities_and_areas_are_those_of_the_family_dab() -> None:

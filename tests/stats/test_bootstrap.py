@@ -15,10 +15,12 @@ from vsbench.stats.moments import (
     agreement_spread,
     concordance,
     difference,
+    joined,
     mean,
     pearson,
     relative_gap,
     total_gap,
+    transformed,
 )
 from vsbench.stats.slides import Slides, group
 
@@ -187,6 +189,24 @@ def test_limits_beyond_what_resamples_show_are_called_so() -> None:
 def test_equal_values_give_an_interval_of_no_width(kind: Kind) -> None:
     interval = bootstrap(mean(np.full(48, 0.1), group(NAMES)), resample_counts(12, 200), kind=kind)
     assert limits(interval) == pytest.approx((0.1, 0.1), rel=1e-12)
+
+
+def test_an_offset_alone_spreads_by_exactly_nothing() -> None:
+    """Equal differences, but for rounding; some of the resamples would have had a square root of it."""
+    statistic = agreement_spread(X / 1e8 + 0.1, X / 1e8, group(NAMES))
+    assert not statistic(np.vstack([np.ones((1, 12)), resample_counts(12, 500)])).any()
+
+
+@pytest.mark.parametrize("make", [pearson, concordance])
+@pytest.mark.parametrize(("x", "y"), [(np.full(48, 0.1), Y), (Y, np.full(48, 0.1)), (np.full(48, 3e8), Y)])
+def test_a_relation_to_a_constant_does_not_exist_and_says_so(
+    make: Callable[[Array, Array, Slides], Pooled], x: Array, y: Array
+) -> None:
+    related = transformed(make(x, y, group(NAMES)), np.negative)
+    statistics = {"r": related, "mean of both": joined(mean(X, group(NAMES)), related, "mean of both", np.add)}
+    for interval in bootstrap_all(statistics, resample_counts(12, 50)).values():
+        assert np.isnan([interval.estimate, *limits(interval)]).all()
+        assert "neither is constant" in str(interval.caution)
 
 
 def test_what_does_not_exist_is_nan_with_the_reason() -> None:

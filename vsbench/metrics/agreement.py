@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vsbench.metric import Absent, Metric, Sample, Value
 from vsbench.metrics.dab import MIN_IMAGES, Series
+from vsbench.numbers import ROUNDING
 from vsbench.stain.dab import POSITIVE_LEVEL, density_table, read_levels
 
 Counts = NDArray[np.int64]
@@ -144,7 +145,8 @@ def bland_altman(x: Series, y: Series) -> tuple[float, float, float]:
     """
     difference = x - y
     bias = float(difference.mean())
-    spread = NORMAL_95 * float(difference.std(ddof=1)) if len(difference) > 1 else float("nan")
+    deviation = float(difference.std(ddof=1)) if len(difference) > 1 else float("nan")
+    spread = 0.0 if deviation**2 <= ROUNDING * np.mean(difference**2) else NORMAL_95 * deviation
     return bias, bias - spread, bias + spread
 
 
@@ -153,6 +155,7 @@ def concordance_of_densities(fake: Series, real: Series) -> float | Absent:
     if len(fake) < MIN_IMAGES:
         return Absent(f"CCC needs at least {MIN_IMAGES} images, here are {len(fake)}")
     for which, series in (("generated", fake), ("real", real)):
-        if np.ptp(series) < SAME:  # the formula would give 0, as for images that vary without any relation
+        # the formula would give 0, as for images that vary without any relation; ``stats.moments`` judges alike
+        if np.ptp(series) < SAME or series.var() <= ROUNDING * np.mean((series - real.mean()) ** 2):
             return Absent(f"the {which} images all have the same mean density")
     return concordance(fake, real)

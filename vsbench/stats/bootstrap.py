@@ -21,7 +21,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from vsbench import bounds
 from vsbench.bounds import require_whole
-from vsbench.stats.moments import ROUNDING, Array, Pooled
+from vsbench.numbers import ROUNDING
+from vsbench.stats.moments import NO_VALUE, Array, Pooled
 
 Kind = Literal["bca", "percentile", "centred"]
 RESAMPLES = 10_000
@@ -126,7 +127,8 @@ def bootstrap_all(
             level,
             widen,
         )
-        found[name] = replace(interval, excluded=statistic.excluded)
+        caution = interval.caution if np.isfinite(interval.estimate) else statistic.absence
+        found[name] = replace(interval, excluded=statistic.excluded, caution=caution)
     return found
 
 
@@ -148,7 +150,7 @@ def _interval(
     lost = len(replicates) - len(defined)
     nothing = Interval(estimate, np.nan, np.nan, level, kind, slides, len(replicates))
     if not np.isfinite(estimate):
-        return replace(nothing, caution="the value does not exist or is infinite")
+        return replace(nothing, caution=NO_VALUE)
     if slides < 2:
         return replace(nothing, caution="one independent unit: how much units differ is unknown")
     if lost > MAX_UNDEFINED * len(replicates):

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vsbench.numbers import ROUNDING
 from vsbench.stats.slides import Slides
 
 Array = NDArray[np.float64]
 MIN_IMAGES = 3  # two points always lie on a line: r would be ±1 whatever the images show
-ROUNDING = 1e-12  # a variance below this share of the mean square is rounding: the series is constant
+NO_VALUE = "the value does not exist or is infinite"
+NO_RELATION = f"a correlation needs {MIN_IMAGES} images or more, and two series of which neither is constant"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class Pooled:
 
     ``sums``: (k, S), for each slide. ``value``: sums (k, R) of R resamples → (R,). ``images`` of these ``excluded``
     have no number. Sums of two methods can be mixed only where ``centre``, subtracted from each series, is the same.
+    ``absence``: why there is no value, where there is none.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Pooled:
     images: int
     excluded: int = 0
     centre: float = 0.0
+    absence: str = NO_VALUE
 
     def __call__(self, counts: Array) -> Array:
         """The values (R,) of resamples with ``counts`` (R, S) of each slide."""
@@ -121,6 +125,7 @@ def joined(first: Pooled, second: Pooled, name: str, join: Callable[[Array, Arra
         first.images,
         max(first.excluded, second.excluded),
         first.centre + second.centre,
+        first.absence if first.absence != NO_VALUE else second.absence,
     )
 
 
@@ -136,27 +141,24 @@ def weighted_mean(moments: Array) -> Array:
 
 
 def weighted_deviation(moments: Array) -> Array:
-    """Standard deviation of sums (n, Σd, Σd²), with n − 1."""
+    """Standard deviation of sums (n, Σd, Σd²), with n − 1; exactly 0 of equal d."""
     n, total, squares = moments
-    spread = np.maximum(squares - _ratio(total * total, n, n > 0), 0)
-    return np.sqrt(_ratio(spread, n - 1, n > 1))
+    spread = squares - _ratio(total * total, n, n > 0)
+    return np.sqrt(_ratio(np.where(spread > ROUNDING * squares, spread, 0), n - 1, n > 1))
 
 
 def weighted_pearson(moments: Array) -> Array:
     """Pearson's r of sums (n, Σx, Σy, Σx², Σy², Σxy) of centred series."""
-    n, x_spread, y_spread, shared = _spreads(moments)
-    varies = (x_spread > ROUNDING * moments[3]) & (y_spread > ROUNDING * moments[4])
-    exists = (n >= MIN_IMAGES) & varies
+    x_spread, y_spread, shared, exists = _spreads(moments)
     scale = np.sqrt(np.where(exists, x_spread, 1)) * np.sqrt(np.where(exists, y_spread, 1))
     return np.clip(_ratio(shared, scale, exists), -1, 1)
 
 
 def weighted_concordance(moments: Array) -> Array:
     """Lin's concordance of sums (n, Σx, Σy, Σx², Σy², Σxy) of series from which one number was subtracted."""
-    n, x_spread, y_spread, shared = _spreads(moments)
-    varies = (x_spread > ROUNDING * moments[3]) & (y_spread > ROUNDING * moments[4])
-    scale = x_spread + y_spread + _ratio((moments[1] - moments[2]) ** 2, n, n > 0)
-    return _ratio(2 * shared, scale, (n >= MIN_IMAGES) & varies)
+    n, x, y, *_ = moments
+    x_spread, y_spread, shared, exists = _spreads(moments)
+    return _ratio(2 * shared, x_spread + y_spread + _ratio((x - y) ** 2, n, n > 0), exists)
 
 
 def _of_pairs(
@@ -178,7 +180,7 @@ def _of_pairs(
     (a, b), both = _pairs(np.asarray(x, np.float64) - centre, real - centre)
     squares = [np.where(both, np.add(one, more), 0) for one, more in zip((a * a, b * b, a * b), within, strict=True)]
     rows = np.stack([slides.sum(np.multiply(weights, row)) for row in (both, a, b, *squares)])
-    return Pooled(name, rows, value, len(real), int((~both).sum()), centre)
+    return Pooled(name, rows, value, len(real), int((~both).sum()), centre, NO_RELATION)
 
 
 def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[tuple[Array, Array], NDArray[np.bool_]]:
@@ -188,11 +190,13 @@ def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[tuple[Array, Array], NDArray[np.
     return (np.where(both, a, 0), np.where(both, b, 0)), both
 
 
-def _spreads(moments: Array) -> tuple[Array, Array, Array, Array]:
-    """Number, and sums of squares and of products about the means, from second moments."""
+def _spreads(moments: Array) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+    """Sums of squares and of products about the means, and where a correlation exists, from second moments."""
     n, x, y, xx, yy, xy = moments
     some = n > 0
-    return n, xx - _ratio(x * x, n, some), yy - _ratio(y * y, n, some), xy - _ratio(x * y, n, some)
+    x_spread, y_spread, shared = (s - _ratio(a * b, n, some) for s, a, b in ((xx, x, x), (yy, y, y), (xy, x, y)))
+    exists = (n >= MIN_IMAGES) & (x_spread > ROUNDING * xx) & (y_spread > ROUNDING * yy)
+    return x_spread, y_spread, shared, exists
 
 
 def _relative(moments: Array) -> Array:
