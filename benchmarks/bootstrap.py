@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from vsbench import registry
 from vsbench.metric import Value
-from vsbench.stats.bootstrap import Kind, bootstrap, bootstrap_all, resample_counts
+from vsbench.stats.bootstrap import RESAMPLES, Kind, bootstrap, bootstrap_all, resample_counts
 from vsbench.stats.distances import DISTANCES
 from vsbench.stats.features import frechet
 from vsbench.stats.moments import Pooled, concordance, mean, pearson, relative_gap
@@ -43,7 +43,7 @@ OTHER_COLUMNS = {
 }  # fmt: skip
 CATEGORIES = ("category", "category_real", "category_label")
 Array = NDArray[np.float64]
-METHODS, RESAMPLES, GOAL = 15, 10_000, 10.0
+METHODS, GOAL = 15, 10.0
 SETS = {"40 slides × 25 images": (40, 25), "1000 images, slides unknown": (1000, 1)}
 TRUTH, ICC, IMAGES = 0.6, 0.5, 8
 NOMINAL = 0.95

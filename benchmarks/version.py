@@ -22,10 +22,10 @@ from vsbench.data.splits import by_fold, by_slide
 from vsbench.evaluation.group import PROTOCOL, SPLIT
 from vsbench.evaluation.onepass import Measured, measure, set_values
 from vsbench.evaluation.references import REFERENCES
-from vsbench.evaluation.summary import BOOTSTRAP_SEED, RESAMPLES
+from vsbench.evaluation.summary import BOOTSTRAP_SEED
 from vsbench.files import digest, read_json, write_json
 from vsbench.metric import Absent, Metric
-from vsbench.stats.bootstrap import LIMITS
+from vsbench.stats.bootstrap import LIMITS, RESAMPLES
 from vsbench.stats.slides import ENOUGH
 
 FILE = Path(__file__).with_name("versions") / f"{BENCHMARK}.json"

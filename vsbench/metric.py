@@ -17,6 +17,7 @@ from vsbench.stain.nuclei_outlined import Nuclei
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Which = Literal["fake", "real", "he", "truth"]
+SIDES: Mapping[str, Which] = {"": "fake", "_real": "real"}  # end of a column's name → the image it is of
 Best = Literal["low", "high", "zero"]  # which end of a value is best; "zero": a value with a sign, best nearest to 0
 GIVEN_NUCLEI = "nuclei of the real images"  # in what numbers rest on: those outlined elsewhere
 T = TypeVar("T")

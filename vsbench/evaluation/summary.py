@@ -21,10 +21,10 @@ from vsbench.files import atomic, file_digest, json_number, write_text
 from vsbench.metric import Absent
 from vsbench.records.summary import Summary
 from vsbench.stats import slides
-from vsbench.stats.bootstrap import LIMITS
+from vsbench.stats.bootstrap import LIMITS, RESAMPLES
 from vsbench.stats.slides import ENOUGH
 
-RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
+BOOTSTRAP_SEED = 0
 TABLE, FEATURES = "per_image.csv", "features.npz"
 
 
@@ -83,9 +83,7 @@ def write(
     values = set_values(instrument.metrics, measured)
     values |= {v.name: Absent(r) for _, m, r in instrument.absent for v in m.values}
     declared = {v.name: v for m in instrument.all for v in m.values}
-    limits = intervals(
-        list(declared.values()), table, measured.features, values, resamples=RESAMPLES, seed=BOOTSTRAP_SEED
-    )
+    limits = intervals(list(declared.values()), table, measured.features, values, seed=BOOTSTRAP_SEED)
     drawn = slides.group(table["slide"], warn=lambda text: None) if len(table) else None
     warnings = [*group.warnings, *row.warnings, *instrument.broken]
     if measured.skipped:

@@ -24,12 +24,12 @@ from vsbench.data.pairs import Pair, pairs_digest
 from vsbench.data.root import cache_folder
 from vsbench.errors import DataError, UsageError
 from vsbench.evaluation.degrade import DEGRADATIONS, GRADES, Case, settings
+from vsbench.evaluation.group import SPLIT
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.onepass import Maker, Measured, measure, set_values
 from vsbench.markers import marker
 from vsbench.metric import Absent, Image, Metric, Value, penalty
 
-SPLIT = "test"
 YARDSTICK = "truth_dab_mae"
 TRUE_ERROR = "true_error"  # beside the names of the degradations: what a value is compared with
 UNDEGRADED = ("none", 0)

@@ -18,7 +18,7 @@ from vsbench.engine.run import Run
 from vsbench.errors import PluginError, RunError, UsageError, UserError
 from vsbench.evaluation.evaluated import table_of
 from vsbench.evaluation.intervals import intervals
-from vsbench.evaluation.summary import BOOTSTRAP_SEED, RESAMPLES
+from vsbench.evaluation.summary import BOOTSTRAP_SEED
 from vsbench.files import atomic, file_digest, write_json
 from vsbench.names import brief, checked_name
 from vsbench.numbers import digits
@@ -257,7 +257,7 @@ def _recomputed(submission: Submission, run: SubmittedRun, table: pd.DataFrame, 
         yield f"{file}: no column {brief(error.args[0])}, without which others mean nothing"
         return
     estimates = {name: float(statistic(np.ones((1, drawn.count)))[0]) for name, statistic in found.items()}
-    limits = intervals(values, table, {}, estimates, RESAMPLES, BOOTSTRAP_SEED)
+    limits = intervals(values, table, {}, estimates, seed=BOOTSTRAP_SEED)
     for name, estimate in estimates.items():
         given = run.values[name]
         if not math.isclose(estimate, given.value, rel_tol=CLOSE, abs_tol=1e-9):

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vsbench.markers import marker
-from vsbench.metric import Absent, Image, Metric, Sample, Value, Which
+from vsbench.metric import SIDES, Absent, Image, Metric, Sample, Value
 from vsbench.metrics._correlation import pearson
 from vsbench.metrics._grey import summed_grey
 from vsbench.metrics.clinical import NPI, THRESHOLDS, nuclear_score
@@ -28,7 +28,6 @@ DENSEST = 0.1  # of the pixels
 NAN = float("nan")
 SERIES = {"r_p_dab90": "dab90", "r_p_li": "labelling_index", "r_p_miod": "miod"}  # value → column, of both images
 BIASES = {"miod_bias": "miod", "fod_bias": "fod"}
-SIDES: dict[str, Which] = {"": "fake", "_real": "real"}  # end of a column's name → the image it is of
 NOT_AT_HAND = "their texts, and so how they average it, were not at hand"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench.metric import Absent, Metric, Sample, Update, Value, Which
+from vsbench.metric import SIDES, Absent, Metric, Sample, Update, Value, Which
 from vsbench.metrics.agreement import concordance_of_densities
 from vsbench.metrics.dab import dose, pathology_correlation
 from vsbench.stain.balanced import level_counts, read_transmission
@@ -22,7 +22,6 @@ from vsbench.stain.light import RULE, Light, find_light, light_of_slide
 SUFFIX = "_balanced"  # of the name of a value of Fiji's: its companion
 PROTOCOL = f"fiji-balanced/own-slide-{RULE}"
 READ = f"dab-{PROTOCOL}"  # of what is read from one image
-SIDES: dict[str, Which] = {"": "fake", "_real": "real"}  # end of a column's name → the image it is of
 LIGHT = 5  # numbers that tell a light; all 0: there is none
 UNDER = "under the light of each slide's own glass"
 

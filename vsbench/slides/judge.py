@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vsbench.data.seams import Seams
 from vsbench.data.threads import in_threads
 from vsbench.errors import DataError
+from vsbench.metric import SIDES
 from vsbench.metrics.places import UNIT
 from vsbench.metrics.seams import beside_seams
 from vsbench.slides.alignment import Direction, same_frame
@@ -33,7 +34,7 @@ from vsbench.stain.light import Light, find_light
 
 BLOCKS = 16  # along a side, of the finest blocks
 WHITE_LEVEL = 255  # of DAB: none
-SIDES = ("fake", "real")
+WHICH: tuple[str, ...] = tuple(SIDES.values())
 MEND = "give a column transform: a file with a matrix, or slides/…-alignment.json of data tiles --register"
 Place = tuple[int, int, int, int]
 Progress = Callable[[int, int], None]
@@ -211,13 +212,13 @@ class _Reader:
         opened = self.opened
         tissue, fake, real = (np.zeros(self.fields.shape, np.int64) for _ in range(3))
         fields = FieldSums(tissue, fake, real, self.whole)
-        jumps = None if self.seams is None else {name: self._no_jumps(self.seams) for name in SIDES}
+        jumps = None if self.seams is None else {name: self._no_jumps(self.seams) for name in WHICH}
         return Totals(
             opened.pixel, fields,
-            {name: np.zeros(self.blocks.shape, np.int64) for name in ("tissue", *SIDES)},
+            {name: np.zeros(self.blocks.shape, np.int64) for name in ("tissue", *WHICH)},
             np.outer(np.diff(self.blocks.rows), np.diff(self.blocks.columns)),
-            {name: np.zeros(256, np.int64) for name in SIDES},
-            {name: np.zeros(BINS, np.int64) for name in SIDES},
+            {name: np.zeros(256, np.int64) for name in WHICH},
+            {name: np.zeros(BINS, np.int64) for name in WHICH},
             {name: slide_light(overlay.slide) for name, overlay in self._overlays()},
             jumps,
         )  # fmt: skip
@@ -270,7 +271,7 @@ class _Reader:
     def add(self, totals: Totals, window: _Window) -> None:
         """A window to what is there."""
         totals.both += window.both
-        for name in SIDES:
+        for name in WHICH:
             totals.levels[name][:] += window.levels[name]
             totals.transmitted[name][:] += window.transmitted[name]
             for axis, (lines, sums, counts) in enumerate(window.jumps.get(name, ())):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vsbench.metric import Absent, Metric, Value
+from vsbench.metric import SIDES, Absent, Metric, Value
 from vsbench.metrics._correlation import pearson
 from vsbench.metrics._masks import overlap_of
 from vsbench.metrics.agreement import Agreement, agreement_of_pair
@@ -22,7 +22,7 @@ from vsbench.metrics.places import GRIDS, STANDS, UNIT
 from vsbench.metrics.seams import SeamJump
 from vsbench.slides.cells import Numbers, merged
 from vsbench.slides.hot_spots import HotSpots, common_factor
-from vsbench.slides.judge import BLOCKS, SIDES, Totals
+from vsbench.slides.judge import BLOCKS, Totals
 from vsbench.slides.seams import BESIDE
 from vsbench.stain.balanced import level_counts
 from vsbench.stain.dab import POSITIVE_LEVEL, density_of
@@ -115,7 +115,7 @@ def slide_columns(slides: Sequence[Totals]) -> tuple[list[dict[str, float]], dic
 
 
 def _columns(totals: Totals) -> dict[str, float]:
-    fake, real = (totals.levels[name] for name in SIDES)
+    fake, real = (totals.levels[name] for name in SIDES.values())
     made, wanted = (int(counts[: POSITIVE_LEVEL + 1].sum()) for counts in (fake, real))
     common = overlap_of(totals.both, made, wanted, totals.pixels)
     masks = {
@@ -138,7 +138,7 @@ def _columns(totals: Totals) -> dict[str, float]:
 
 def _balanced(totals: Totals) -> dict[str, float]:
     columns = {}
-    for end, name in zip(("", "_real"), SIDES, strict=True):
+    for end, name in SIDES.items():
         light = totals.lights[name]
         dose = NAN if light is None else density_of(level_counts(totals.transmitted[name], light)).intden
         columns[f"light{end}"] = NAN if light is None else light.brightness
@@ -154,7 +154,7 @@ def block_correlation(blocks: Mapping[str, Numbers], areas: Numbers, n: int) -> 
     equal ones.
     """
     tissue, fake, real, area = (
-        merged(of, BLOCKS // n) for of in (blocks["tissue"], *(blocks[s] for s in SIDES), areas)
+        merged(of, BLOCKS // n) for of in (blocks["tissue"], *(blocks[s] for s in SIDES.values()), areas)
     )
     kept = (tissue >= PART * area) & (tissue > 0)
     if kept.sum() < MIN_IMAGES:
