@@ -16,7 +16,7 @@ from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
 from vsbench.errors import DataError
 from vsbench.evaluation import references
-from vsbench.evaluation.references import REFERENCES, descriptor, mean_colour
+from vsbench.evaluation.references import REFERENCES, Training, descriptor
 from vsbench.stain import transfer
 from vsbench.stain.density import DAB, HAEMATOXYLIN, SCANNER_EOSIN, SCANNER_HAEMATOXYLIN, stain_matrix
 from vsbench.stain.density import transmitted_intensity as transmitted
@@ -60,7 +60,7 @@ def test(tmp_path: Path) -> list[Pair]:
 def made(name: str, pair: Pair, train: Sequence[Pair], test: Sequence[Pair]) -> Pixels:
     """The image of a row, by way of its state as it is stored."""
     row = REFERENCES[name]
-    state = json.loads(json.dumps(row.fit(train, test), allow_nan=False))
+    state = json.loads(json.dumps(row.fit(Training(train), test), allow_nan=False))
     return row.maker(state, test)(pair, read_rgb(pair.he), read_rgb(pair.ihc))
 
 
@@ -74,7 +74,7 @@ def test_a_row_is_an_image_of_the_pair_s_size_and_reads_what_it_says(
     he, real = read_rgb(test[0].he), read_rgb(test[0].ihc)
     he.setflags(write=False)
     real.setflags(write=False)
-    image = row.maker(row.fit(train if row.needs_train else [], test), test)(test[0], he, real)
+    image = row.maker(row.fit(Training(train if row.needs_train else []), test), test)(test[0], he, real)
     assert image.shape == real.shape
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, made(name, test[0], train, test))
@@ -89,7 +89,7 @@ def test_unchanged_rows_are_the_very_images(test: list[Pair]) -> None:
 
 def test_mean_colour_fills_the_image(train: list[Pair], test: list[Pair]) -> None:
     image = made("mean-colour", test[0], train, test)
-    assert np.unique(image.reshape(-1, 3), axis=0).tolist() == [mean_colour(train).tolist()]
+    assert np.unique(image.reshape(-1, 3), axis=0).tolist() == [np.rint(Training(train).colours.mean).tolist()]
 
 
 def test_colours_are_learnt_from_the_training_ihc_alone(train: list[Pair], test: list[Pair]) -> None:
@@ -106,9 +106,9 @@ def test_colours_are_learnt_from_the_training_ihc_alone(train: list[Pair], test:
 def test_macenko_needs_few_pixels_of_each_image(
     train: list[Pair], test: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = REFERENCES["macenko"].fit(train, test)
+    whole = REFERENCES["macenko"].fit(Training(train), test)
     monkeypatch.setattr(references, "MACENKO_PIXELS", 5 * 600)
-    few = REFERENCES["macenko"].fit(train, test)
+    few = REFERENCES["macenko"].fit(Training(train), test)
     assert few["vectors"] != whole["vectors"]
     np.testing.assert_allclose(few["vectors"], whole["vectors"], atol=0.02)
     np.testing.assert_allclose(few["reach"], whole["reach"], rtol=0.2)
@@ -116,7 +116,7 @@ def test_macenko_needs_few_pixels_of_each_image(
 
 def test_macenko_tells_which_images_it_leaves_as_they_are(train: list[Pair], test: list[Pair]) -> None:
     Image.new("RGB", (SIDE, SIDE), (250, 249, 251)).save(test[1].he)
-    assert REFERENCES["macenko"].fit(train, test)["unchanged"] == [test[1].id]
+    assert REFERENCES["macenko"].fit(Training(train), test)["unchanged"] == [test[1].id]
     np.testing.assert_array_equal(made("macenko", test[1], train, test), read_rgb(test[1].he))
 
 
@@ -124,7 +124,7 @@ def test_macenko_without_stain_to_learn_from_does_not_exist(train: list[Pair], t
     for pair in train:
         Image.new("RGB", (SIDE, SIDE), (250, 249, 251)).save(pair.ihc)
     with pytest.raises(DataError, match="no two stains in the training IHC"):
-        REFERENCES["macenko"].fit(train, test)
+        REFERENCES["macenko"].fit(Training(train), test)
 
 
 def test_the_nearest_of_a_training_image_is_itself(train: list[Pair]) -> None:
@@ -144,7 +144,7 @@ def test_the_nearest_is_the_same_tissue_with_other_noise(train: list[Pair], test
 
 def test_every_part_of_the_descriptor_counts_alike(train: list[Pair], test: list[Pair]) -> None:
     """In units of its deviation over the training images, not of its own."""
-    state = REFERENCES["nearest"].fit(train, test)["nearest"]
+    state = REFERENCES["nearest"].fit(Training(train), test)["nearest"]
     known = np.stack([descriptor(read_rgb(p.he)) for p in train])
     for pair in test:
         gaps = (known - descriptor(read_rgb(pair.he))) / known.std(axis=0)
@@ -163,7 +163,7 @@ def test_a_descriptor_knows_no_up_and_down(train: list[Pair]) -> None:
 def test_what_was_retrieved_is_found_where_the_data_were_moved(
     tmp_path: Path, train: list[Pair], test: list[Pair]
 ) -> None:
-    state = REFERENCES["nearest"].fit(train, test)
+    state = REFERENCES["nearest"].fit(Training(train), test)
     expected = read_rgb(train[0].ihc)
     state["nearest"][test[0].id] = state["nearest"][test[0].id].rpartition("/")[0] + f"/{train[0].ihc.name}"
     for side in ("he", "ihc"):
@@ -179,12 +179,12 @@ def test_what_was_retrieved_is_found_where_the_data_were_moved(
 def test_retrieval_is_among_images_of_one_size(tmp_path: Path, train: list[Pair]) -> None:
     odd = make_pairs(tmp_path / "odd", "test", [(SIDE, SIDE - 4)], "y")
     with pytest.raises(DataError, match=rf"test-a\.png: no training image is {SIDE}×{SIDE - 4} pixels"):
-        REFERENCES["nearest"].fit(train, odd)
+        REFERENCES["nearest"].fit(Training(train), odd)
 
 
 def test_a_retrieved_image_of_another_size_is_named(train: list[Pair], test: list[Pair]) -> None:
     """A training IHC that is not of the size of its H&E."""
-    state = REFERENCES["nearest"].fit(train, test)
+    state = REFERENCES["nearest"].fit(Training(train), test)
     for pair in train:
         Image.new("RGB", (9, 9)).save(pair.ihc)
     with pytest.raises(DataError, match=r"9×9 pixels, but .*test-a\.png has"):
@@ -192,7 +192,7 @@ def test_a_retrieved_image_of_another_size_is_named(train: list[Pair], test: lis
 
 
 def given(pairs: Sequence[Pair]) -> dict[str, str]:
-    return REFERENCES["shuffled"].fit([], pairs)["given"]
+    return REFERENCES["shuffled"].fit(Training([]), pairs)["given"]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_bad_test_image_loses_no_other(name: str, train: list[Pair], test: lis
         file.write_bytes(b"no image")
     if REFERENCES[name].needs_train:
         with pytest.raises(DataError, match=r"train-b\.png"):
-            REFERENCES[name].fit(train, test)
+            REFERENCES[name].fit(Training(train), test)
 
 
 def test_memory_does_not_grow_with_the_number_of_images(
@@ -263,9 +263,20 @@ def test_memory_does_not_grow_with_the_number_of_images(
 
     monkeypatch.setattr(references, "read_rgb", counted)
     for row in REFERENCES.values():
-        row.fit(train, test)
+        row.fit(Training(train), test)
     assert len(alive) > 5
     assert most <= 2
+
+
+def test_all_rows_together_read_each_training_ihc_once(
+    train: list[Pair], test: list[Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[Path] = []
+    monkeypatch.setattr(references, "read_rgb", lambda path: files.append(path) or read_rgb(path))
+    once, alone = Training(train), {name: row.fit(Training(train), test) for name, row in REFERENCES.items()}
+    files.clear()
+    assert {name: row.fit(once, test) for name, row in REFERENCES.items()} == alone
+    assert [file for file in files if file in {p.ihc for p in train}] == [p.ihc for p in train]
 
 
 def test_the_best_prediction_is_a_row_only_where_it_is_known(train: list[Pair], test: list[Pair]) -> None:

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,11 +35,48 @@ SCALES = (4, 8, 16, 32)  # pixels of the H&E to one of the image that retrieval 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
+@dataclass(frozen=True, eq=False)
+class Colours:
+    """What rows learn from the pixels of the training IHC: their ``mean`` RGB (3,), mean and deviation in Reinhard's
+    colour space (3,), and for Macenko's stains some ``pixels`` (N, 3) uint8, an equal share from each image.
+    """
+
+    mean: NDArray[np.float64]
+    reinhard_mean: NDArray[np.float64]
+    reinhard_deviation: NDArray[np.float64]
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(eq=False)
+class Training:
+    """The training pairs of a data set, for all rows: what they learn from the IHC takes one reading of each."""
+
+    pairs: Sequence[Pair]
+
+    @cached_property
+    def colours(self) -> Colours:
+        """Of at least one pair. Raises DataError naming an image that can't be read."""
+        total, count, pixels = np.zeros(3), 0, []
+        share = max(1, MACENKO_PIXELS // len(self.pairs))
+
+        def read() -> Iterator[Image]:
+            nonlocal total, count
+            for pair in self.pairs:
+                image = read_rgb(pair.ihc)
+                total += image.sum(axis=(0, 1), dtype=np.float64)
+                count += image.shape[0] * image.shape[1]
+                pixels.append(transfer.every_nth_pixel(image, share))
+                yield image
+
+        mean, deviation = transfer.mean_and_deviation(read())
+        return Colours(total / count, mean, deviation, np.concatenate(pixels))
+
+
 @dataclass(frozen=True)
 class ReferenceRow:
     """A row of the table, by the ``name`` of its folder and the ``title`` in print.
 
-    ``fit(train, test)``: what it learns from the pairs, as JSON; {} if nothing. ``train`` is not empty where
+    ``fit(train, test)``: what it learns from the pairs, as JSON; {} if nothing. ``train`` has pairs where
     ``needs_train``. Raises DataError with the reason where the row does not exist for these images.
 
     ``maker(state, test)``: what stands in for the generated image, given what ``fit`` returned; ``form`` is its type.
@@ -51,7 +89,7 @@ class ReferenceRow:
     name: str
     title: str
     needs_train: bool
-    fit: Callable[[Sequence[Pair], Sequence[Pair]], State]
+    fit: Callable[[Training, Sequence[Pair]], State]
     maker: Callable[[State, Sequence[Pair]], Maker]
     form: type[BaseModel]
     exists: Callable[[Sequence[Pair]], bool] = bool
@@ -108,15 +146,6 @@ class Given(Nothing):
     given: dict[str, str]
 
 
-def mean_colour(train: Iterable[Pair]) -> NDArray[np.uint8]:
-    """(3,) mean of all pixels of the training IHC images, rounded."""
-    total, pixels = np.zeros(3), 0
-    for image in _ihc(train):
-        total += image.sum(axis=(0, 1), dtype=np.float64)
-        pixels += image.shape[0] * image.shape[1]
-    return np.rint(total / pixels).astype(np.uint8)
-
-
 def descriptor(he: Image) -> NDArray[np.float64]:
     """(16,) what retrieval knows of a (H, W, 3) H&E image: how much of either stain, and how it is spread.
 
@@ -130,7 +159,7 @@ def descriptor(he: Image) -> NDArray[np.float64]:
     return np.concatenate([np.quantile(finest, QUANTILES, axis=0).ravel(), *(a.std(axis=0) for a in coarser)])
 
 
-def _nothing(train: Sequence[Pair], test: Sequence[Pair]) -> State:
+def _nothing(train: Training, test: Sequence[Pair]) -> State:
     return {}
 
 
@@ -150,8 +179,8 @@ def _he(state: State, test: Sequence[Pair]) -> Maker:
     return lambda pair, he, real: he
 
 
-def _fit_mean_colour(train: Sequence[Pair], test: Sequence[Pair]) -> State:
-    return {"mean_colour": mean_colour(train).tolist()}
+def _fit_mean_colour(train: Training, test: Sequence[Pair]) -> State:
+    return {"mean_colour": np.rint(train.colours.mean).astype(int).tolist()}
 
 
 def _mean_colour(state: State, test: Sequence[Pair]) -> Maker:
@@ -159,9 +188,9 @@ def _mean_colour(state: State, test: Sequence[Pair]) -> Maker:
     return lambda pair, he, real: np.broadcast_to(colour, real.shape)
 
 
-def _fit_reinhard(train: Sequence[Pair], test: Sequence[Pair]) -> State:
-    mean, deviation = transfer.mean_and_deviation(_ihc(train))
-    return {"mean": mean.tolist(), "deviation": deviation.tolist()}
+def _fit_reinhard(train: Training, test: Sequence[Pair]) -> State:
+    colours = train.colours
+    return {"mean": colours.reinhard_mean.tolist(), "deviation": colours.reinhard_deviation.tolist()}
 
 
 def _reinhard(state: State, test: Sequence[Pair]) -> Maker:
@@ -169,13 +198,11 @@ def _reinhard(state: State, test: Sequence[Pair]) -> Maker:
     return lambda pair, he, real: transfer.reinhard(he, mean, deviation)
 
 
-def _fit_macenko(train: Sequence[Pair], test: Sequence[Pair]) -> State:
+def _fit_macenko(train: Training, test: Sequence[Pair]) -> State:
     """The stains of the training IHC, and the ids of the H&E that have no two stains and stay as they are."""
-    share = max(1, MACENKO_PIXELS // len(train))
-    pixels = np.concatenate([transfer.every_nth_pixel(image, share) for image in _ihc(train)])
-    stains = transfer.find_stains(transfer.pixel_density(pixels))
+    stains = transfer.find_stains(transfer.pixel_density(train.colours.pixels))
     if stains is None:
-        raise DataError(f"{train[0].ihc.parent}: no two stains in the training IHC, so no Macenko row")
+        raise DataError(f"{train.pairs[0].ihc.parent}: no two stains in the training IHC, so no Macenko row")
     unchanged = [p.id for p, he in _he_of(test) if transfer.find_stains(transfer.pixel_density(he)) is None]
     return {"vectors": stains.vectors.tolist(), "reach": stains.reach.tolist(), "unchanged": unchanged}
 
@@ -185,7 +212,7 @@ def _macenko(state: State, test: Sequence[Pair]) -> Maker:
     return lambda pair, he, real: transfer.macenko(he, stains)
 
 
-def _fit_nearest(train: Sequence[Pair], test: Sequence[Pair]) -> State:
+def _fit_nearest(train: Training, test: Sequence[Pair]) -> State:
     """For each test H&E the IHC of the training H&E of its size with the nearest descriptor, the first of equals.
 
     Descriptors are scaled to unit variance over the training images. Paths are relative to the folder of the test IHC,
@@ -193,7 +220,7 @@ def _fit_nearest(train: Sequence[Pair], test: Sequence[Pair]) -> State:
     """
     rows: list[NDArray[np.float64]] = []
     by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, pair in enumerate(train):
+    for index, pair in enumerate(train.pairs):
         he = read_rgb(pair.he)
         rows.append(descriptor(he))
         by_size[he.shape].append(index)
@@ -206,7 +233,7 @@ def _fit_nearest(train: Sequence[Pair], test: Sequence[Pair]) -> State:
         if not choice:
             raise DataError(f"{pair.he}: no training image is {he.shape[0]}×{he.shape[1]} pixels, so none is retrieved")
         distance = np.square((known[choice] - descriptor(he)) * scale).sum(axis=1)
-        found = train[choice[int(distance.argmin())]]
+        found = train.pairs[choice[int(distance.argmin())]]
         nearest[pair.id] = Path(os.path.relpath(found.ihc, pair.ihc.parent)).as_posix()
     return {"nearest": nearest}
 
@@ -217,7 +244,7 @@ def _nearest(state: State, test: Sequence[Pair]) -> Maker:
     return _reader({own: Path(os.path.normpath(file)) for own, file in found.items()})
 
 
-def _fit_shuffled(train: Sequence[Pair], test: Sequence[Pair]) -> State:
+def _fit_shuffled(train: Training, test: Sequence[Pair]) -> State:
     """Whose IHC each test pair gets: of its size, never its own, and of its own slide only where it can't be helped.
 
     Tiles of one size stand in a circle, slide by slide, in an order that names alone decide. Each takes the image that
@@ -241,10 +268,6 @@ def _fit_shuffled(train: Sequence[Pair], test: Sequence[Pair]) -> State:
 def _shuffled(state: State, test: Sequence[Pair]) -> Maker:
     ihc = {p.id: p.ihc for p in test}
     return _reader({own: ihc[other] for own, other in state["given"].items() if other in ihc})
-
-
-def _ihc(pairs: Iterable[Pair]) -> Iterator[Image]:
-    return (read_rgb(pair.ihc) for pair in pairs)
 
 
 def _he_of(test: Iterable[Pair]) -> Iterator[tuple[Pair, Image]]:

@@ -17,7 +17,7 @@ from vsbench.errors import DataError, RunError, UserError
 from vsbench.evaluation.group import PROTOCOL, SPLIT, Group
 from vsbench.evaluation.onepass import FindSeams, Maker
 from vsbench.evaluation.outside import find, foreign_inputs, lossy_warning, reader, resize_warning, stored_sizes
-from vsbench.evaluation.references import REFERENCES, ReferenceRow
+from vsbench.evaluation.references import REFERENCES, ReferenceRow, Training
 from vsbench.files import digest, file_digest
 from vsbench.names import checked_name
 from vsbench.records.images import Stamp
@@ -49,22 +49,22 @@ def reference_rows(group: Group) -> list[Row]:
 
     One that does not exist for these images is left out, and the group's warnings say why.
     """
-    rows = []
+    rows, train = [], Training(group.train)
     for reference in REFERENCES.values():
         if (group.train or not reference.needs_train) and reference.exists(group.pairs):
             try:
-                rows.append(_reference_row(group, reference))
+                rows.append(_reference_row(group, reference, train))
             except DataError as error:
                 group.warnings.append(f"no row {reference.title!r}: {error}")
     return rows
 
 
-def _reference_row(group: Group, row: ReferenceRow) -> Row:
+def _reference_row(group: Group, row: ReferenceRow, train: Training) -> Row:
     run = Run(group.folder / row.name / "reference")
     made_of = digest([row.name, __version__, group.data_digest, group.train_digest if row.needs_train else ""])
     state = _fitted_before(run, row, made_of)
     if state is None:
-        state = row.fit(group.train, group.pairs)
+        state = row.fit(train, group.pairs)
     record = ReferenceRecord(
         schema=2, row=row.name, title=row.title, made_of=made_of, state=state, state_digest=_digest_of(state),
         dataset=group.dataset, dataset_options=group.options, stain=group.stain, data_name=group.name,
