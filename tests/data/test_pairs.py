@@ -116,6 +116,35 @@ def test_what_lies_beside_images_and_is_not_read_is_counted_and_named(tmp_path: 
     assert not_read([]) == []
 
 
+def test_what_systems_leave_for_themselves_is_passed_over_in_silence(tmp_path: Path) -> None:
+    left = ("Thumbs.db", "THUMBS.DB", "ehthumbs.db", "desktop.ini", "Desktop.ini", ".DS_Store", "__MACOSX/._a.png")
+    folder = write(tmp_path / "he", "a.png", "thumbs.gif", *left)
+    assert passed_over([folder / "a.png"]) == [folder / "thumbs.gif"]
+    with pytest.raises(DataError, match=r"holds no image \([^)]*\)$"):
+        images_by_stem(write(tmp_path / "empty", *left))
+
+
+@pytest.mark.parametrize(
+    ("read", "beside", "named"),
+    [
+        (["he/train", "ihc/train", "he/test", "ihc/test"], ["he/val", "ihc/Valid"], ["he/val", "ihc/Valid"]),
+        (["trainA", "trainB"], ["valA", "valB", "testA", "colour-A", "evaluated"], ["valA", "valB"]),
+        (["train/he", "test/he"], ["validation/he", "notes/he"], ["validation"]),
+        (["he/train/s1", "he/test/s2"], ["he/dev/s3"], ["he/dev"]),
+        (["he/test"], ["val", "he/val"], []),  # a folder of images alone: what is above it was not asked about
+        (["he/train", "he/val", "he/test"], [], []),
+    ],
+)
+def test_the_folders_of_a_split_that_is_not_there_are_named(
+    tmp_path: Path, read: list[str], beside: list[str], named: list[str]
+) -> None:
+    images = [write(tmp_path / folder, "a.png") / "a.png" for folder in read]
+    for folder in beside:
+        write(tmp_path / folder, "a.png")
+    assert passed_over(images) == [tmp_path / folder for folder in named]
+    assert passed_over(images, ("train", "test", "val", "valid", "validation", "dev")) == []
+
+
 def test_a_folder_of_other_kinds_alone_and_a_partner_of_one_say_so(tmp_path: Path) -> None:
     he, ihc = write(tmp_path / "he", "a.png", "b.png"), write(tmp_path / "ihc", "a.png", "b.jp2")
     with pytest.raises(DataError, match=r"for b\.png \(b\.jp2 there is no image that is read\); add"):

@@ -63,7 +63,7 @@ def audit(
                     pairs += source.pairs(root, name, split)
                 except DataError as error:
                     absent.append(f"{name} {split} left out: {error}")
-            beside += not_read(images_of(pairs))
+            beside += not_read(images_of(pairs), source.splits)
             if pairs:
                 found = audit_pairs(pairs, name, display.count)
                 audits.append(replace(found, unreadable=list(map(places.sentence, found.unreadable))))

@@ -1,19 +1,23 @@
 """A pair of images, and strict pairing by name."""
 
 import os
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from vsbench.data.member_names import BY_SYSTEMS
 from vsbench.errors import DataError, unreadable
 from vsbench.files import digest, file_digest
 from vsbench.names import in_utf8, shown
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp"})
 TABLE = ".csv"  # a data set may read its labels from one, wherever it lies
+LEFT_BEHIND = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", BY_SYSTEMS.lower()})  # by Windows and macOS
+OF_A_SPLIT = re.compile(r"train(ing)?|test(ing)?|val(id(ation)?)?|dev", re.IGNORECASE)  # in the name of a folder
 
 
 class NotHere(DataError):
@@ -104,19 +108,21 @@ def name_of(file: Path) -> str:
     return unicodedata.normalize("NFC", file.with_suffix("").as_posix())
 
 
-def passed_over(images: Iterable[Path]) -> list[Path]:
+def passed_over(images: Iterable[Path], splits: Collection[str] = ("train", "test")) -> list[Path]:
     """What lies visibly beside these images and is not read, in order.
 
-    Files of other kinds, but for tables, and folders in or below which none of these images lies.
+    Files of other kinds, but for tables; folders in or below which none of these images lies; and folders that are
+    called as those of the images are, but after another split, none of ``splits``: ``he/val`` beside ``he/train``.
     """
     folders = {file.parent for file in images}
     entered = folders.union(*(folder.parents for folder in folders))
-    return [file for folder in sorted(folders) for file in _not_images(folder) if file not in entered]
+    beside = [file for folder in sorted(folders) for file in _not_images(folder) if file not in entered]
+    return [*_of_other_splits(folders, entered, splits), *beside]
 
 
-def not_read(images: Iterable[Path]) -> list[str]:
+def not_read(images: Iterable[Path], splits: Collection[str] = ("train", "test")) -> list[str]:
     """A line on what is passed over beside these images, for a warning; none where nothing is."""
-    files = passed_over(images)
+    files = passed_over(images, splits)
     if not files:
         return []
     kinds = Counter(file.suffix.lower() or ("folders" if file.is_dir() else "without ending") for file in files)
@@ -177,11 +183,32 @@ def _not_images(folder: Path) -> list[Path]:
     return [path for path, is_folder in _visible(folder) if is_folder or path.suffix.lower() not in known]
 
 
+def _of_other_splits(folders: Set[Path], entered: Set[Path], splits: Collection[str]) -> list[Path]:
+    """Folders that hold something, below the one where all the images are."""
+    if not folders:
+        return []
+    top = Path(os.path.commonpath(folders))
+    read = {(path.parent, OF_A_SPLIT.sub("*", path.name)) for path in entered if top in path.parents}
+    found = []
+    for parent in sorted({parent for parent, pattern in read if "*" in pattern}):
+        for path, is_folder in _visible(parent):
+            split = OF_A_SPLIT.search(path.name)
+            if is_folder and path not in entered and split is not None and split[0].lower() not in splits:
+                alike = (parent, OF_A_SPLIT.sub("*", path.name)) in read
+                found += [path] if alike and _visible(path) else []
+    return found
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is a system's own affair, and passed over by all that read."""
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
 def _visible(folder: Path) -> list[tuple[Path, bool]]:
     """What is in a folder and not hidden, in order, and whether each is a folder. Raises DataError."""
     try:
         with os.scandir(folder) as entries:
-            visible = sorted((entry.name, is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+            visible = sorted((entry.name, is_folder(entry)) for entry in entries if not is_hidden(entry.name))
     except OSError as error:
         raise unreadable(folder, error) from None
     return [(folder / name, folder_there) for name, folder_there in visible]

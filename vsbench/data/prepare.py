@@ -15,7 +15,7 @@ from vsbench.data.member_names import unwritable
 from vsbench.data.pairs import Pair, few
 from vsbench.data.place import Half, How, Item, Placer
 from vsbench.data.search import find_folders, subfolders, the_one
-from vsbench.data.skeleton import Reader, files_below, is_hidden, is_image, is_read, is_text, listed, skeleton
+from vsbench.data.skeleton import Reader, files_below, is_image, is_read, is_text, lies_hidden, listed, skeleton
 from vsbench.errors import DataError, UsageError
 from vsbench.names import brief
 
@@ -133,7 +133,7 @@ def _opened(path: Path) -> Iterator[Source]:
         yield Source(path, path, names, None, others)
         return
     with opened(path) as archive:
-        names, others = _parted(name for name in archive.entries if not is_hidden(name))
+        names, others = _parted(name for name in archive.entries if not lies_hidden(name))
         with skeleton(path.with_name(stem_of(path)), names) as root:
             for name in filter(is_text, names):
                 with (root / name).open("wb") as file:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vsbench.data.decode import read_size
-from vsbench.data.pairs import SUFFIXES, few, is_folder
+from vsbench.data.pairs import SUFFIXES, few, is_folder, is_hidden
 from vsbench.errors import DataError, unreadable
 from vsbench.markers import SPELLINGS, spelling
 
@@ -49,7 +49,7 @@ def subfolders(folder: Path) -> dict[str, Path]:
     """
     try:
         with os.scandir(folder) as entries:
-            paths = sorted(Path(e.path) for e in entries if not e.name.startswith(".") and is_folder(e))
+            paths = sorted(Path(e.path) for e in entries if not is_hidden(e.name) and is_folder(e))
     except OSError as error:
         raise unreadable(folder, error) from None
     found: dict[str, Path] = {}
@@ -208,7 +208,7 @@ def _first_image(root: Path) -> Path | None:
     for _ in range(DEPTH + 1):
         for folder in level:
             with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+                names = sorted(entry.name for entry in entries if not is_hidden(entry.name))
             if image := next((name for name in names if Path(name).suffix.lower() in SUFFIXES), None):
                 return folder / image
         level = [child for folder in level for child in subfolders(folder).values()]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from vsbench.data.pairs import SUFFIXES, Pair, name_of
+from vsbench.data.pairs import SUFFIXES, Pair, is_hidden, name_of
 from vsbench.errors import DataError
 
 TEXTS = frozenset({".csv", ".tsv", ".txt"})  # lists of splits, labels, licences: readers do read these
@@ -46,9 +46,9 @@ def is_text(name: str) -> bool:
     return Path(name).suffix.lower() in TEXTS
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a path has a part that starts with a dot: readers pass over these."""
-    return any(part.startswith(".") for part in Path(name).parts)
+def lies_hidden(name: str) -> bool:
+    """Whether a path has a hidden part: readers pass over these."""
+    return any(map(is_hidden, Path(name).parts))
 
 
 def is_read(name: str) -> bool:
@@ -65,9 +65,9 @@ def files_below(root: Path) -> list[str]:
             children.clear()
             continue
         seen.add(real)
-        children[:] = [child for child in children if not child.startswith(".")]
+        children[:] = [child for child in children if not is_hidden(child)]
         here = Path(folder).relative_to(root)
-        found += [(here / file).as_posix() for file in files if not file.startswith(".")]
+        found += [(here / file).as_posix() for file in files if not is_hidden(file)]
     return sorted(found)
 
 

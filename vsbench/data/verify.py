@@ -116,7 +116,7 @@ def verify(
     findings.faults += _miscounted(findings.counts)
     files = images_of(pairs)
     findings.images = len(files)
-    findings.passed_over = passed_over(files)
+    findings.passed_over = passed_over(files, reader.splits)
     recorded = manifests(root)
     sizes: dict[Path, Size] = {}
     for done, (file, size, faults) in enumerate(_checked(files, recorded, fast), start=1):

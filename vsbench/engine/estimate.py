@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from vsbench.data.pairs import images_of, not_read
 from vsbench.engine.fit import meta_optimizers, on_meta, require_all
 from vsbench.engine.memory import Storages, tensors_of
 from vsbench.engine.repetition import repeatable
@@ -99,7 +98,7 @@ def estimate_resolved(found: Resolved, fabric: Fabric, rhythm: Rhythm) -> dict[s
         "set_aside": found.set_aside,
         "dataset": request.dataset,
         "stain": request.stain,
-        "warnings": not_read(images_of([*found.pairs.train, *found.pairs.validation])),
+        "warnings": found.not_read,
         "train_pairs": len(found.pairs.train),
         "validation_pairs": len(found.pairs.validation),
         "select": request.select,

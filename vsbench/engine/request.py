@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vsbench import registry
 from vsbench.bounds import SEED, STEPS, require_whole
-from vsbench.data.pairs import Pair
+from vsbench.data.pairs import Pair, images_of, not_read
 from vsbench.dataset import Dataset, data_folder, data_name
 from vsbench.engine.checkpoint import chosen_checkpoint
 from vsbench.engine.run import Run, group_folder, row_name
@@ -109,6 +109,7 @@ class Resolved:
     root: Path
     pairs: HeldOut
     paired: bool  # whether H&E and IHC of a training pair belong together
+    splits: tuple[str, ...]  # that the data set has
     weights: Path | None = None  # of which the training starts; None: drawn at random
     data_name: str | None = None  # what the pairs are called; None: as the data set is
     unattainable: str | None = None  # why no real data can have such training pairs, where that is so
@@ -117,6 +118,11 @@ class Resolved:
     def row(self) -> str:
         """The name of its table row, which is that of the run's folder."""
         return self.run.folder.parent.name
+
+    @property
+    def not_read(self) -> list[str]:
+        """What lies beside the training images, in a sentence; none where nothing does."""
+        return not_read(images_of([*self.pairs.train, *self.pairs.validation]), self.splits)
 
     @property
     def set_aside(self) -> list[str]:
@@ -160,8 +166,9 @@ def resolve(request: Request, listing: Listing = list_pairs) -> Resolved:
     weights = None if request.start_from is None else _weights(request.start_from)
     name = data_name(dataset, request.data_name, request.data_root)
     return Resolved(
-        request, method_class, config, run, root, parts, dataset.paired, weights, name, dataset.unattainable
-    )
+        request, method_class, config, run, root, parts, dataset.paired, dataset.splits, weights, name,
+        dataset.unattainable,
+    )  # fmt: skip
 
 
 def _weights(given: Path) -> Path:

@@ -14,7 +14,7 @@ from vsbench.bounds import WORKERS, require_whole
 from vsbench.data.augment import TileReader
 from vsbench.data.loader import TrainingBatches
 from vsbench.data.maps import MappedTiles, pictures_digest
-from vsbench.data.pairs import Pair, few, images_of, not_read, pairs_digest
+from vsbench.data.pairs import Pair, few, images_of, pairs_digest
 from vsbench.data.threads import in_threads
 from vsbench.data.tile_cache import TileCache
 from vsbench.engine.checkpoint import checkpoints, remove_leftovers, start_from
@@ -66,7 +66,7 @@ def start(
     require_all(found)
     for sentence in found.set_aside:
         display.say(sentence)
-    for warning in not_read(images_of([*found.pairs.train, *found.pairs.validation])):
+    for warning in found.not_read:
         display.say(f"warning: {warning}")
     run = found.run
     training = _training(found, fabric, rhythm)

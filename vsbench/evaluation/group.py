@@ -71,7 +71,7 @@ class Group:
         self.digests.add(
             file for p in self.pairs for file in (*p.images, p.cells, *p.nuclei.values()) if file is not None
         )
-        beside = not_read(images_of([*self.pairs, *self.train]))
+        beside = not_read(images_of([*self.pairs, *self.train]), source.splits)
         resized = [] if self.size is None else [self.size.said]
         self.warnings = [
             *resized, *source.warnings, *self._slide_warnings(), *self._twin_warnings(), *without_train, *beside
