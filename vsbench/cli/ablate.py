@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsbench.bounds import SEED
-from vsbench.cli.options import RESULTS, DataOptions, DataRoot, DatasetName, Device, LogTo, Results, Stain, Workers
+from vsbench.cli.options import (
+    RESULTS,
+    DataOptions,
+    DataRoot,
+    DatasetName,
+    Device,
+    LogTo,
+    Preset,
+    Results,
+    Stain,
+    Workers,
+)
 from vsbench.cli.output import note, say
 
 if TYPE_CHECKING:
@@ -27,7 +38,7 @@ def ablate(
     ] = None,
     data_root: DataRoot = None,
     data: DataOptions = None,
-    preset: Annotated[str, typer.Option("--preset", help="paper, or cpu; a row's settings win over it.")] = "paper",
+    preset: Preset = "paper",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of all rows; repeatable.")
     ] = None,
@@ -44,7 +55,8 @@ def ablate(
 ) -> None:
     """Train the rows of an ablation study one after another, evaluate them, and write their table.
 
-    What is done already is not run again, and what was interrupted goes on: give the same command again.
+    What is done already is not run again, and what was interrupted goes on: give the same command again. A row's
+    settings win over the preset.
     """
     from vsbench.cli.display import TrainingDisplay
     from vsbench.cli.options import dataset_options, make_fabric

@@ -80,6 +80,10 @@ LogTo = Annotated[
         help="Log to tensorboard, wandb or mlflow too; repeatable. log.csv stays the record.",
     ),
 ]
+Preset = Annotated[
+    str,
+    typer.Option("--preset", help="paper: as published; or one of the method's presets: see vsbench methods METHOD."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 RESULTS = Path("results")
 

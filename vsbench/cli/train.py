@@ -15,6 +15,7 @@ from vsbench.cli.options import (
     DatasetName,
     Device,
     LogTo,
+    Preset,
     Results,
     Stain,
     Workers,
@@ -34,7 +35,7 @@ def train(
     data_name: DataName = None,
     data: DataOptions = None,
     variant: Annotated[str | None, typer.Option("--variant", help="One of the method's variants.")] = None,
-    preset: Annotated[str, typer.Option("--preset", help="paper, or cpu: a small one for two cores.")] = "paper",
+    preset: Preset = "paper",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; repeatable.")
     ] = None,
