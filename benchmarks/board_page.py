@@ -8,6 +8,7 @@ says of them. Every number is read from these tables; what is said in words is w
 ranked by one seed.
 """
 
+import argparse
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -310,4 +311,5 @@ and interval, are in `leaderboard.csv`, the digests of what each training was tr
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

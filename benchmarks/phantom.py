@@ -3,8 +3,8 @@
 OMP_NUM_THREADS=1 python -m benchmarks.phantom [TILES]
 """
 
+import argparse
 import importlib
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +17,9 @@ from vsbench.data.decode import read_rgb
 
 def main() -> None:
     """Print seconds of processor time per tile of 256², each stain's."""
-    tiles = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tiles", type=int, nargs="?", default=24, metavar="TILES")
+    tiles = parser.parse_args().tiles
     dataset = registry.load("vsbench.datasets", "phantom")
     phantom: Any = importlib.import_module(dataset.__module__)
     print(machine())

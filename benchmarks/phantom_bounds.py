@@ -5,6 +5,7 @@
 The reference rows are evaluated on the test split of the default phantom, all four stains.
 """
 
+import argparse
 import csv
 import io
 import tempfile
@@ -42,6 +43,7 @@ def bounds(stain: str, results: Path) -> Iterator[dict[str, str]]:
 
 def main() -> None:
     """Write the file."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, HEAD, lineterminator="\n")
     writer.writeheader()

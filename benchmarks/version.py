@@ -5,6 +5,7 @@ An entry that is recorded and has changed is not overwritten: a changed number i
 of measuring, and every set value that needs no weights of a few made-up pairs.
 """
 
+import argparse
 import json
 import math
 import sys
@@ -152,6 +153,7 @@ def _faded(he: Any, real: Any) -> Any:
 
 def main() -> None:
     """Record what is new; exit code 1 where something recorded has changed."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     before, now = recorded(), current()
     if wrong := changed(before, now):
         print(f"{BENCHMARK}: changed, so another version is due: {', '.join(wrong)}")

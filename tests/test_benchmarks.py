@@ -26,6 +26,14 @@ SMALL = {
 }  # fmt: skip
 
 
+def test_every_benchmark_looks_at_its_arguments() -> None:
+    """So that ``--help`` tells what it does and does nothing, and a misspelt option is refused."""
+    sources = {file: file.read_text() for file in (Path(__file__).parents[1] / "benchmarks").rglob("*.py")}
+    programs = [file for file, source in sources.items() if "__main__" in source or file.name == "__main__.py"]
+    assert len(programs) > 20
+    assert [file for file in programs if ".parse_args(" not in sources[file]] == []
+
+
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
     [(torch.float64, 1e-6), (torch.float32, 1e-3)],
