@@ -333,6 +333,7 @@ def test_images_made_elsewhere_must_have_the_size(place: Path) -> None:
     Image.new("RGB", (SIDE, SIDE // 2)).save(folder / "f.png")
     with pytest.raises(DataError, match=r"outside/f\.png: 20×40 pixels, but .*ihc/test/f\.png has 40×40"):
         evaluate_copy(place, folder)
+    assert not (place / "results/runs/folder-er/copy").exists()  # else it would be tried, and fail, ever after
 
 
 def test_a_name_that_is_no_folder_is_refused(place: Path) -> None:

@@ -181,7 +181,8 @@ def _note_speed(stamp: Path, device: str, watches: Sequence[Stopwatch]) -> None:
 
 def external_row(folder: Path, name: str, group: Group, suffix: str | None = None, resize: str | None = None) -> Row:
     """Images made elsewhere: one per test pair, with its stem; ``suffix``: what follows the stem. ``resize``: the rule
-    that brings them to the size of the real IHC, where the group has no size at which all are measured.
+    that brings them to the size of the real IHC, where the group has no size at which all are measured. Nothing is
+    written: a row of which nothing could be measured leaves nothing behind.
 
     Raises DataError listing stems that are missing or too many.
     """
@@ -196,7 +197,6 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
         suffix=suffix, resize=resize,
     )  # fmt: skip
     require_one_row(run, record)
-    write_record(run, record)
     files = found.files.values()
     warnings = ["images made elsewhere", *filter(None, [found.rule]), *foreign_inputs(found, group.pairs)]
     warnings += [*lossy_warning(files), *not_read(files)]

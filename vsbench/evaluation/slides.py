@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ from vsbench.evaluation.group import SPLIT
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.onepass import Measured, OnBad
 from vsbench.evaluation.references import REFERENCES
-from vsbench.evaluation.rows import Row, write_record
+from vsbench.evaluation.rows import Row
 from vsbench.files import digest, write_json
 from vsbench.names import checked_name, named_after
 from vsbench.records.run import SLIDES, ExternalRecord, ReferenceRecord
@@ -184,7 +184,6 @@ def _row(
     warnings: tuple[str, ...],
 ) -> Row:
     require_one_row(run, record)
-    write_record(run, record)
     return Row(run, record, _no_image, files, protocol=group.protocol, warnings=warnings)
 
 
@@ -205,6 +204,7 @@ def _evaluated(group: SlideGroup, row: Row, tell: Tell | None) -> Outcome:
         return Outcome(row.run, summaries.renamed(row, group, there), cached=True)
     summaries.forget(row)
     found: dict[str, Totals] = {}
+    frames: dict[str, dict[str, Any]] = {}
     judged: dict[str, float] = {}
     sizes: dict[str, tuple[int, int]] = {}
     skipped: dict[str, str] = {}
@@ -213,7 +213,7 @@ def _evaluated(group: SlideGroup, row: Row, tell: Tell | None) -> Outcome:
             with OpenPair() as opening:
                 opened = opening.frame(pair, row.files[pair.id], group.pixel, group.direction)
                 found[pair.id] = add_up(opened, progress=_progress(tell, f"{row.record.title}, {pair.id}: tiles"))
-                _write_frame(row, pair, opened)
+                frames[pair.id] = _frame_json(opened)
                 judged[pair.id], sizes[pair.id] = opened.judged, (opened.height, opened.width)
         except DataError as error:
             if group.on_bad == "stop":
@@ -228,6 +228,8 @@ def _evaluated(group: SlideGroup, row: Row, tell: Tell | None) -> Outcome:
         for name, values in zip(found, columns, strict=True)
     ]).set_index("id")  # fmt: skip
     row = replace(row, warnings=(*row.warnings, *_said_of(judged)))
+    for name, frame in frames.items():  # for those who look at the slides
+        write_json(row.run.evaluation(row.protocol) / FRAMES / f"{name}.json", frame)
     summary = summaries.write(row, group, Instrument(metrics), Measured(table, {}, skipped), fingerprint, images)
     return Outcome(row.run, summary, cached=False, damaged=damaged)
 
@@ -245,15 +247,11 @@ def _progress(tell: Tell | None, what: str) -> Callable[[int, int], None]:
     return (lambda done, total: None) if tell is None else (lambda done, total: tell(what, done, total))
 
 
-def _write_frame(row: Row, pair: SlidePair, opened: Frame) -> None:
-    """For those who look at the slides."""
+def _frame_json(opened: Frame) -> dict[str, Any]:
     he, real, generated = opened.he, opened.real, opened.generated
-    write_json(
-        row.run.evaluation(row.protocol) / FRAMES / f"{pair.id}.json",
-        {
-            "schema": 1, "height": opened.height, "width": opened.width, "pixel": opened.pixel,
-            "he_pixel": opened.pixel / he.factor, "real_pixel": opened.pixel / real.factor,
-            "generated_pixel": opened.pixel / generated.factor,
-            **real.alignment.as_json(),
-        },
-    )  # fmt: skip
+    return {
+        "schema": 1, "height": opened.height, "width": opened.width, "pixel": opened.pixel,
+        "he_pixel": opened.pixel / he.factor, "real_pixel": opened.pixel / real.factor,
+        "generated_pixel": opened.pixel / generated.factor,
+        **real.alignment.as_json(),
+    }  # fmt: skip

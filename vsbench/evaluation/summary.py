@@ -16,7 +16,7 @@ from vsbench.evaluation.group import FOLDS, PROTOCOL, SPLIT
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.intervals import intervals
 from vsbench.evaluation.onepass import Failed, Measured, set_values
-from vsbench.evaluation.rows import Row
+from vsbench.evaluation.rows import Row, write_record
 from vsbench.files import atomic, file_digest, json_number, write_text
 from vsbench.metric import Absent
 from vsbench.records.summary import Summary
@@ -60,7 +60,8 @@ class Tested(Protocol):
 
 
 def renamed(row: Row, group: Tested, there: Summary) -> Summary:
-    """The summary on disk with the name that the pairs are called by now."""
+    """The summary on disk with the name that the pairs are called by now, its row's record beside it."""
+    write_record(row.run, row.record)
     if there.data_name != group.name:
         there = there.model_copy(update={"data_name": group.name})
         if ranks.rank() == 0:
@@ -77,7 +78,7 @@ def forget(row: Row) -> None:
 def write(
     row: Row, group: Tested, instrument: Instrument, measured: Measured, fingerprint: str, images: str
 ) -> Summary:
-    """The summary of a row; the first rank writes table, features and, last, summary."""
+    """The summary of a row; the first rank writes the row's record, table, features and, last, summary."""
     folder = row.run.evaluation(row.protocol)
     table = measured.table
     values = set_values(instrument.metrics, measured)
@@ -140,6 +141,7 @@ def write(
     summary = Summary.checked(content, folder / "summary.json")
     if ranks.rank() != 0:
         return summary
+    write_record(row.run, row.record)
     write_text(folder / TABLE, neutral_table(table).to_csv(lineterminator="\n"))
     if measured.features:
         with atomic(folder / FEATURES) as temporary, temporary.open("wb") as out:
