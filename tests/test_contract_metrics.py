@@ -197,17 +197,6 @@ NETWORKS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On idle cores as fast for small images, on busy ones many times faster."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def maker(name: str) -> Callable[[], Metric]:
     metric: Any = OWN.get(name) or load(GROUP, name)
     return (lambda: metric(network=NETWORKS[name]())) if name in NETWORKS else metric

@@ -1,28 +1,18 @@
 """One's own folders, images of several panels, and the options of splits that every data set has."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from vsbench.config import parse_settings
 from vsbench.data.pairs import NotHere, Pair
 from vsbench.dataset import Dataset
 from vsbench.errors import DataError, UsageError
-from vsbench.registry import load
 
-
-def data_set(name: str, *options: str) -> Dataset[Any]:
-    return load("vsbench.datasets", name).from_options(parse_settings(list(options)))
-
-
-def write(*folders: Path, files: Iterable[str]) -> None:
-    for name in files:
-        for folder in folders:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(b"tile")
+DataSet = Callable[..., Dataset[Any]]
+Write = Callable[..., None]
 
 
 def ids(pairs: list[Pair]) -> list[str]:
@@ -38,7 +28,9 @@ def ids(pairs: list[Pair]) -> list[str]:
         (24, "is 3 square panels in a row: save its H&E and its IHC as files of their own"),
     ],
 )
-def test_side_by_side_images_are_known_for_what_they_are(name: str, width: int, reason: str, tmp_path: Path) -> None:
+def test_side_by_side_images_are_known_for_what_they_are(
+    name: str, width: int, reason: str, tmp_path: Path, data_set: DataSet
+) -> None:
     """As pix2pix-style downloads, BCI's combined ones and DeepLIIF's have them: <root>/train/<name>.png."""
     image = tmp_path / "sets/train/00000_train_1+.png"
     image.parent.mkdir(parents=True)
@@ -69,7 +61,9 @@ def test_side_by_side_images_are_known_for_what_they_are(name: str, width: int, 
         (["he/test/a.png", "ihc/test/a.png"], r"no such folder; check the data root and the data set's layout$"),
     ],
 )
-def test_what_is_laid_otherwise_is_told_how_to_read_it(files: list[str], mend: str, tmp_path: Path) -> None:
+def test_what_is_laid_otherwise_is_told_how_to_read_it(
+    files: list[str], mend: str, tmp_path: Path, data_set: DataSet, write: Write
+) -> None:
     write(tmp_path, files=files)
     with pytest.raises(NotHere, match=mend) as caught:
         data_set("folder").pairs(tmp_path, "her2", "train")
@@ -77,13 +71,13 @@ def test_what_is_laid_otherwise_is_told_how_to_read_it(files: list[str], mend: s
 
 
 @pytest.mark.parametrize("name", ["mist", "ihc4bc", "folder"])
-def test_the_seed_of_a_split_by_its_old_name(name: str) -> None:
+def test_the_seed_of_a_split_by_its_old_name(name: str, data_set: DataSet) -> None:
     assert data_set(name, "seed=4").config == data_set(name, "split_seed=4").config
     with pytest.raises(UsageError, match="unknown option 'seed'"):
         data_set(name, "seed=4", "split_seed=4")
 
 
-def test_split_options_that_cannot_be() -> None:
+def test_split_options_that_cannot_be(data_set: DataSet) -> None:
     for options, reason in (
         (["split_by=folds", "folds=3", "fold=3"], "fold=3: the 3 folds are counted from 0 to 2"),
         (["fold=1"], "fold=1 needs split_by=folds"),
@@ -97,7 +91,7 @@ def test_split_options_that_cannot_be() -> None:
             data_set("mist", *options)
 
 
-def test_slides_must_be_known_to_split_by_them(tmp_path: Path) -> None:
+def test_slides_must_be_known_to_split_by_them(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     for split in ("train", "test"):
         write(tmp_path / "HE" / split, tmp_path / "IHC" / split, files=[f"00000_{split}_0.png"])
     for how in ("slides", "folds"):
@@ -105,14 +99,14 @@ def test_slides_must_be_known_to_split_by_them(tmp_path: Path) -> None:
             data_set("bci", f"split_by={how}").pairs(tmp_path, "her2", "test")
 
 
-def test_how_the_phantom_is_split_renders_nothing_anew(tmp_path: Path) -> None:
+def test_how_the_phantom_is_split_renders_nothing_anew(tmp_path: Path, data_set: DataSet) -> None:
     folders = {data_set("phantom", *options).folder(tmp_path) for options in ([], ["split_by=folds", "fold=1"])}
     assert len(folders) == 1
     assert data_set("phantom", "seed=1").folder(tmp_path) not in folders
     assert data_set("phantom", "seed=1").config.split_seed == 0
 
 
-def test_folders_by_any_name(tmp_path: Path) -> None:
+def test_folders_by_any_name(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     write(tmp_path / "trainA", tmp_path / "trainB", files=["x.png"])
     write(tmp_path / "testA", tmp_path / "testB", files=["y.png"])
     assert ids(data_set("folder", "he={split}A", "ihc={split}B").pairs(tmp_path, "cd3", "test")) == ["y"]
@@ -121,7 +115,7 @@ def test_folders_by_any_name(tmp_path: Path) -> None:
     assert pair == Pair("z", tmp_path / "test/H&E/z.png", tmp_path / "test/cd8/z.png", None, "test")
 
 
-def test_folder_reads_the_slide_by_pattern(tmp_path: Path) -> None:
+def test_folder_reads_the_slide_by_pattern(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     write(tmp_path / "he/test", tmp_path / "ihc/test", files=["S12-B3_004.png", "S7-B1_001.png"])
     for pattern, slides in (("^S(\\d+)", ["12", "7"]), ("S\\d+-B\\d", ["S12-B3", "S7-B1"])):
         pairs = data_set("folder", f"slide={pattern}").pairs(tmp_path, "er", "test")
@@ -131,7 +125,7 @@ def test_folder_reads_the_slide_by_pattern(tmp_path: Path) -> None:
             data_set("folder", f"slide={pattern}").pairs(tmp_path, "er", "test")
 
 
-def test_folder_options_that_cannot_be(tmp_path: Path) -> None:
+def test_folder_options_that_cannot_be(tmp_path: Path, data_set: DataSet) -> None:
     for options, reason in (
         (["slide=(a"], "slide: .*no regular expression"),
         (["slide=a{99999999999999999999}"], "slide: .*no regular expression"),
@@ -147,7 +141,7 @@ def test_folder_options_that_cannot_be(tmp_path: Path) -> None:
             data_set("folder", *options)
 
 
-def test_folders_split_on_disk_may_be_split_anew(tmp_path: Path) -> None:
+def test_folders_split_on_disk_may_be_split_anew(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     for split, slides in (("train", "abc"), ("test", "de")):
         write(tmp_path / "he" / split, tmp_path / "ihc" / split, files=[f"{slide}_1.png" for slide in slides])
     options = ["he=he/{split}", "ihc=ihc/{split}", "slide=^.", "split_by=folds"]
@@ -158,7 +152,7 @@ def test_folders_split_on_disk_may_be_split_anew(tmp_path: Path) -> None:
     )
 
 
-def test_folders_of_no_pairs(tmp_path: Path) -> None:
+def test_folders_of_no_pairs(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     """Every training image of both sides, in unequal numbers and under other names; test images are pairs as ever."""
     write(tmp_path / "he/train", files=["a.png", "b.png"])
     write(tmp_path / "ihc/train", files=[f"{i}.png" for i in range(5)])
@@ -178,7 +172,7 @@ def test_folders_of_no_pairs(tmp_path: Path) -> None:
         data_set("folder", "paired=false", "split_by=lists")
 
 
-def test_folder_lists_may_not_share_a_pair(tmp_path: Path) -> None:
+def test_folder_lists_may_not_share_a_pair(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     write(tmp_path / "he", tmp_path / "ihc", files=["a.png", "b.png"])
     (tmp_path / "test.txt").write_text("a\nb\n")
     folder = data_set("folder", "split_by=lists")

@@ -1,28 +1,19 @@
 """The data sets' layouts as they are met in the wild, and real images in them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vsbench.config import parse_settings
 from vsbench.data.decode import read_rgb
 from vsbench.data.pairs import Pair
 from vsbench.dataset import Dataset
 from vsbench.errors import DataError, UsageError
 from vsbench.registry import load
 
-
-def data_set(name: str, *options: str) -> Dataset[Any]:
-    return load("vsbench.datasets", name).from_options(parse_settings(list(options)))
-
-
-def write(*folders: Path, files: Iterable[str]) -> None:
-    for name in files:
-        for folder in folders:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(b"tile")
+DataSet = Callable[..., Dataset[Any]]
+Write = Callable[..., None]
 
 
 def link(source: Path, target: Path, stems: Iterable[str]) -> None:
@@ -39,7 +30,7 @@ def ids(pairs: list[Pair]) -> list[str]:
     "home",
     ["MIST/HER2/TrainValAB", "MIST/HER2", "HER2/TrainValAB", "HER2-004/TrainValAB", "histology/mist/Her2/x", "HER2"],
 )
-def test_mist_levels_may_be_missing(home: str, tmp_path: Path) -> None:
+def test_mist_levels_may_be_missing(home: str, tmp_path: Path, data_set: DataSet, write: Write) -> None:
     folder = tmp_path / home
     write(folder / "trainA", folder / "trainB", files=["1M2_3_4.jpg"])
     write(folder / "valA", folder / "valB", files=["1M2_3_5.jpg", "2M3_10_1.jpg"])
@@ -49,13 +40,13 @@ def test_mist_levels_may_be_missing(home: str, tmp_path: Path) -> None:
         assert [pair.slide for pair in data_set("mist").pairs(root, "her2", "test")] == ["1M2", "2M3"]
 
 
-def test_mist_names_must_tell_the_slide(tmp_path: Path) -> None:
+def test_mist_names_must_tell_the_slide(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     write(tmp_path / "ER/valA", tmp_path / "ER/valB", files=["a_1_2.jpg", "0001.jpg"])
     with pytest.raises(DataError, match=r"0001\.jpg: no slide in its name"):
         data_set("mist").pairs(tmp_path, "er", "test")
 
 
-def test_mist_by_slides_pools_both_parts(tmp_path: Path) -> None:
+def test_mist_by_slides_pools_both_parts(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     home = tmp_path / "MIST/PR/TrainValAB"
     write(home / "trainA", home / "trainB", files=[f"s{i}_0_{j}.jpg" for i in range(10) for j in range(3)])
     write(home / "valA", home / "valB", files=[f"s{i}_1_0.jpg" for i in range(10)])
@@ -68,7 +59,7 @@ def test_mist_by_slides_pools_both_parts(tmp_path: Path) -> None:
         mist.pairs(tmp_path, "pr", "train")
 
 
-def test_mist_and_ihc4bc_side_by_side(tmp_path: Path) -> None:
+def test_mist_and_ihc4bc_side_by_side(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     """The two look alike on disk; each must find its own below a common root."""
     mist, repack = tmp_path / "MIST/HER2/TrainValAB", tmp_path / "IHC4BC_data/HER2"
     write(mist / "valA", mist / "valB", files=["1M2_3_5.jpg"])
@@ -80,7 +71,7 @@ def test_mist_and_ihc4bc_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("images", ["IHC4BC_Compressed/Images", "Images", "."])
-def test_ihc4bc_from_kaggle_is_split_by_patient(images: str, tmp_path: Path) -> None:
+def test_ihc4bc_from_kaggle_is_split_by_patient(images: str, tmp_path: Path, data_set: DataSet, write: Write) -> None:
     home = tmp_path / images
     patients = [f"{i}_{1000 + i}" for i in range(20)]
     files = [f"Patient_{p}/Subregion_{r}/{p}_{r}_0_{c}.jpg" for p in patients for r in (1, 2) for c in range(2)]
@@ -98,7 +89,7 @@ def test_ihc4bc_from_kaggle_is_split_by_patient(images: str, tmp_path: Path) -> 
     assert sorted(pair.id for fold in folds for pair in fold) == sorted(ids(train + test))
 
 
-def test_ihc4bc_faults_are_named(tmp_path: Path) -> None:
+def test_ihc4bc_faults_are_named(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     home = tmp_path / "Images"
     write(home / "HandE/ER", home / "IHC/ER", files=["Patient_0_1/Subregion_1/0_1_1_0_0.jpg", "Patient_0_2/x.jpg"])
     with pytest.raises(DataError, match=r"x\.jpg: no patient in its name"):
@@ -113,7 +104,7 @@ def test_ihc4bc_faults_are_named(tmp_path: Path) -> None:
     assert ids(data_set("ihc4bc").pairs(tmp_path / "IHC4BC_data", "er", "train")) == ["0_1_1_0_0"]
 
 
-def test_ihc4bc_repacks_may_be_split_by_patient(tmp_path: Path) -> None:
+def test_ihc4bc_repacks_may_be_split_by_patient(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     """The repack's split is of tiles, which overlap: here patient 1 is on both sides of it."""
     home = tmp_path / "IHC4BC_data/ER"
     write(home / "trainA", home / "trainB", files=["0_1_1_0_0.jpg", "0_2_1_0_0.jpg", "0_3_1_0_0.jpg"])
@@ -126,7 +117,7 @@ def test_ihc4bc_repacks_may_be_split_by_patient(tmp_path: Path) -> None:
     assert sides[0] | sides[1] == {"1", "2", "3"}
 
 
-def test_ihc4bc_repacks_with_other_names_have_no_slides(tmp_path: Path) -> None:
+def test_ihc4bc_repacks_with_other_names_have_no_slides(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     home = tmp_path / "IHC4BC_data/PR"
     write(home / "trainA", home / "trainB", files=["00001.jpg", "00002.jpg"])
     assert [pair.slide for pair in data_set("ihc4bc").pairs(tmp_path, "pr", "train")] == [None, None]
@@ -136,13 +127,13 @@ def test_ihc4bc_repacks_with_other_names_have_no_slides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["0820_test_2+.png", "00820_train_2+.png", "00820_test_4+.png", "00820_test_2.png"])
-def test_bci_refuses_other_names(name: str, tmp_path: Path) -> None:
+def test_bci_refuses_other_names(name: str, tmp_path: Path, data_set: DataSet, write: Write) -> None:
     write(tmp_path / "HE/test", tmp_path / "IHC/test", files=[name])
     with pytest.raises(DataError, match="not a BCI test name"):
         data_set("bci").pairs(tmp_path, "her2", "test")
 
 
-def test_bci_counts_the_challenges_val_as_train(tmp_path: Path) -> None:
+def test_bci_counts_the_challenges_val_as_train(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     for part, name in (("train", "00002_train_0"), ("val", "00001_train_1+"), ("test", "00001_test_1+")):
         write(tmp_path / "BCI" / part / "HE", tmp_path / "BCI" / part / "IHC", files=[f"{name}.png"])
     write(tmp_path / "mine/he", tmp_path / "mine/ihc", files=["a.png"])
@@ -150,7 +141,7 @@ def test_bci_counts_the_challenges_val_as_train(tmp_path: Path) -> None:
     assert ids(data_set("bci").pairs(tmp_path, "her2", "test")) == ["00001_test_1+"]
 
 
-def test_bci_without_a_split_or_a_side_says_so(tmp_path: Path) -> None:
+def test_bci_without_a_split_or_a_side_says_so(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     write(tmp_path / "HE/test", tmp_path / "IHC/test", files=["00820_test_2+.png"])
     with pytest.raises(DataError, match="no train images; expected them in HE/train"):
         data_set("bci").pairs(tmp_path, "her2", "train")
@@ -159,7 +150,7 @@ def test_bci_without_a_split_or_a_side_says_so(tmp_path: Path) -> None:
         data_set("bci").pairs(tmp_path, "her2", "train")
 
 
-def test_bci_by_the_challenge_in_any_case(tmp_path: Path) -> None:
+def test_bci_by_the_challenge_in_any_case(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     write(tmp_path / "Train/he", tmp_path / "Train/Ihc", files=["00002_train_0.png"])
     (pair,) = data_set("bci").pairs(tmp_path, "her2", "train")
     assert (pair.he.parent, pair.ihc.parent) == (tmp_path / "Train/he", tmp_path / "Train/Ihc")
@@ -168,7 +159,7 @@ def test_bci_by_the_challenge_in_any_case(tmp_path: Path) -> None:
         data_set("bci").pairs(tmp_path, "her2", "train")
 
 
-def test_bci_and_her2match_side_by_side(tmp_path: Path) -> None:
+def test_bci_and_her2match_side_by_side(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     """The two look alike on disk; each must find its own below a common root."""
     bci, same = tmp_path / "BCI_dataset", tmp_path / "HER2match-002"
     write(bci / "HE/test", bci / "IHC/test", files=["00820_test_2+.png"])
@@ -180,7 +171,9 @@ def test_bci_and_her2match_side_by_side(tmp_path: Path) -> None:
             data_set(name).pairs(home, "her2", "test")
 
 
-def test_her2match_has_its_own_validation_set_unless_split_anew(tmp_path: Path) -> None:
+def test_her2match_has_its_own_validation_set_unless_split_anew(
+    tmp_path: Path, data_set: DataSet, write: Write
+) -> None:
     for split in ("train", "val", "test"):
         write(tmp_path / split / "HE", tmp_path / split / "IHC", files=[f"{split}.jpg"])
     assert ids(data_set("her2match").pairs(tmp_path, "her2", "val")) == ["val"]
@@ -194,7 +187,7 @@ def test_her2match_has_its_own_validation_set_unless_split_anew(tmp_path: Path) 
         anew.pairs(tmp_path, "her2", "val")
 
 
-def test_hemit_groups_by_the_region_in_brackets(tmp_path: Path) -> None:
+def test_hemit_groups_by_the_region_in_brackets(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     names = ["[512,1024]_patch_0_1.tif", "[512,1024]_patch_0_10.tif", "[9, 40960]_patch_3_1.tif"]
     write(tmp_path / "input/train", tmp_path / "label/train", files=names)
     write(tmp_path / "input/test", tmp_path / "label/test", files=["patch_3_1.tif"])
@@ -210,7 +203,7 @@ def test_hemit_groups_by_the_region_in_brackets(tmp_path: Path) -> None:
         data_set("hemit").pairs(tmp_path, "cd3", "train")
 
 
-def test_ihc4bc_with_all_markers_in_one_folder(tmp_path: Path) -> None:
+def test_ihc4bc_with_all_markers_in_one_folder(tmp_path: Path, data_set: DataSet, write: Write) -> None:
     home = tmp_path / "IHC4BC_data"
     files = [f"0_{patient}_11_1_2_{marker}.jpg" for patient in (1010, 1011) for marker in ("HER2", "Ki67", "PGR")]
     write(home / "trainA", home / "trainB", files=files)
@@ -230,7 +223,7 @@ def test_ihc4bc_with_all_markers_in_one_folder(tmp_path: Path) -> None:
         data_set("ihc4bc").pairs(tmp_path, "ki67", "train")
 
 
-def test_real_tissue_as_one_would_lay_it_out(shared: Path, tmp_path: Path) -> None:
+def test_real_tissue_as_one_would_lay_it_out(shared: Path, tmp_path: Path, data_set: DataSet) -> None:
     """Sections of rat kidney (PanCK) and mouse lesions, as one's own folders and in the shape of MIST."""
     cima = shared / "data" / "cima"
     folder = data_set("folder", "slide=^([^_]+)_", "split_by=slides", "ratio=0.7")
@@ -253,7 +246,7 @@ def test_real_tissue_as_one_would_lay_it_out(shared: Path, tmp_path: Path) -> No
         assert read_rgb(pair.he).shape == read_rgb(pair.ihc).shape == (256, 256, 3)
 
 
-def test_real_bci(shared: Path) -> None:
+def test_real_bci(shared: Path, data_set: DataSet) -> None:
     pairs = data_set("bci").pairs(shared / "data", "her2", "test")
     assert ids(pairs) == ["00345_test_0", "00820_test_2+", "00901_test_1+"]
     assert [pair.labels for pair in pairs] == [
