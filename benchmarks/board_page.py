@@ -76,8 +76,8 @@ def in_readme() -> str:
     lines = (
         f"**Which value would have chosen right?** Over {count} methods trained alike on {stain_name(stain)}, "
         f"{len(SEEDS)} seeds each, Spearman's ρ with the true cells: {', '.join(usual)}.",
-        f"The seed alone moves {_title(luck.idxmax())}'s R_p by {luck.max():.0f} points (standard deviation). [The "
-        f"leaderboard]({page}): {_done(entries([], []))}; [the papers' own "
+        f"The seed alone moves {_title(str(luck.idxmax()))}'s R_p by {luck.max():.0f} points (standard deviation). "
+        f"[The leaderboard]({page}): {_done(entries([], []))}; [the papers' own "
         f"claims]({page}#the-papers-claims-in-the-small): {_done(claims.entries([]))}.",
     )
     return "".join(fill(f"- {line}", 120, subsequent_indent="  ", break_on_hyphens=False) + "\n" for line in lines)

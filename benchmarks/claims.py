@@ -135,7 +135,7 @@ def _printed(value: str, rows: list[StudyRow]) -> Iterator[dict[str, float]]:
             yield known
 
 
-def verdict(line: Mapping[str, Any]) -> str:
+def verdict(line: Mapping[Any, Any]) -> str:
     """What may be said of a change: nothing where its limits hold 0, or p is .05 or more."""
     if line["n"] < LEAST:
         return "too few runs yet"
@@ -155,7 +155,7 @@ def answers(table: pd.DataFrame) -> Iterator[str]:
         yield f"{asked} {printed}. Here, {'; '.join(f'`{name}`: {_told(line)}' for name, line in found.items())}."
 
 
-def _told(line: Mapping[str, Any]) -> str:
+def _told(line: Mapping[Any, Any]) -> str:
     if line["n"] < LEAST:
         return verdict(line)
     limits = f"p {line['p']:.2g}" if np.isnan(line["low"]) else f"[{line['low']:.3g}, {line['high']:.3g}]"
