@@ -10,7 +10,6 @@ are needed.
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -44,7 +43,7 @@ def main() -> None:
             begun = time.perf_counter()
             peaks[pairs] = in_a_process(folder)
             seconds = time.perf_counter() - begun
-            print(f"{pairs:5} pairs: {seconds:6.1f} s, peak {peaks[pairs] / 1024:.0f} MiB")
+            print(f"{pairs:5} pairs: {seconds:6.1f} s, peak {peaks[pairs] / 2**20:.0f} MiB")
         growth = peaks[LARGE] / peaks[SMALL]
         print(f"peak memory of {LARGE} pairs is {growth:.3f} of that of {SMALL} (goal {GROWTH})")
         time.sleep(2.5)  # files as young as the evaluation are read once more: see vsbench.evaluation.digests
@@ -70,12 +69,13 @@ def command(folder: Path) -> list[str]:
 
 
 def in_a_process(folder: Path) -> int:
-    """Peak memory in KiB of an evaluation."""
+    """Peak memory in bytes of an evaluation."""
     return int(subprocess.run(command(folder), capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def evaluate(folder: Path) -> None:
     """Evaluate, and print what happened and the peak memory."""
+    from vsbench.engine.memory import process_peak
     from vsbench.evaluation.evaluate import evaluate_rows
     from vsbench.evaluation.group import Group
     from vsbench.evaluation.instrument import Instrument
@@ -85,7 +85,7 @@ def evaluate(folder: Path) -> None:
     row = external_row(folder / "fake", "mine", group)
     (outcome,), failures = evaluate_rows(group, [row], Instrument.build("cpu"))
     assert not failures, failures
-    print("unchanged" if outcome.cached else "measured", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print("unchanged" if outcome.cached else "measured", process_peak())
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ class Tools:
                 tools.end("tensorboard", None)
 
         class WandBRun:
-            def log(self, values: dict[str, Any], step: int) -> None:
+            def log(self, values: dict[str, Any], step: int, commit: bool) -> None:
+                assert commit, "else it waits for the next step's"
                 tools.tell("wandb", step, values)
 
             def finish(self, exit_code: int) -> None:
@@ -97,7 +98,12 @@ class Tools:
         entities = types.SimpleNamespace(Metric=lambda *parts: parts)
         return {
             "torch.utils.tensorboard": types.SimpleNamespace(SummaryWriter=SummaryWriter),
-            "wandb": types.SimpleNamespace(init=init, Settings=dict, Image=lambda file: Path(file).name),
+            "wandb": types.SimpleNamespace(
+                init=init,
+                Settings=dict,
+                Image=lambda file: Path(file).name,
+                teardown=lambda: tools.end("wandb", "torn down"),
+            ),
             "mlflow": types.SimpleNamespace(MlflowClient=MlflowClient, entities=entities),
         }
 
@@ -187,6 +193,13 @@ def test_no_trouble_of_a_tool_ends_a_training(
 def test_nor_does_a_tool_that_would_end_the_program(train: Train, tmp_path: Path, tools: Tools) -> None:
     tools.full, tools.trouble = "wandb", SystemExit(1)
     assert len(logged(train(tmp_path, "pix2pix", rhythm={"log_to": ("wandb",)}))) == 4
+
+
+def test_a_tool_whose_own_process_was_ended_says_nothing_more(train: Train, tmp_path: Path, tools: Tools) -> None:
+    """As by SIGTERM, which SLURM sends to all processes of a job: else W&B would raise at the program's end again."""
+    tools.full, tools.trouble = "wandb", ConnectionResetError("Connection lost")
+    assert len(logged(train(tmp_path, "pix2pix", rhythm={"log_to": ("wandb",)}))) == 4
+    assert tools.ended["wandb"] == ["torn down"]
 
 
 def test_a_tool_whose_package_does_not_load_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

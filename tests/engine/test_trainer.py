@@ -6,8 +6,10 @@ import json
 import math
 import platform
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from safetensors.torch import load_file
 
 from vsbench.data.loader import Draws
 from vsbench.engine.checkpoint import checkpoints, load_method
+from vsbench.engine.memory import process_peak
 from vsbench.engine.run import Run
 from vsbench.engine.schedule import Schedule
 from vsbench.errors import DataError, RunError
@@ -192,6 +195,16 @@ def test_the_log(whole: Callable[[str], Run], name: str, rows: Rows) -> None:
         rates = [config["lr"] * config["lr_gamma"] ** (epochs * step / 4) for step in range(4)]
     assert [float(row["lr"]) for row in found] == pytest.approx(rates)
     assert all(math.isfinite(float(row[loss])) for row in found for loss in switched_on(run, losses))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say")
+@pytest.mark.parametrize(("system", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_the_peak_of_a_process_is_in_bytes_whatever_the_system_counts_in(
+    monkeypatch: pytest.MonkeyPatch, system: str, unit: int
+) -> None:
+    monkeypatch.setattr("resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=3 << 20))
+    monkeypatch.setattr(sys, "platform", system)
+    assert process_peak() == unit * 3 << 20
 
 
 def test_a_row_is_the_mean_since_the_last(

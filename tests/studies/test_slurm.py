@@ -339,7 +339,7 @@ def test_of_an_array_that_waits_only_what_is_meant_is_called_off(
     (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$@" >>{said}\nexit 1\n')  # as where a job has just ended
     (tmp_path / "scancel").chmod(0o755)
     calling.cancel(jobs("5_0", "5_1"))
-    assert said.read_text() == "--quiet 5_1\n--quiet --signal=TERM 5_0\n"
+    assert said.read_text() == "--quiet 5_1\n--quiet --signal=USR1 5_0\n"
     (tmp_path / "scancel").write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
     with pytest.raises(RunError, match="scancel: Unable to contact"):
         calling.cancel(jobs("5_0"))

@@ -12,7 +12,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,11 +34,8 @@ class Logger(Protocol):
 
     id: str
 
-    def numbers(self, values: Mapping[str, float], step: int) -> None:
-        """Numbers of a step, by name."""
-
-    def sheet(self, file: Path, step: int) -> None:
-        """The sheet of a step."""
+    def tell(self, step: int, values: Mapping[str, float], sheet: Path | None) -> None:
+        """The numbers of a step, by name, and its sheet, where it has one."""
 
     def close(self, finished: bool) -> None:
         """All is told, of a training that is finished or stopped."""
@@ -54,14 +51,13 @@ class TensorBoard:
         self.id = id_ or ""
         self.writer = tool.SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1)
 
-    def numbers(self, values: Mapping[str, float], step: int) -> None:  # noqa: D102 (as Logger has it)
+    def tell(self, step: int, values: Mapping[str, float], sheet: Path | None) -> None:  # noqa: D102 (as Logger has it)
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
+        if sheet is not None:
+            with Image.open(sheet) as image:
+                self.writer.add_image(SHEET, np.asarray(image), step, dataformats="HWC")
         self.writer.flush()
-
-    def sheet(self, file: Path, step: int) -> None:  # noqa: D102
-        with Image.open(file) as image:
-            self.writer.add_image(SHEET, np.asarray(image), step, dataformats="HWC")
 
     def close(self, finished: bool) -> None:  # noqa: D102
         self.writer.close()
@@ -82,14 +78,24 @@ class WandB:
             mode=mode, resume="allow", settings=settings,
         )  # fmt: skip
 
-    def numbers(self, values: Mapping[str, float], step: int) -> None:  # noqa: D102
-        self.run.log(dict(values), step=step)
-
-    def sheet(self, file: Path, step: int) -> None:  # noqa: D102
-        self.run.log({SHEET: self.tool.Image(str(file))}, step=step)
+    def tell(self, step: int, values: Mapping[str, float], sheet: Path | None) -> None:  # noqa: D102
+        image = {} if sheet is None else {SHEET: self.tool.Image(str(sheet))}
+        with self._quiet_where_cut_off():
+            self.run.log(dict(values) | image, step=step, commit=True)  # else it is kept until the next step's
 
     def close(self, finished: bool) -> None:  # noqa: D102
-        self.run.finish(exit_code=0 if finished else 1)
+        with self._quiet_where_cut_off():
+            self.run.finish(exit_code=0 if finished else 1)
+
+    @contextmanager
+    def _quiet_where_cut_off(self) -> Iterator[None]:
+        """Where its own process was ended, as by what SLURM sends to all of a job, it would say so at length later."""
+        try:
+            yield
+        except ConnectionError:
+            with suppress(ConnectionError):
+                self.tool.teardown()
+            raise
 
 
 class MLflow:
@@ -109,20 +115,22 @@ class MLflow:
         self.id = id_ or self.client.create_run(experiment, run_name=_name(run)).info.run_id
         self.client.update_run(self.id, "RUNNING")
 
-    def numbers(self, values: Mapping[str, float], step: int) -> None:  # noqa: D102
+    def tell(self, step: int, values: Mapping[str, float], sheet: Path | None) -> None:  # noqa: D102
         now = int(1000 * time.time())
-        self.client.log_batch(self.id, [self.tool.entities.Metric(n, v, now, step) for n, v in values.items()])
-
-    def sheet(self, file: Path, step: int) -> None:  # noqa: D102
-        self.client.log_artifact(self.id, str(file), "samples")
+        if values:
+            self.client.log_batch(self.id, [self.tool.entities.Metric(n, v, now, step) for n, v in values.items()])
+        if sheet is not None:
+            self.client.log_artifact(self.id, str(sheet), "samples")
 
     def close(self, finished: bool) -> None:  # noqa: D102
         self.client.set_terminated(self.id, "FINISHED" if finished else "KILLED")
 
 
 TOOLS: dict[str, Any] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
-# where the user has not said otherwise: what tools would send home by themselves, and MLflow's logs as plain files
+# where the user has not said otherwise: what tools would send home by themselves, MLflow's logs as plain files, and how
+# long W&B may keep what it was told, in seconds: a machine that is taken away loses that
 SETTINGS = {
+    "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "0.1",
     "WANDB_ERROR_REPORTING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -156,10 +164,7 @@ class Loggers:
                 continue
             with self._spared(name):
                 self._remember(name, step)  # first: a step is rather left out than told twice
-                if values:
-                    logger.numbers(values, step)
-                if sheet is not None:
-                    logger.sheet(sheet, step)
+                logger.tell(step, values, sheet)
 
     def close(self, finished: bool) -> None:
         """All is told, of a training that is finished or stopped."""

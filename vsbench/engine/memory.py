@@ -2,6 +2,7 @@
 is killed without a word."""
 
 import os
+import sys
 import weakref
 from collections.abc import Iterable
 from functools import lru_cache
@@ -40,6 +41,16 @@ def available_memory() -> int | None:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def process_peak() -> int | None:
+    """Bytes of main memory that this process had at most since its start; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, others KiB
 
 
 class Storages(TorchDispatchMode):

@@ -20,6 +20,7 @@ from vsbench.engine.checkpoint import prune, restore_newest, save_checkpoint
 from vsbench.engine.interrupt import Interrupt, Interrupted, sheltered
 from vsbench.engine.log import HEAD, Tally, TrainingLog
 from vsbench.engine.loggers import Loggers
+from vsbench.engine.memory import process_peak
 from vsbench.engine.run import Run
 from vsbench.engine.samples import draw_sheet
 from vsbench.engine.schedule import Schedule
@@ -278,9 +279,4 @@ def _memory(fabric: Fabric) -> int:
     """Peak memory in MB: of the GPU where there is one, else of the process (0 where the platform does not tell)."""
     if fabric.device.type == "cuda":
         return torch.cuda.max_memory_allocated(fabric.device) // 2**20
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // 2**10
+    return (process_peak() or 0) // 2**20

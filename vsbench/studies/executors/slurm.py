@@ -128,11 +128,13 @@ class SlurmExecutor:
         return [self.seen[job.id] for job in jobs]
 
     def cancel(self, jobs: Sequence[JobRecord]) -> None:
-        """As the protocol has it. A running job is signalled, not cancelled: SLURM would give it half a minute."""
+        """As the protocol has it. A running job is signalled, not cancelled: SLURM would give it half a minute. All its
+        processes are, and some that a log of another tool has of its own would end by SIGTERM.
+        """
         self.asked = float("-inf")
         states = {job.id: seen.state for job, seen in zip(jobs, self.look(jobs), strict=True)}
         # not by scancel's --state, which takes the whole array of a job that waits
-        for state, how in (("waiting", []), ("running", ["--signal=TERM"])):
+        for state, how in (("waiting", []), ("running", ["--signal=USR1"])):
             if numbers := [number for number, found in states.items() if found == state]:
                 _run(["scancel", "--quiet", *how, *numbers])
         self.asked = float("-inf")

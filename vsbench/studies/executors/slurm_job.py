@@ -54,12 +54,13 @@ class RowJob:
             sys.exit(code if not first else 0)
         if training.told is None or _has_failed(run):
             sys.exit(code if code > 0 else 128 - code)
+        if not _is_wanted(run):
+            sys.exit(1)
         late = training.told != signal.SIGTERM and time.monotonic() - began > self.hours * 3600 / 2
         if late and _newest(run) == before:
             _say(run, f"error: no checkpoint could be written within {self.hours:g} hours; ask for more hours")
             sys.exit(1)
-        if _is_wanted(run):
-            _queue_again(run, training.told)
+        _queue_again(run, training.told)
         sys.exit(1)
 
     def checkpoint(self) -> Any:
