@@ -239,6 +239,23 @@ def test_evaluations_and_images_of_the_same_run_are_added(part: Any, trained: Pa
     assert contents(group(bare) / "a/seed-0") == contents(group(trained) / "a/seed-0")
 
 
+def test_of_two_places_that_have_the_same_run_each_adds_what_it_alone_has(
+    part: Any, trained: Path, tmp_path: Path
+) -> None:
+    """One measured it, one kept its images, one neither; in any order, and where it is there already."""
+    parts = [part(name, "a/seed-0") for name in ("measured", "drawn", "bare")]
+    for results, lacks in zip(parts, (("images",), ("evaluation",), ("images", "evaluation")), strict=True):
+        for name in lacks:
+            shutil.rmtree(group(results) / "a/seed-0" / name)
+    for into, sources in (("one", parts), ("two", parts[::-1]), ("three", [*parts, parts[0]])):
+        merged = together(*sources, tmp_path / into)
+        assert group(tmp_path / into) / "a/seed-0" in merged.added
+        assert contents(group(tmp_path / into) / "a/seed-0") == contents(group(trained) / "a/seed-0")
+    shutil.copytree(parts[2], tmp_path / "four")
+    assert not [run for run in together(*parts, tmp_path / "four").added if run.parent.name == "a"]
+    assert contents(group(tmp_path / "four") / "a/seed-0") == contents(group(trained) / "a/seed-0")
+
+
 def test_links_that_lead_out_of_a_run_are_not_followed(part: Any, tmp_path: Path) -> None:
     one = part("one", "a/seed-0")
     (tmp_path / "secret").write_text("x")

@@ -58,23 +58,26 @@ def merge(sources: Sequence[Path], into: Path, say: Say, copy: bool = False) -> 
         merged = Merged()
         chosen = _choose(sources, into, merged)
         suites = _suites(sources, into)
-        for place, run in chosen.items():
+        for place, runs in chosen.items():
             target = Run(into / place)
-            if target.record_file.exists() and _verdict(run, target) == "same":
-                _add_parts(run, target, into, copy, say)
+            if target.record_file.exists() and _verdict(runs[0], target) == "same":
                 merged.there.append(target.folder)
             else:
                 (merged.replaced if target.folder.exists() else merged.added).append(target.folder)
-                _bring(run.folder, into, place, copy, lambda made: _require_whole(Run(made)))
+                _bring(runs.pop(0).folder, into, place, copy, lambda made: _require_whole(Run(made)))
+            for run in runs:
+                _add_parts(run, target, into, copy, say)
         for file, record in suites.items():
             record.write(into / file)
         shutil.rmtree(into / MADE.split("/")[0], ignore_errors=True)
     return merged
 
 
-def _choose(sources: Sequence[Path], into: Path, merged: Merged) -> dict[Path, Run]:
-    """The run for each place below the results: of several of one training the furthest. Raises RunError."""
-    chosen: dict[Path, Run] = {}
+def _choose(sources: Sequence[Path], into: Path, merged: Merged) -> dict[Path, list[Run]]:
+    """The run for each place below the results: of several of one training the furthest, and after it those that are
+    as far, which may have parts of their own. Raises RunError.
+    """
+    chosen: dict[Path, list[Run]] = {}
     faults: list[str] = []
     for source in sources:
         for place in _places(source):
@@ -87,12 +90,15 @@ def _choose(sources: Sequence[Path], into: Path, merged: Merged) -> dict[Path, R
                 if unfinished and (holder := holder_of(run.folder)) is not None:
                     merged.left.append(f"{run.folder}: in use by {holder}; merge again when it is done")
                     continue
-                rival = chosen.get(place) or (Run(into / place) if (into / place / "run.json").exists() else None)
+                there = [Run(into / place)] if (into / place / "run.json").exists() else []
+                rival = next(iter(chosen.get(place, there)), None)
                 verdict = "further" if rival is None else _verdict(run, rival)
                 if verdict == "behind":
                     merged.left.append(f"{run.folder}: {rival.folder if rival else ''} is further with this training")
-                elif verdict == "further" or place not in chosen:
-                    chosen[place] = run
+                elif verdict == "further":
+                    chosen[place] = [run]
+                else:
+                    chosen.setdefault(place, []).append(run)
                 _require_one_row(place, record, chosen, into)
             except UserError as error:
                 faults.append(str(error))
@@ -151,9 +157,9 @@ def _other_images(run: Run, rival: Run) -> list[str]:
     return []
 
 
-def _require_one_row(place: Path, record: RunRecord, chosen: dict[Path, Run], into: Path) -> None:
+def _require_one_row(place: Path, record: RunRecord, chosen: dict[Path, list[Run]], into: Path) -> None:
     """Raise RunError where the row's folder would hold what was made otherwise: its runs differ in the seed alone."""
-    beside = {other.name: run.folder for other, run in chosen.items() if other.parent == place.parent}
+    beside = {other.name: runs[0].folder for other, runs in chosen.items() if other.parent == place.parent}
     beside = {file.parent.name: file.parent for file in (into / place.parent).glob("*/run.json")} | beside
     for name, folder in sorted(beside.items()):
         if name != place.name and not record.may_stand_beside(Run(folder).record):
