@@ -165,6 +165,26 @@ def test_a_resumed_training_goes_on_in_the_same_log_and_tells_no_step_twice(
         assert len(begun) == 1
 
 
+@pytest.mark.parametrize(
+    ("tool", "trouble", "left_out"),
+    [("wandb", ConnectionResetError("Connection lost"), set()), ("mlflow", OSError(28, "full"), {1}),
+     ("tensorboard", OSError(28, "full"), {1})],
+)  # fmt: skip
+def test_what_a_log_could_not_take_it_gets_when_the_training_goes_on(
+    train: Train, tmp_path: Path, tools: Tools, tool: str, trouble: OSError, left_out: set[int]
+) -> None:
+    """From log.csv; but for the step at which it failed, of which nobody knows how much it has, if it heard of it."""
+    asked: dict[str, Any] = {"steps": 6, "rhythm": {"log_to": (tool,)}}
+    tools.full, tools.trouble = tool, trouble
+    with pytest.raises(StoppedError):
+        train(tmp_path, "pix2pix", stop_at=4, **asked)
+    tools.full = ""
+    rows = {int(row["step"]): row for row in logged(train(tmp_path, "pix2pix", resume=True, **asked))}
+    for column, name in (("g_l1", "loss/g_l1"), ("lr", "training/lr")):
+        told = [(step, value) for entry, step, value in tools.told[tool] if entry == name]
+        assert told == [(step, float(row[column])) for step, row in rows.items() if step not in left_out]
+
+
 def test_nothing_leaves_the_machine_unasked(
     train: Train, tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import csv
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,13 @@ class TrainingLog:
             csv.DictWriter(file, self.columns, restval="", lineterminator="\n").writerow(row)
             file.flush()
             os.fsync(file.fileno())  # a checkpoint written after it must not outlive it
+
+
+def rows_of(path: Path) -> Iterator[dict[str, float]]:
+    """The rows of the log of a training that goes on, by column, what is empty left out."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield {name: float(cell) for name, cell in row.items() if cell}
 
 
 def kept_rows(path: Path, columns: Sequence[str], step: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 Nothing leaves the machine unless the user's own settings say so: W&B writes offline where WANDB_MODE is not set, MLflow
 into the run folder where MLFLOW_TRACKING_URI is not. No trouble of theirs ends a training: it is said once, and that
-log ends. A resumed training goes on in the same log; a step that was told is not told again.
+log ends. A resumed training goes on in the same log, which first gets what is in log.csv alone; a step that was told is
+not told again.
 """
 
 import importlib
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from vsbench.engine.log import HEAD, rows_of
 from vsbench.engine.run import Run
 from vsbench.errors import RunError, UsageError
 from vsbench.names import brief, said
@@ -146,8 +148,15 @@ def require_loggers(names: Sequence[str]) -> None:
         _imported(name)
 
 
+def entries(row: Mapping[str, float]) -> dict[str, float]:
+    """A row of log.csv by the names that tools group it by."""
+    return {f"{'training' if name in HEAD else 'loss'}/{name}": v for name, v in row.items() if name != HEAD[0]}
+
+
 class Loggers:
-    """The logs of other tools that a training from step ``start`` on is told to; none for no ``names``."""
+    """The logs of other tools that a training from step ``start`` on is told to; none for no ``names``. log.csv is that
+    of the steps until then.
+    """
 
     def __init__(self, names: Sequence[str], run: Run, start: int, say: Tell) -> None:
         self.run, self.say = run, say
@@ -159,18 +168,26 @@ class Loggers:
 
     def tell(self, step: int, values: Mapping[str, float], sheet: Path | None = None) -> None:
         """What is new at a step; once for each step."""
-        for name, logger in list(self.open.items()):
-            if step <= self.told[name]:
-                continue
+        for name in list(self.open):
             with self._spared(name):
-                self._remember(name, step)  # first: a step is rather left out than told twice
-                logger.tell(step, values, sheet)
+                self._tell(name, step, values, sheet)
 
     def close(self, finished: bool) -> None:
         """All is told, of a training that is finished or stopped."""
         for name, logger in list(self.open.items()):
             with self._spared(name):
                 logger.close(finished)
+
+    def _tell(self, name: str, step: int, values: Mapping[str, float], sheet: Path | None = None) -> None:
+        before = self.told[name]
+        if step <= before:
+            return
+        self._remember(name, step)  # first: a step is rather left out than told twice
+        try:
+            self.open[name].tell(step, values, sheet)
+        except ConnectionError:  # nobody has heard it
+            self._remember(name, before)
+            raise
 
     @contextmanager
     def _spared(self, name: str) -> Iterator[None]:
@@ -191,7 +208,11 @@ class Loggers:
                 self.say(f"warning: {error}")
         tool = TOOLS[name]
         self.open[name] = tool(_imported(name), self.run, state.id if state else None, start)
-        self._remember(name, start if state is None or tool.forgets else state.step)
+        told = start if state is None else state.step
+        self._remember(name, min(told, start) if tool.forgets else told)
+        if told < start:
+            for row in rows_of(self.run.log_file):
+                self._tell(name, int(row[HEAD[0]]), entries(row))
 
     def _remember(self, name: str, step: int) -> None:
         self.told[name] = step

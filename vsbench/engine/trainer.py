@@ -18,8 +18,8 @@ from vsbench.data.workers import Ahead
 from vsbench.engine.average import WeightAverage, averaged
 from vsbench.engine.checkpoint import prune, restore_newest, save_checkpoint
 from vsbench.engine.interrupt import Interrupt, Interrupted, sheltered
-from vsbench.engine.log import HEAD, Tally, TrainingLog
-from vsbench.engine.loggers import Loggers
+from vsbench.engine.log import Tally, TrainingLog
+from vsbench.engine.loggers import Loggers, entries
 from vsbench.engine.memory import process_peak
 from vsbench.engine.run import Run
 from vsbench.engine.samples import draw_sheet
@@ -133,7 +133,6 @@ def train(
     if fabric.world_size > 1:
         broadcast(method)  # random numbers are equal on all ranks too: vsbench.ranks
     log = None  # what is written, the first of several processes writes
-    loggers = Loggers(rhythm.log_to if fabric.is_global_zero else (), run, start, display.say)
     if fabric.is_global_zero:
         log = TrainingLog(run.log_file, method.card.losses, start)
         if validation is not None:
@@ -141,6 +140,7 @@ def train(
             if validation.is_due(start, schedule.steps):  # it stopped at a bad image, before it was measured
                 with averaged(average, method):
                     validation.measure(start, method, fabric.device)
+    loggers = Loggers(rhythm.log_to if fabric.is_global_zero else (), run, start, display.say)
     method.train()
 
     begun = since = time.monotonic()
@@ -192,7 +192,7 @@ def train(
                         progress = Progress(done, schedule.steps, epoch, images / (now - since), tally.means)
                         row = _row(progress, rate, fabric)
                         log.append(row)
-                        told |= {f"{'training' if n in HEAD else 'loss'}/{n}": v for n, v in row.items() if n != "step"}
+                        told |= entries(row)
                         display.step(training.title, progress)
                         since, images, tally = now, 0, Tally()
                     if done % rhythm.sheet == 0 or last:
