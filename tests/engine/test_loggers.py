@@ -1,6 +1,7 @@
 """What logs of other tools are told: what log.csv has, each step once, and no trouble of theirs ends a training."""
 
 import csv
+import signal
 import sys
 import types
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from vsbench.engine.interrupt import Interrupted
 from vsbench.engine.loggers import TOOLS, require_loggers
 from vsbench.engine.run import Run
 from vsbench.errors import UsageError
@@ -220,6 +222,26 @@ def test_a_tool_whose_own_process_was_ended_says_nothing_more(train: Train, tmp_
     tools.full, tools.trouble = "wandb", ConnectionResetError("Connection lost")
     assert len(logged(train(tmp_path, "pix2pix", rhythm={"log_to": ("wandb",)}))) == 4
     assert tools.ended["wandb"] == ["torn down"]
+
+
+def test_a_signal_is_heard_though_a_tool_that_begins_takes_it_for_its_own(
+    train: Train, tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As W&B does, whose beginning takes seconds: the training would go on for days."""
+
+    def init(**asked: Any) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise SystemExit(128) from None
+
+    monkeypatch.setattr(sys.modules["wandb"], "init", init)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for what runs in background
+    try:
+        with pytest.raises(Interrupted):
+            train(tmp_path, "pix2pix", rhythm={"log_to": ("wandb",)})
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_tool_whose_package_does_not_load_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

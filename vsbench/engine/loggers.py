@@ -75,28 +75,31 @@ class WandB:
         self.tool, self.id = tool, id_ or uuid.uuid4().hex[:8]
         settings = tool.Settings(silent=True, console="off", save_code=False, disable_git=True)
         mode = os.environ.get("WANDB_MODE", "offline")
-        self.run = tool.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT), id=self.id, name=_name(run), dir=str(run.folder),
-            mode=mode, resume="allow", settings=settings,
-        )  # fmt: skip
+        with self._left_in_peace():
+            self.run = tool.init(
+                project=os.environ.get("WANDB_PROJECT", PROJECT), id=self.id, name=_name(run), dir=str(run.folder),
+                mode=mode, resume="allow", settings=settings,
+            )  # fmt: skip
 
     def tell(self, step: int, values: Mapping[str, float], sheet: Path | None) -> None:  # noqa: D102
         image = {} if sheet is None else {SHEET: self.tool.Image(str(sheet))}
-        with self._quiet_where_cut_off():
+        with self._left_in_peace():
             self.run.log(dict(values) | image, step=step, commit=True)  # else it is kept until the next step's
 
     def close(self, finished: bool) -> None:  # noqa: D102
-        with self._quiet_where_cut_off():
+        with self._left_in_peace():
             self.run.finish(exit_code=0 if finished else 1)
 
     @contextmanager
-    def _quiet_where_cut_off(self) -> Iterator[None]:
-        """Where its own process was ended, as by what SLURM sends to all of a job, it would say so at length later."""
+    def _left_in_peace(self) -> Iterator[None]:
+        """Its own process may have been ended, as by what SLURM sends to all of a job: W&B's hook at the program's end
+        would then fail once more, and at length.
+        """
         try:
             yield
-        except ConnectionError:
-            with suppress(ConnectionError):
-                self.tool.teardown()
+        except BaseException:
+            with suppress(Exception):
+                self.tool.teardown()  # the hook too
             raise
 
 

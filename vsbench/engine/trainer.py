@@ -140,7 +140,6 @@ def train(
             if validation.is_due(start, schedule.steps):  # it stopped at a bad image, before it was measured
                 with averaged(average, method):
                     validation.measure(start, method, fabric.device)
-    loggers = Loggers(rhythm.log_to if fabric.is_global_zero else (), run, start, display.say)
     method.train()
 
     begun = since = time.monotonic()
@@ -163,6 +162,8 @@ def train(
         return stream(batches, start, schedule.steps, workers, fabric.device.type == "cuda", stop_waiting)
 
     with Interrupt() as interrupt, sheltered(ahead) as batches_ahead:
+        # here, for a tool that takes seconds to begin may take Ctrl-C for its own
+        loggers = Loggers(rhythm.log_to if fabric.is_global_zero else (), run, start, display.say)
         try:
             for step, (he, ihc, ids) in enumerate(batches_ahead, start):
                 batch = Batch.of(fabric.to_device(he), fabric.to_device(ihc), ids, schedule.place(step))
