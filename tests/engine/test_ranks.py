@@ -105,6 +105,7 @@ def run_all(processes: list[tuple[list[object], dict[str, str]]], folder: Path) 
     for process in started:
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said
+        assert "GLOBAL_RANK" not in said, "what Fabric says to its own users"
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from vsbench.cli.sweep import _reasons as reasons
-from vsbench.cli.sweep import lines
+from vsbench.cli.sweep import _Watch, lines
 from vsbench.engine.progress import Pace
 from vsbench.records.job import JobRecord
 from vsbench.studies.executors.local import LocalExecutor
@@ -94,6 +94,19 @@ def test_a_reason_is_said_once_however_many_rows_have_it(study: Read) -> None:
     assert said[1] == "regression+cpu on folder-ki67, seed 1: the disk is full"
 
 
+def test_a_row_that_waits_for_somebody_is_told_again_one_that_waits_for_its_turn_is_not(
+    study: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sweep waits as long as its rows do: what will never come by itself is to be read there."""
+    _, (row,) = study()
+    with _Watch(1) as watch:
+        for why, stuck in (("", False), ("SLURM: Priority", False), ("SLURM: Bad (ask for less)", True)):
+            for _ in range(2):
+                watch([RowState(row, "waiting", why=why, stuck=stuck)])
+    told = "regression+cpu on folder-ki67, seed 0: waiting"
+    assert capsys.readouterr().err.splitlines() == [told, f"{told}, SLURM: Bad (ask for less)"]
+
+
 def test_status_and_plan_as_text_and_json(vsbench: Command, write: Write, study: Read, train_here: Any) -> None:
     file = write(seeds=[0, 1])
     _, rows = study(seeds=[0, 1])
@@ -117,7 +130,7 @@ def test_status_and_plan_as_text_and_json(vsbench: Command, write: Write, study:
 def test_called_off_and_left_so(vsbench: Command, write: Write, study: Read) -> None:
     file = write()
     (row,) = study()[1]
-    assert "1 rows cancelled; vsbench sweep retry" in vsbench("sweep", "cancel", file).stdout
+    assert "1 row cancelled; vsbench sweep retry" in vsbench("sweep", "cancel", file).stdout
     swept = vsbench("sweep", file)
     assert swept.returncode == 1
     assert f"1 of 1 rows are not done; once mended: vsbench sweep retry {file}" in swept.stderr

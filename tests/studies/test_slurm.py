@@ -116,6 +116,20 @@ def test_what_the_queue_says_and_of_what_it_forgot_the_accounts(
     assert found[5].why == "out of memory; ask for more"
 
 
+def test_a_job_that_waits_for_what_never_comes_is_stuck(
+    study: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where more is asked for than any node has, which SLURM takes of jobs that are submitted on hold."""
+    rows = study(seeds=[0, 1, 2])[1]
+    for row, number in zip(rows, "567", strict=True):
+        row.run.folder.mkdir(parents=True)
+        JobRecord(executor="slurm", id=number).write(row.run.job_file)
+    queue = "printf '5|PENDING||N/A|BadConstraints\n6|PENDING||N/A|Resources\n7|RUNNING|n1|N/A|JobHeldUser\n'"
+    found = look_at(rows, {"slurm": executor(tmp_path, monkeypatch, queue)})
+    assert [one.stuck for one in found] == [True, False, False]
+    assert found[0].why == "SLURM: BadConstraints (no node has what it asks for: cancel, ask for less, retry)"
+
+
 @pytest.mark.parametrize("word", ["COMPLETED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "CANCELLED", "?"])
 @pytest.mark.parametrize(("seconds", "state"), [(3, "ending"), (-30, "ending"), (100, "gone")])
 def test_a_job_that_ended_a_moment_ago_may_queue_again(

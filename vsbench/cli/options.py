@@ -98,6 +98,7 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
 
     Raises UsageError where the kind or the number is not here.
     """
+    import logging
     import warnings
 
     import torch
@@ -116,6 +117,7 @@ def make_fabric(name: str, devices: int, precision: str, nodes: int = 1) -> "Fab
         raise UsageError("--precision 16-mixed: no half precision on the CPU; take bf16-mixed or 32")
     if devices > 1:
         share_threads(devices)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it has begun
     try:
         with warnings.catch_warnings():  # a step of an interactive job is no use of srun to Fabric, which warns of it
             warnings.filterwarnings("ignore", message="The `srun` command is available")

@@ -100,7 +100,8 @@ def cancel(study: Study) -> None:
 
     told = read_study(study)
     cancelled = call_off(plan(told), executors_of(told))
-    say(f"{len(cancelled)} rows cancelled" + (f"; vsbench sweep retry {study} goes on with them" if cancelled else ""))
+    count = "1 row" if len(cancelled) == 1 else f"{len(cancelled)} rows"
+    say(f"{count} cancelled" + (f"; vsbench sweep retry {study} goes on with them" if cancelled else ""))
 
 
 def _sweep(file: Path, jobs: int | None, again: bool, dry_run: bool = False, json_: bool = False) -> None:
@@ -199,7 +200,7 @@ class _Watch:
         self.console = Console(stderr=True)
         fits = 2 * rows + 2 < self.console.height
         self.live = Live(console=self.console, refresh_per_second=2) if self.console.is_terminal and fits else None
-        self.told: dict[Path, str] = {}
+        self.told: dict[Path, tuple[str, str]] = {}
 
     def __enter__(self) -> "_Watch":
         if self.live is not None:
@@ -211,17 +212,19 @@ class _Watch:
             self.live.stop()
 
     def __call__(self, states: "Sequence[RowState]") -> None:
+        from rich.console import Group
         from rich.text import Text
 
         if self.live is not None:
             table = "\n".join(map(shown, lines(states, self.console.width)))
-            self.live.update(Text(table, no_wrap=True, overflow="crop"))
+            stuck = map(shown, _reasons([one for one in states if one.stuck]))
+            self.live.update(Group(Text(table, no_wrap=True, overflow="crop"), *map(Text, stuck)))
             return
         for one in states:
-            folder = one.row.run.folder
-            if self.told.get(folder, "to do") != one.state:
+            folder, seen = one.row.run.folder, (one.state, one.why if one.stuck else "")
+            if self.told.get(folder, ("to do", "")) != seen:
                 note(f"{one.row}: {one.state}{f', {one.why}' if one.why else ''}")
-            self.told[folder] = one.state
+            self.told[folder] = seen
 
 
 def lines(states: "Sequence[RowState]", width: int) -> list[str]:

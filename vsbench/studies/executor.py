@@ -17,11 +17,14 @@ JobState = Literal["waiting", "running", "ending", "gone", "elsewhere"]
 
 @dataclass(frozen=True)
 class Seen:
-    """What an executor knows of a job now. ``why``: one sentence where it ended by no fault of the training."""
+    """What an executor knows of a job now. ``why``: one sentence where it ended by no fault of the training, or what it
+    waits for; ``stuck``: that does not come by itself.
+    """
 
     state: JobState
     node: str | None = None
     why: str = ""
+    stuck: bool = False
 
 
 class Executor(Protocol):

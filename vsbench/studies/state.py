@@ -28,7 +28,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RowState:
-    """How far a row is. ``why``: the reason where it is neither done nor under way, in one line."""
+    """How far a row is. ``why``: the reason where it is neither done nor running, in one line; ``stuck``: it waits for
+    what does not come by itself.
+    """
 
     row: PlannedRow
     state: State
@@ -38,6 +40,7 @@ class RowState:
     job: JobRecord | None = None
     node: str | None = None
     why: str = ""
+    stuck: bool = False
 
 
 class Reader:
@@ -117,7 +120,7 @@ def _state(row: PlannedRow, job: JobRecord | RunError | None, seen: Seen, reader
 
     def found(state: State, why: str = "") -> RowState:
         step = max(far.step, going.step) if going is not None and state == "running" else far.step
-        return RowState(row, state, step, far.steps, going, job, node, why)
+        return RowState(row, state, step, far.steps, going, job, node, why, state == "waiting" and seen.stuck)
 
     if far.finished and seen.state not in UNDER_WAY:  # a process that still ends has its place and its GPU
         return found("done")

@@ -59,6 +59,18 @@ WHY = {
     "TIMEOUT": "its time was up before it had ended; ask for a longer grace_s",
 }
 
+LESS = "cancel, ask for less, retry"
+STUCK = {  # what SLURM says of jobs that will wait for ever, and what lets them go
+    "BadConstraints": f"no node has what it asks for: {LESS}",
+    "PartitionNodeLimit": f"its partition has not so many nodes: {LESS}",
+    "PartitionTimeLimit": f"its partition does not give so many hours: {LESS}",
+    "DependencyNeverSatisfied": "what it was to wait for has failed: cancel, mend the options, retry",
+    "JobHeldUser": "scontrol release lets it go",
+    "JobHeldAdmin": "an administrator holds it",
+    "launch failed requeued held": "its node could not begin it: scontrol release lets it try again",
+    "JobHoldMaxRequeue": "it was queued again too often: scontrol release lets it try again",
+}
+
 
 class RefusedError(UsageError):
     """SLURM does not take jobs as they are asked for."""
@@ -200,7 +212,8 @@ class SlurmExecutor:
         if word in WAITING or word in RUNNING:
             self.alive[job.id] = time.monotonic()
         if word in WAITING:
-            return Seen("waiting", why="" if reason in ("", "None") else f"SLURM: {reason}")
+            stuck = f" ({STUCK[reason]})" if reason in STUCK else ""
+            return Seen("waiting", why="" if reason in ("", "None") else f"SLURM: {reason}{stuck}", stuck=bool(stuck))
         if word in RUNNING:
             return Seen("running", node)
         over_s = _age(end)  # SLURM's own word, where it has one; else since there was a sign of the job
