@@ -38,6 +38,19 @@ def test_a_killed_writers_file_is_cleared_by_the_next_and_a_living_ones_stays(tm
         assert sorted(p.name for p in tmp_path.iterdir()) == sorted([living.name, "c.json"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_what_a_writer_makes_anew_has_the_rights_of_any_other_file(tmp_path: Path) -> None:
+    """As safetensors does, for its owner alone: others of a group could not read a checkpoint."""
+    before = os.umask(0o027)
+    try:
+        with atomic(tmp_path / "weights") as temporary:
+            temporary.unlink()
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "weights").stat().st_mode & 0o777 == 0o640
+
+
 def test_threads_never_write_with_wider_rights_than_the_umask_gives(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

@@ -53,9 +53,12 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         with named(path, temporary):
             temporary.open("xb").close()  # with the rights that the umask gives, which another thread needs unchanged
+            rights = stat.S_IMODE(temporary.stat().st_mode)
             yield temporary
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
+            if stat.S_IMODE(temporary.stat().st_mode) != rights:  # safetensors makes a file anew, for its owner alone
+                temporary.chmod(rights)
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -15,12 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from vsbench.cli.app import _run
 from vsbench.cli.sweep import _reasons as reasons
 from vsbench.cli.sweep import _Watch, lines
 from vsbench.engine.progress import Pace
 from vsbench.records.job import JobRecord
 from vsbench.studies.executors.local import LocalExecutor
 from vsbench.studies.file import Local
+from vsbench.studies.job_log import INTERRUPTED
 from vsbench.studies.state import RowState, look_at
 from vsbench.studies.sweep import train_rows
 
@@ -173,3 +175,15 @@ def test_merged_from_the_command_line(vsbench: Command, study: Read, train_here:
     assert merged.returncode == 0, merged.stderr
     assert merged.stdout == "both: 2 runs added, 0 replaced by further ones, 0 there already, 0 left\n"
     assert {path.name for path in (tmp_path / "both/runs/folder-ki67/regression+cpu").iterdir()} == {"seed-0", "seed-1"}
+
+
+def test_what_is_interrupted_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Any command, whatever typer makes of Ctrl-C: the log of a job is read for this line."""
+
+    def merge(*words: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vsbench.studies.merge.merge", merge)
+    monkeypatch.setattr(sys, "argv", ["vsbench", "merge", "one", "into"])
+    assert _run() == 130
+    assert capsys.readouterr().err == f"{INTERRUPTED}\n"

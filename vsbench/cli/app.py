@@ -4,6 +4,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from vsbench import __version__
 from vsbench.cli import (
@@ -34,8 +35,25 @@ from vsbench.cli.troubles import trouble
 from vsbench.environment import settle
 from vsbench.errors import UserError
 
+
+class _Commands(TyperGroup):
+    """Ctrl-C reaches ``_run``: typer would end with its exit code, and no word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Stopped from None
+
+
+class _Stopped(Exception):
+    """By the user."""
+
+
 app = typer.Typer(
     name="vsbench",
+    cls=_Commands,
     help="Benchmark and evaluation suite for virtual staining: H&E → IHC.",
     no_args_is_help=True,
     add_completion=False,
@@ -116,7 +134,7 @@ def _run() -> int:
         return _fail(str(error), error.exit_code)
     except typer.Abort:
         return _fail("aborted", 1)
-    except KeyboardInterrupt:
+    except (_Stopped, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except BrokenPipeError:
         return 1  # who read standard output has gone: head, or a pager
