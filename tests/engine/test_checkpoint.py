@@ -4,6 +4,7 @@ import json
 import os
 import random
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,21 @@ def test_an_interrupted_write_leaves_the_old_checkpoints(
     assert checkpoints(folder) == [saved]
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]  # no temporary file stays
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sets no such limit")
+def test_a_state_that_has_no_room_is_said_in_the_systems_words(saved: Checkpoint, build: Build) -> None:
+    """torch's own speak of positions in its archive."""
+    import resource
+
+    method = build("cyclegan")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"step-00000002\.safetensors: cannot be written \(File too large\)"):
+            save_checkpoint(saved.weights.parent, 2, "cyclegan", method, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("part", ["weights", "state"])

@@ -123,13 +123,14 @@ def save_checkpoint(
     state = {"weights": metadata["digest"], **training_state(method, optimizers, engine or {})}
     try:
         with atomic(checkpoint.state) as temporary:
-            torch.save(state, temporary)
+            with temporary.open("wb") as file:  # given a path, torch would not say why it can't write
+                torch.save(state, file)
             total = file_digest(temporary)
         write_text(checkpoint.state_digest, f"{total}  {checkpoint.state.name}\n")
         with atomic(checkpoint.weights) as temporary:
             save_file(tensors, temporary, metadata)
     except (OSError, RuntimeError, SafetensorError) as error:  # each writer has its own for a full disk
-        why = said(error)
+        why = said(error.__context__ if isinstance(error.__context__, OSError) else error)
         raise RunError(f"{checkpoint.weights}: cannot be written ({why}); mend it and go on with --resume") from None
     return checkpoint
 
