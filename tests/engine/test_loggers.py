@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from vsbench.engine.interrupt import Interrupted
 from vsbench.engine.loggers import TOOLS, require_loggers
@@ -180,11 +181,15 @@ def test_what_a_log_could_not_take_it_gets_when_the_training_goes_on(
     tools.full, tools.trouble = tool, trouble
     with pytest.raises(StoppedError):
         train(tmp_path, "pix2pix", stop_at=4, **asked)
+    (folder,) = tmp_path.glob("runs/*/*/*")
+    Run(folder).samples.mkdir()
+    Image.new("RGB", (8, 8)).save(Run(folder).sheet(2))
     tools.full = ""
     rows = {int(row["step"]): row for row in logged(train(tmp_path, "pix2pix", resume=True, **asked))}
     for column, name in (("g_l1", "loss/g_l1"), ("lr", "training/lr")):
         told = [(step, value) for entry, step, value in tools.told[tool] if entry == name]
         assert told == [(step, float(row[column])) for step, row in rows.items() if step not in left_out]
+    assert [step for name, step, _ in tools.told[tool] if name == "sheet"] == [2, 6]
 
 
 def test_nothing_leaves_the_machine_unasked(

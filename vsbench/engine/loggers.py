@@ -181,7 +181,7 @@ class Loggers:
             with self._spared(name):
                 logger.close(finished)
 
-    def _tell(self, name: str, step: int, values: Mapping[str, float], sheet: Path | None = None) -> None:
+    def _tell(self, name: str, step: int, values: Mapping[str, float], sheet: Path | None) -> None:
         before = self.told[name]
         if step <= before:
             return
@@ -215,7 +215,8 @@ class Loggers:
         self._remember(name, min(told, start) if tool.forgets else told)
         if told < start:
             for row in rows_of(self.run.log_file):
-                self._tell(name, int(row[HEAD[0]]), entries(row))
+                sheet = self.run.sheet(int(row[HEAD[0]]))
+                self._tell(name, int(row[HEAD[0]]), entries(row), sheet if sheet.exists() else None)
 
     def _remember(self, name: str, step: int) -> None:
         self.told[name] = step

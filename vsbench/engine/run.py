@@ -95,6 +95,10 @@ class Run:
         """Sheets drawn while training."""
         return self.folder / "samples"
 
+    def sheet(self, step: int) -> Path:
+        """The one of a step, where it was drawn."""
+        return self.samples / f"step-{step:08d}.png"
+
     def images(self, split: str) -> Path:
         """Generated images of a split."""
         return self.folder / "images" / split

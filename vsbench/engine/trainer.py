@@ -197,7 +197,7 @@ def train(
                         display.step(training.title, progress)
                         since, images, tally = now, 0, Tally()
                     if done % rhythm.sheet == 0 or last:
-                        sheet = run.samples / f"step-{done:08d}.png"
+                        sheet = run.sheet(done)
                         with averaged(average, method):
                             draw_sheet(sheet, method, pairs[:SHEET_PAIRS], SHEET_SIZE, fabric.device)
                     measured = validation is not None and validation.is_due(done, schedule.steps)
