@@ -290,3 +290,14 @@ def test_what_slurm_refuses_is_said_in_a_line(pairs: Path, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="invalid partition specified: nowhere") as refused:
         executors_of(found)["slurm"].submit(rows, [])
     assert "\n" not in str(refused.value)
+
+
+def test_what_no_node_has_is_waited_for_in_vain_and_that_is_said(pairs: Path, tmp_path: Path) -> None:
+    """SLURM takes such jobs where they are submitted on hold."""
+    study = study_file(tmp_path, pairs, SLURM | {"hours": 1, "memory": "900G"}, {"label": "plain"})
+    found, rows = read(study)
+    assert executors_of(found)["slurm"].submit(rows, []) == rows
+    wait_for(lambda: states(study)["plain"].stuck, "not said")
+    assert "BadConstraints (no node has what it asks for" in states(study)["plain"].why
+    call_off(study)
+    wait_for(lambda: states(study)["plain"].state == "cancelled", "not called off")

@@ -190,7 +190,7 @@ def _finish(study: "StudyFile", states: "Sequence[RowState]", out: Path) -> list
 
 
 class _Watch:
-    """Shows the table while rows are trained; where there is no terminal, a line when a row changes its state."""
+    """Shows the table while rows are trained; where there is no terminal, a line when one changes or is stuck."""
 
     def __init__(self, rows: int) -> None:
         from rich.live import Live
