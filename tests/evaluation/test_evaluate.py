@@ -422,6 +422,26 @@ def test_trainings_and_images_made_elsewhere_are_measured_at_one_size(place: Pat
     assert not run_of(place).evaluation("native").exists()
 
 
+def test_other_images_take_no_rows_name(place: Path) -> None:
+    folder, other, moved = outside(place), place / "other", place / "moved"
+    shutil.copytree(folder, other)
+    evaluate_copy(place, folder)
+    first = sorted(folder.glob("*.png"))[0]
+    Image.fromarray(255 - np.asarray(Image.open(first))).save(other / first.name)
+    before = summary_of(place, "copy/external")
+    with pytest.raises(UsageError, match=rf"the row copy holds other images \({folder}\); choose another --name"):
+        evaluate_copy(place, other)
+    assert summary_of(place, "copy/external") == before
+    folder.rename(moved)
+    assert evaluate_copy(place, moved).cached, "the same images in another place are the row's"
+    shutil.copy(other / first.name, moved / first.name)
+    assert not evaluate_copy(place, moved).cached, "what lies in its place is measured again"
+    for file in list(moved.glob("*.png")):
+        shutil.copy(other / first.name, moved / f"{file.stem}_B.png")
+    with pytest.raises(UsageError, match=rf"other images \({moved}\)"):
+        evaluate_copy(place, moved, suffix="_B")
+
+
 def test_images_made_elsewhere_alone_are_measured_again_without_a_data_root(place: Path) -> None:
     """Their record says where the data lay, as a training's does."""
     outcome = evaluate_copy(place, outside(place))

@@ -81,6 +81,15 @@ def test_judged_again_nothing_is_read(judged: Path, slides: Path, monkeypatch: p
     assert all(outcome.cached for outcome in outcomes)
 
 
+def test_other_slides_take_no_rows_name(judged: Path, slides: Path) -> None:
+    (slides / "other.csv").write_text((slides / "pairs.csv").read_text().replace("fake1.tif", "ihc1.tif"))
+    with pytest.raises(UsageError, match=r"the row paler holds other images \(.*pairs\.csv\)"):
+        evaluate_slides(slides / "other.csv", "paler", judged)
+    (slides / "again.csv").write_text((slides / "pairs.csv").read_text())
+    outcomes, _ = evaluate_slides(slides / "again.csv", "paler", judged)
+    assert all(outcome.cached for outcome in outcomes)
+
+
 def test_other_evaluations_leave_rows_of_slides_alone(judged: Path) -> None:
     assert every_run(judged) == ([], [])
     run = Run(judged / "runs" / "slides-ki67" / "paler" / "external")

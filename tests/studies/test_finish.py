@@ -106,6 +106,34 @@ EMPTY = Ledger((), (), ())
 
 
 @pytest.mark.usefixtures("one_metric")
+def test_folds_are_pooled_in_another_place_where_results_are_only_read(
+    folds: Read, train_here: Any, tmp_path: Path
+) -> None:
+    asked, rows = folds()
+    for row in rows:
+        train_here(row)
+    damaged = rows[0].request.results / "runs/folder-ki67/damaged/seed-0/run.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    before, out = sorted(asked.results.rglob("*")), tmp_path / "out"
+    evaluate = ["evaluate", "--all", "--results", str(asked.results), "--out", str(out), "--device", "cpu"]
+    said = CliRunner().invoke(app, evaluate)
+    assert said.stderr.splitlines()[-1].startswith(f"error: {damaged}: ")
+    assert sorted(asked.results.rglob("*")) == before
+    (comparison,) = compare(load_results(out))
+    (row,) = (row for row in comparison.rows if row.is_method)
+    assert [(run.kind, run.n) for run in row.runs] == [("pooled", 8)]
+    damaged.unlink()
+    said = CliRunner().invoke(app, evaluate)
+    assert (said.exit_code, "measured\n" in said.stdout) == (0, False)
+    (asked.results / "runs/folder-ki67/regression+cpu/seed-0").mkdir(parents=True)
+    (asked.results / "runs/folder-ki67/regression+cpu/seed-0/run.json").write_text(rows[0].run.record_file.read_text())
+    found, failures = every_run(asked.results, out)
+    assert "holds another run (trained)" in failures[0]
+    assert [run.folder.is_relative_to(asked.results) for run in found] == [True], "none stands for the other"
+
+
+@pytest.mark.usefixtures("one_metric")
 def test_folds_that_are_missing_or_other_trainings_by_now_are_said(folds: Read, train_here: Any) -> None:
     asked, rows = folds()
     train_here(rows[0])

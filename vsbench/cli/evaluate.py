@@ -176,10 +176,8 @@ def evaluate(
             given = parse_settings(data or []) if dataset is None else dataset_options(dataset, data, data_root)
             pairs = Pairs(dataset, stain, given, data_root, data_name)
             chosen, incomplete = [run_at(place, out or results, pairs) for place in runs or []], list[str]()
-            if not chosen and out is not None:  # what is there is only read
-                chosen = engine.unevaluated(results)
-            elif not chosen:
-                chosen, incomplete = engine.every_run(results)
+            if not chosen:
+                chosen, incomplete = engine.every_run(results, out)
             if not chosen and not incomplete:
                 raise UserError(f"{results}: no run yet; train one with vsbench train METHOD --dataset … --stain …")
             if runs and draws > 1:

@@ -60,8 +60,7 @@ def evaluate_rows(
     for row in rows:
         images = row.made_of
         if row.files is not None:
-            group.digests.add(row.files.values())
-            images = digest([group.digests.of(row.files[p.id]) for p in group.pairs])
+            images = group.images_digest(row.files)
         data = [group.data_digest, group.labels_digest, *training]
         if (outlined := given.get(name := str(row.run.folder))) is not None:
             group.digests.add(outlined.values())
@@ -123,14 +122,26 @@ def evaluate_references(
 
 def unevaluated(results: Path) -> list[Run]:
     """Trained and external runs under ``results``, finished or not, in the order of their paths."""
-    runs = [run for run in find_runs(results) if run.record.kind != "reference"]
-    return [run for run in runs if run.record.dataset != SLIDES]  # these are judged by their list alone
+    return [run for run in find_runs(results) if _is_for_all(run)]
 
 
-def every_run(results: Path) -> tuple[list[Run], list[str]]:
-    """The same once folds below ``results`` are pooled, and a line for each row of which folds are missing."""
-    _, failures = pool_all(results)
-    return unevaluated(results), failures
+def _is_for_all(run: Run) -> bool:
+    try:
+        record = run.record
+    except RunError:  # told where it is measured, and the others are
+        return True
+    return record.kind != "reference" and record.dataset != SLIDES  # slides are judged by their list alone
+
+
+def every_run(results: Path, out: Path | None = None) -> tuple[list[Run], list[str]]:
+    """The same once folds below ``results`` are pooled, and a line for each row of which folds are missing.
+
+    ``out``: where the pooled lie, where ``results`` are only read.
+    """
+    pooled, failures = pool_all(results, out)
+    found = {run.folder.relative_to(results): run for run in unevaluated(results)}
+    found |= {run.folder.relative_to(out or results): run for run in pooled}
+    return [found[place] for place in sorted(found)], failures
 
 
 def evaluate_runs(

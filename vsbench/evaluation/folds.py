@@ -4,6 +4,7 @@ No slide is in two folds, so that every image is made by what has not seen its s
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,64 +18,82 @@ from vsbench.evaluation.outside import reader
 from vsbench.evaluation.rows import Row, reference_rows, taken_over, translated_row, write_record
 from vsbench.files import digest
 from vsbench.metric import Image
-from vsbench.records.run import FoldRun, PooledRecord, ReferenceRecord
+from vsbench.records.run import FoldRun, PooledRecord, ReferenceRecord, TrainedRecord
 
 if TYPE_CHECKING:
     import torch
 
 
-def pool(runs: Sequence[Run], results: Path) -> Run:
+Trained = tuple[Run, TrainedRecord]
+
+
+@dataclass(frozen=True)
+class Pooled(Run):
+    """A run of pooled folds. ``trainings``: the results folder that these lie under."""
+
+    trainings: Path
+
+
+def pool(runs: Sequence[Trained], results: Path, out: Path | None = None) -> Pooled:
     """The run under ``results`` that stands for the finished trainings of one seed on all folds of a data set.
 
     ``runs``: in the order of their folds, each below its fold's own results (``fold_results``). The folder holds what
-    it is made of; images are translated and measured when it is evaluated. RunError where it holds another run.
+    it is made of; images are translated and measured when it is evaluated. ``out``: where it lies, where ``results``
+    are only read. RunError where either holds another run in its place.
     """
-    records = [run.trained for run in runs]
     folds = [
         FoldRun(fold=fold, folder=run.folder.relative_to(results).as_posix(), made=record.made)
-        for fold, (run, record) in enumerate(zip(runs, records, strict=True))
+        for fold, (run, record) in enumerate(runs)
     ]
-    first = records[0]
+    folder, first = runs[0][0].folder, runs[0][1]
     record = PooledRecord(
         schema=2, row=first.row, title=first.title, dataset=first.dataset, stain=first.stain, data_root=first.data_root,
         dataset_options=(first.dataset_options or {}) | {"fold": "all"}, data_name=first.data_name,
         method=first.method, preset=first.preset, variant=first.variant, config=first.config,
         parameters=first.parameters, seed=first.seed, folds=folds,
     )  # fmt: skip
-    place = Run(results / runs[0].folder.relative_to(runs[0].folder.parents[3]))
-    if place.record_file.exists() and (place.record.kind, place.record.made) != (record.kind, record.made):
-        raise RunError(f"{place.folder}: holds another run ({place.record.kind}); move it away")
-    require_one_row(place, record)
+    for place in [Run(home / folder.relative_to(folder.parents[3])) for home in (results, out or results)]:
+        if place.record_file.exists() and ((there := place.record).kind, there.made) != (record.kind, record.made):
+            raise RunError(f"{place.folder}: holds another run ({there.kind}); move it away")
+        require_one_row(place, record)
     write_record(place, record)
-    return place
+    return Pooled(place.folder, results)
 
 
-def pool_all(results: Path) -> tuple[list[Run], list[str]]:
-    """What ``pool`` makes of all folds below ``results``; a line for each row whose folds are not all finished."""
-    found: dict[tuple[str, ...], dict[int, Run]] = {}
-    for folder in sorted((results / FOLDS).glob("fold-*-of-*")):
-        for run in find_runs(folder, "trained"):
-            options, trained = run.trained.dataset_options or {}, run.trained
-            if trained.finished and fold_results(results, {"fold": 0} | options) == folder:
-                key = (folder.name.partition("-of-")[2], *run.folder.parts[-3:], trained.method, str(trained.config))
-                found.setdefault(key, {})[options.get("fold", 0)] = run
+def pool_all(results: Path, out: Path | None = None) -> tuple[list[Pooled], list[str]]:
+    """What ``pool`` makes of all folds below ``results``; a line for each row whose folds are not all finished, and
+    for each run whose record is not in order."""
+    found: dict[tuple[str, ...], dict[int, Trained]] = {}
     pooled, failures = [], []
+    for folder in sorted((results / FOLDS).glob("fold-*-of-*")):
+        for run in find_runs(folder):
+            try:
+                trained = run.record
+            except RunError as error:
+                failures.append(str(error))
+                continue
+            options = trained.dataset_options or {}
+            if not isinstance(trained, TrainedRecord) or not trained.finished:
+                continue
+            if fold_results(results, {"fold": 0} | options) == folder:
+                key = (folder.name.partition("-of-")[2], *run.folder.parts[-3:], trained.method, str(trained.config))
+                found.setdefault(key, {})[options.get("fold", 0)] = run, trained
     for runs in found.values():
         if text := _lacking(runs, results):
             failures.append(text)
             continue
         try:
-            pooled.append(pool([runs[fold] for fold in sorted(runs)], results))
+            pooled.append(pool([runs[fold] for fold in sorted(runs)], results, out))
         except UserError as error:
             failures.append(str(error))
     ranks.collect(None)  # the records are there before any rank reads them
     return pooled, failures
 
 
-def _lacking(runs: dict[int, Run], results: Path) -> str | None:
+def _lacking(runs: dict[int, Trained], results: Path) -> str | None:
     """Which folds of a row are finished, and what to do about the others; None where it has all of them."""
-    first = runs[min(runs)]
-    options = first.trained.dataset_options or {}
+    first, trained = runs[min(runs)]
+    options = trained.dataset_options or {}
     number = options.get("folds", 5)
     if not (missing := [fold for fold in range(number) if fold not in runs]):
         return None
@@ -93,7 +112,7 @@ def pooled_row(
 
     ``elsewhere`` as for ``translated_row``. Raises RunError where a training is missing, or another by now.
     """
-    record, results = run.record, run.folder.parents[3]
+    record, results = run.record, run.trainings if isinstance(run, Pooled) else run.folder.parents[3]
     assert isinstance(record, PooledRecord)
     if [part.fold for part in record.folds] != list(range(len(group.folds))):
         raise RunError(f"{run.folder}: of {len(record.folds)} folds, where the data set has {len(group.folds)}")

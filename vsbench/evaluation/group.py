@@ -104,6 +104,11 @@ class Group:
         """SHA-256 over ids, slides and contents of the test images."""
         return pairs_digest(self.pairs, self.digests.of)
 
+    def images_digest(self, files: Mapping[str, Path]) -> str:
+        """SHA-256 over the images of a row, pair id → file."""
+        self.digests.add(files.values())
+        return digest([self.digests.of(files[p.id]) for p in self.pairs])
+
     @cached_property
     def labels_digest(self) -> str:
         """SHA-256 over what the data set says of the test pairs besides the images."""

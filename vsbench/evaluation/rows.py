@@ -13,7 +13,7 @@ from vsbench.engine.checkpoint import load_method, weights_of
 from vsbench.engine.run import Run, require_one_row
 from vsbench.engine.surroundings import device_name
 from vsbench.engine.translate import Stopwatch, translate_files, translate_image
-from vsbench.errors import DataError, RunError, UserError
+from vsbench.errors import DataError, RunError, UsageError, UserError
 from vsbench.evaluation.group import PROTOCOL, SPLIT, Group
 from vsbench.evaluation.onepass import FindSeams, Maker
 from vsbench.evaluation.outside import find, foreign_inputs, lossy_warning, reader, resize_warning, stored_sizes
@@ -22,6 +22,7 @@ from vsbench.files import digest, file_digest
 from vsbench.names import checked_name
 from vsbench.records.images import Stamp
 from vsbench.records.run import ExternalRecord, ImportedRecord, ReferenceRecord, RunRecord, TrainedRecord
+from vsbench.records.summary import Summary
 
 if TYPE_CHECKING:
     import torch
@@ -196,8 +197,9 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
         data_root=None if group.data_root is None else str(group.data_root.resolve()), images=str(folder.resolve()),
         suffix=suffix, resize=resize,
     )  # fmt: skip
-    require_one_row(run, record)
     files = found.files.values()
+    require_one_row(run, record)
+    require_same_images(run, record, lambda: group.images_digest(found.files))
     warnings = ["images made elsewhere", *filter(None, [found.rule]), *foreign_inputs(found, group.pairs)]
     warnings += [*lossy_warning(files), *not_read(files)]
     protocol = group.protocol
@@ -212,13 +214,41 @@ def external_row(folder: Path, name: str, group: Group, suffix: str | None = Non
     return Row(run, record, make, dict(found.files), "", protocol, tuple(warnings), seams)
 
 
+def require_same_images(run: Run, record: ExternalRecord, images: Callable[[], str]) -> None:
+    """Raise UsageError where the row of images made elsewhere has been measured of others than these.
+
+    ``images``: gives their digest. Where they lie as before they are the row's, though they have changed; elsewhere
+    they are where they are the same.
+    """
+    there = _external_before(run)
+    if there is None or (there.images, there.suffix) == (record.images, record.suffix):
+        return
+    measured = set()
+    for file in run.folder.glob("evaluation/*/summary.json"):
+        try:
+            measured.add(Summary.read(file).images_digest)
+        except RunError:  # measured again, of whatever images
+            continue
+    if measured and images() not in measured:
+        which = "" if there.suffix is None else f", *{there.suffix}"
+        raise UsageError(
+            f"{run.folder}: the row {record.row} holds other images ({there.images}{which}); choose another --name, "
+            "or move the folder away"
+        )
+
+
 def _rule_before(run: Run) -> str | None:
     """The rule by which a row of images is brought to the size of the real IHC, where nobody asks for that now."""
+    there = _external_before(run)
+    return None if there is None else there.resize
+
+
+def _external_before(run: Run) -> ExternalRecord | None:
     try:
         there = run.record
     except RunError:
         return None
-    return there.resize if isinstance(there, ExternalRecord) else None
+    return there if isinstance(there, ExternalRecord) else None
 
 
 def write_record(run: Run, record: RunRecord) -> None:

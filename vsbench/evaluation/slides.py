@@ -19,7 +19,7 @@ from vsbench.evaluation.group import SPLIT
 from vsbench.evaluation.instrument import Instrument
 from vsbench.evaluation.onepass import Measured, OnBad
 from vsbench.evaluation.references import REFERENCES
-from vsbench.evaluation.rows import Row
+from vsbench.evaluation.rows import Row, require_same_images
 from vsbench.files import digest, write_json
 from vsbench.names import checked_name, named_after
 from vsbench.records.run import SLIDES, ExternalRecord, ReferenceRecord
@@ -84,6 +84,7 @@ class SlideGroup:
 
     def images_digest(self, files: dict[str, Path]) -> str:
         """SHA-256 over the slides of a row."""
+        self.digests.add(files.values())
         return digest(self.digests.of(files[pair.id]) for pair in self.pairs)
 
     def _one_pixel(self) -> float:
@@ -184,6 +185,8 @@ def _row(
     warnings: tuple[str, ...],
 ) -> Row:
     require_one_row(run, record)
+    if isinstance(record, ExternalRecord):
+        require_same_images(run, record, lambda: group.images_digest(files))
     return Row(run, record, _no_image, files, protocol=group.protocol, warnings=warnings)
 
 
@@ -194,7 +197,6 @@ def _no_image(pair: Pair, *_: object) -> NoReturn:
 def _evaluated(group: SlideGroup, row: Row, tell: Tell | None) -> Outcome:
     assert row.files is not None
     instrument = Instrument(slide_metrics())
-    group.digests.add(row.files.values())
     images = group.images_digest(row.files)
     fingerprint = digest([row.protocol, repr(group.pixel), __version__, BENCHMARK, group.data_digest, images,
                           *instrument.identity])  # fmt: skip

@@ -47,7 +47,7 @@ def evaluate_study(
             runs += done
         elif len(done) == len(states_of_row):
             try:
-                runs.append(pool(done, study.results))
+                runs.append(pool([(run, run.trained) for run in done], study.results))
             except UserError as error:
                 failures.append(str(error))
     instrument = Instrument.build(str(device), asked.also, asked.on_missing)
