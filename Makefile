@@ -7,7 +7,7 @@ TYPED := vsbench benchmarks $(wildcard methods/[!_]*.py) $(wildcard datasets/[!_
 
 MINUTES ?= 1
 
-.PHONY: demo test test-vectors test-cluster test-matrix lock fuzz gpu-check leaderboard docs check install format clean
+.PHONY: demo test test-vectors test-exports test-cluster test-matrix lock fuzz gpu-check leaderboard docs check install format clean
 
 demo: .venv/.demo   ## train, evaluate and report four methods on the built-in phantom (minutes on two cores)
 	$(BIN)/vsbench demo
@@ -17,6 +17,9 @@ test: .venv/.dev    ## all tests
 
 test-vectors: .venv/.dev   ## all stored vectors, those too that take long (minutes)
 	HEAVY_VECTORS=1 $(BIN)/pytest tests/oracles
+
+test-exports: .venv/.dev   ## every method as ONNX and TorchScript, held against itself (minutes)
+	EVERY_EXPORT=1 $(BIN)/pytest tests/exchange/test_graphs.py
 
 test-cluster: .venv/.dev  ## a sweep on a real SLURM cluster of two nodes on loopback (root; Debian's slurm-wlm and munge)
 	$(BIN)/python tests/cluster/slurm.py $(BIN)/pytest --numprocesses=0 tests/cluster

@@ -54,7 +54,16 @@ def test_it_writes_nothing_and_says_what_a_script_needs(vsbench: Vsbench, data_r
 def test_it_reads_well(vsbench: Vsbench, data_root: Path, tmp_path: Path) -> None:
     arguments = ("train", "pix2pix", "--dataset", "folder", "--stain", "er", "--data-root", data_root, "--dry-run")
     done = vsbench(*arguments, "--device", "cpu", "--preset", "cpu", "--set", "crop_size=32")
-    for word in ("lambda_l1 = ", "parameters", "steps", "epochs", "memory", "estimated", "disk", "nothing is written"):
+    for word in (
+        "lambda_l1 = ",
+        "parameters",
+        "steps",
+        "epochs",
+        "memory",
+        "estimated",
+        "disk",
+        "no results are written",
+    ):
         assert word in done.stdout, word
     assert not (tmp_path / "results").exists()
 

@@ -1,5 +1,6 @@
 """Generators as ONNX and TorchScript: equal to the method at any batch and size, for each kind of network."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -15,7 +16,8 @@ from vsbench.cli.export import export
 from vsbench.data.decode import read_rgb
 from vsbench.engine.translate import translate_image
 from vsbench.errors import RunError, UsageError
-from vsbench.exchange.graphs import Graph, frozen_by, require_equal, write_onnx, write_torchscript
+from vsbench.exchange.graphs import Graph, declare_free, frozen_by, require_equal, write_onnx, write_torchscript
+from vsbench.registry import names
 
 KINDS = {  # of networks and norms, each by the smallest that has it
     "instance": ("cut", {}),
@@ -89,6 +91,27 @@ def test_a_place_that_is_not_ours_is_left_alone(tiny: Any, tmp_path: Path) -> No
         write_torchscript(graph, tmp_path / "mine.pt")
     with pytest.raises(UsageError, match=r"ends in \.pt"):
         write_torchscript(graph, tmp_path / "g.onnx")
+
+
+@pytest.mark.skipif(not os.environ.get("EVERY_EXPORT"), reason="takes minutes; make test-exports runs it")
+@pytest.mark.parametrize("name", names("vsbench.methods"))
+def test_every_method_is_exported(name: str, tiny: Any, tmp_path: Path) -> None:
+    graph = Graph(tiny(name))
+    write_torchscript(graph, tmp_path / "g.pt")
+    write_onnx(graph, tmp_path / "g.onnx")
+
+
+def test_onnx_tells_that_its_sides_are_free() -> None:
+    helper = pytest.importorskip("onnx", reason="needs the extra onnx").helper
+    he, ihc = (
+        helper.make_tensor_value_info(name, 1, shape)
+        for name, shape in (("he", ["batch", 3, "h", "w"]), ("ihc", [2, 3, 96, 128]))
+    )
+    graph = helper.make_graph([], "g", [he], [ihc])
+    declare_free(graph)
+    assert [side.dim_param or side.dim_value for side in graph.output[0].type.tensor_type.shape.dim] == [
+        "batch", 3, "h", "w",
+    ]  # fmt: skip
 
 
 def test_onnx_equals_the_method_and_needs_nothing_of_ours(tiny: Any, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_status_and_plan_as_text_and_json(vsbench: Command, write: Write, study:
     planned = vsbench("sweep", file, "--dry-run")
     assert planned.returncode == 0, planned.stderr
     assert "1 done, 1 to do" in planned.stdout
-    assert "dry run: nothing is written" in planned.stdout
+    assert "dry run: no results are written" in planned.stdout
     plan = json.loads(vsbench("sweep", "--dry-run", file, "--json").stdout)
     assert plan["total"]["to_do"] == 1
     assert plan["total"]["disk_bytes"] == plan["rows"][1]["disk_bytes"] > 0

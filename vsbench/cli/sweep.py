@@ -302,7 +302,7 @@ def _print_plan(study: "StudyFile", found: "Survey", states: "Sequence[RowState]
         f"disk   {_size(disk)} to come{more}, {_size(free)} free at {study.results}",
         f"time   {time}",
         *(f"fault  {line}" for line in found.lines()),
-        "dry run: nothing is written",
+        "dry run: no results are written",
     ):
         console.print(line)
 

@@ -133,7 +133,7 @@ def lines(plan: dict[str, Any]) -> list[str]:
         f"disk         {disk['total']}, estimated: {plan['checkpoints_kept']} checkpoints of {disk['checkpoint']}, "
         f"sheets {disk['sheets']}",
         *(f"warning: {warning}" for warning in plan["warnings"]),
-        "dry run: nothing is written",
+        "dry run: no results are written",
     ]
 
 

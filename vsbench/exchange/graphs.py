@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from vsbench.files import atomic, require_replaceable
 from vsbench.method import Method
 from vsbench.names import said
 from vsbench.nn.tiled import TiledConvolution
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 OPSET = 18  # of ONNX; onnxruntime reads it from 1.14 on
 HALF_LEVEL, ON_AVERAGE = 0.5 / 127.5, 1e-4  # how far outputs may be apart in [−1, 1], and their mean
@@ -155,12 +158,14 @@ def write_onnx(graph: Graph, path: Path) -> None:
         )  # fmt: skip
     assert program is not None  # but for exports into a file
     model = program.model_proto
+    declare_free(model.graph)
     for key, value in graph.card.items():
         model.metadata_props.add(key=key, value=value)
     with atomic(path) as temporary:
         onnx.save(model, temporary)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors: what the exporter might have left out, it tells at length
         session = onnxruntime.InferenceSession(temporary, options, providers=["CPUExecutionProvider"])
         names = [entry.name for entry in session.get_inputs()]
 
@@ -169,6 +174,12 @@ def write_onnx(graph: Graph, path: Path) -> None:
             return torch.from_numpy(session.run([NAMES[1]], feed)[0])
 
         require_equal(graph, run, path)
+
+
+def declare_free(graph: "GraphProto") -> None:
+    """Give the output the input's shape, which it has: torch 2.6 may declare that of the example it traced."""
+    shape = graph.output[0].type.tensor_type.shape
+    shape.CopyFrom(graph.input[0].type.tensor_type.shape)
 
 
 def write_torchscript(graph: Graph, path: Path) -> None:
