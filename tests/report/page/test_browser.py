@@ -251,6 +251,9 @@ def test_decision_and_figures_follow_the_data_set(opened: Any) -> None:
     said = opened.js("find('decision').innerText")
     for words in ("CUT has the best mean and is first in 70 % of resamples", "mind this", "1st 70 %, 2nd 30 %"):
         assert words in said
+    unmarked = "rankRow({method: 'A', shares: [], said: '', mark: '', p: ''}, false, %s).textContent"
+    assert opened.js(unmarked % "true") == "Abest mean", "where nothing can be shown"
+    assert opened.js(unmarked % "false") == "Ano other to compare with"
     assert opened.js("document.querySelector('#figures img').naturalWidth") == 400
     assert opened.js("document.querySelector('#figures figcaption').textContent").startswith(
         "Rp over Rc. Without a point."

@@ -15,8 +15,9 @@ function shareBar(shares) {
 
 const hasRanks = value => value.ranks.some(rank => rank.shares.length);
 
-function rankRow({ method, shares, said, mark, p }, ranked) {
-  const sign = mark === "best" ? "★ best mean" : !p ? "no other to compare with" : `${mark === "alike" ? "≈ " : ""}p ${p.startsWith("<") ? p : `= ${p}`}`;
+function rankRow({ method, shares, said, mark, p }, ranked, others) {
+  const best = mark === "best" ? "★ best mean" : others ? "best mean" : "no other to compare with";
+  const sign = !p ? best : `${mark === "alike" ? "≈ " : ""}p ${p.startsWith("<") ? p : `= ${p}`}`;
   return make("tr", {}, make("th", { scope: "row" }, method), make("td", { class: mark }, sign),
     ranked ? make("td", {}, shares.length ? [shareBar(shares), make("small", {}, said)] : "no ranks") : null);
 }
@@ -33,7 +34,7 @@ function showDecision({ decision }) {
     const heads = ["Method", "Against the best", "Rank, in what share of resamples"].slice(0, hasRanks(value) ? 3 : 2);
     parts.push(make("table", { class: "ranks" }, make("thead", {}, make("tr", {},
       ...heads.map(words => make("th", { scope: "col" }, words)))),
-      make("tbody", {}, value.ranks.map(rank => rankRow(rank, hasRanks(value))))));
+      make("tbody", {}, value.ranks.map(rank => rankRow(rank, hasRanks(value), value.ranks.length > 1)))));
   }
   if (decision && decision.notes.length) parts.push(list(decision.notes));
   find("decision").querySelector("div").replaceChildren(...parts);
