@@ -1,9 +1,11 @@
 """Progress on a terminal; plain lines where there is none."""
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
+from rich.console import Group
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
@@ -28,6 +30,11 @@ class Console(RichConsole):
     def render_str(self, text: str, **how: Any) -> Text:
         """Called by rich for every string, wherever it stands."""
         return super().render_str(shown(text), **how)
+
+
+def table_and_notes(table: Iterable[str], notes: Iterable[str]) -> Group:
+    """Lines that are cut at the terminal's edge, and below them sentences that go on in the next line."""
+    return Group(Text("\n".join(map(shown, table)), no_wrap=True, overflow="crop"), *map(Text, map(shown, notes)))
 
 
 class PlainColumn(TextColumn):

@@ -10,7 +10,6 @@ from typer.core import TyperGroup
 
 from vsbench.bounds import DEVICES
 from vsbench.cli.output import note, say, say_json
-from vsbench.names import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -212,13 +211,11 @@ class _Watch:
             self.live.stop()
 
     def __call__(self, states: "Sequence[RowState]") -> None:
-        from rich.console import Group
-        from rich.text import Text
+        from vsbench.cli.display import table_and_notes
 
         if self.live is not None:
-            table = "\n".join(map(shown, lines(states, self.console.width)))
-            stuck = map(shown, _reasons([one for one in states if one.stuck]))
-            self.live.update(Group(Text(table, no_wrap=True, overflow="crop"), *map(Text, stuck)))
+            stuck = _reasons([one for one in states if one.stuck])
+            self.live.update(table_and_notes(lines(states, self.console.width), stuck))
             return
         for one in states:
             folder, seen = one.row.run.folder, (one.state, one.why if one.stuck else "")
