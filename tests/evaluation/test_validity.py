@@ -321,7 +321,7 @@ def test_a_data_set_that_can_not_be_stained_anew_is_refused(tmp_path: Path) -> N
 
 
 def test_the_command_writes_and_prints(vsbench: Command, tmp_path: Path) -> None:
-    settings = [f"--data={key}={number}" for key, number in (SMALL | {"tiles_per_slide": 1}).items()]
+    settings = [f"--data={key}={number}" for key, number in (SMALL | {"tiles_per_slide": 3}).items()]
     ran = vsbench("study", "validity", "--device", "cpu", "--out", tmp_path / "out", *settings)
     assert ran.returncode == 0, ran.stderr
     assert "measuring" not in ran.stderr  # no bar where there is no terminal

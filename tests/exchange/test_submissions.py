@@ -255,6 +255,8 @@ def test_the_rows_that_lie_here_are_sound_and_of_tables_that_are_kept() -> None:
 def test_the_commands(vsbench: Any, made: Path, results: Path, tmp_path: Path) -> None:
     ran = vsbench("submit", "make", results, "--out", tmp_path / "out", "--by", "some-one")
     assert (ran.returncode, Path(ran.stdout.strip()).name) == (0, made.name), ran.stderr
+    ran = vsbench("submit", "check", tmp_path / "out" / made.name)
+    assert (ran.returncode, "nothing wrong" in ran.stdout) == (0, True), ran.stderr
     table = pd.read_csv(made.parent / "folder-ki67-mine.external.csv")
     table.iloc[1:].to_csv(tmp_path / "other.csv", index=False)
     ran = vsbench("submit", "check", made, tmp_path / "other.csv")
