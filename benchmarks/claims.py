@@ -22,6 +22,7 @@ import pandas as pd
 from scipy.stats import f_oneway, t
 
 from benchmarks.leaderboard import DATASET, HOME, OPTIONS, PRESET, SEEDS, Entry, run_all
+from vsbench.engine.run import row_name
 from vsbench.evaluation.ablate import Study, StudyRow, study_rows
 from vsbench.evaluation.evaluate import evaluate_references
 from vsbench.evaluation.group import Group
@@ -66,7 +67,7 @@ class Claim:
     @property
     def name(self) -> str:
         """Method and variant."""
-        return named(self.method, self.variant)
+        return _name(self.method, self.variant)
 
     def lines(self) -> Iterator[dict[str, object]]:
         """One line for each effect and value."""
@@ -121,11 +122,6 @@ class Claim:
         }  # fmt: skip
 
 
-def named(method: str, variant: str) -> str:
-    """As in a row's name."""
-    return f"{method}+{variant}" if variant else method
-
-
 def _printed(value: str, rows: list[StudyRow]) -> Iterator[dict[str, float]]:
     """What the paper printed, row by row, for each data set and stain of which it printed all."""
     for group in dict.fromkeys(group for row in rows for group in row.declared.numbers):
@@ -148,7 +144,7 @@ def answers(table: pd.DataFrame) -> Iterator[str]:
     """A sentence for each of ``QUESTIONS``: what was printed, and what these trainings say, variant by variant."""
     lines = {(line["study"], line["change"], line["value"]): line for line in table.to_dict("records")}
     for asked, method, suite, change, value in QUESTIONS:
-        names = [named(m, variant) for m, variant, of_suite in STUDIES if (m, of_suite) == (method, suite)]
+        names = [_name(m, variant) for m, variant, of_suite in STUDIES if (m, of_suite) == (method, suite)]
         found = {name: lines[f"{name} {suite}", change, value] for name in names}
         first = found[names[0]]
         printed = f"Printed: {_size(first['printed'], change)}" if first["printed_n"] else "Not printed for these rows"
@@ -165,6 +161,11 @@ def _told(line: Mapping[Any, Any]) -> str:
 def _size(number: float, change: str) -> str:
     """A difference with its sign; a range without."""
     return f"a range of {number:.3g}" if change == LEVELS else f"{number:+.3g}".replace("-", "−")
+
+
+def _name(method: str, variant: str) -> str:
+    """As a row is called, without the preset that all have."""
+    return row_name(method, variant, "paper", None)
 
 
 def _study(method: str, variant: str, suite: str) -> Study:
